@@ -1,0 +1,1 @@
+"""Cryptographic building blocks, each usable alone and each with known answers in `tests/vectors`."""
