@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
-DEV    := hatchling hypothesis mypy pytest pytest-benchmark pytest-xdist ruff scipy-stubs
+DEV    := hatchling hypothesis mypy pandas-stubs pytest pytest-benchmark pytest-xdist ruff scipy-stubs
 
 .PHONY: demo test test-all lint clean
 .DELETE_ON_ERROR:

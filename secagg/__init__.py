@@ -1,1 +1,28 @@
-"""Secure aggregation: a server learns the sum of its clients' vectors and nothing else."""
+"""Secure aggregation: a server learns the sum of its clients' vectors and nothing else.
+
+import secagg
+from secagg_protocols import PairwiseMasking
+
+out = secagg.aggregate({"a": x, "b": y, "c": z}, scheme=PairwiseMasking())
+out.mean
+"""
+
+from importlib.metadata import version
+
+from secagg.api import Aggregate, Coordinator, Participant, aggregate
+from secagg.errors import PartyId, SecaggError, TooFew
+from secagg.scheme import Policy, Session
+
+__version__ = version("secagg")
+__all__ = [
+    "Aggregate",
+    "Coordinator",
+    "Participant",
+    "PartyId",
+    "Policy",
+    "SecaggError",
+    "Session",
+    "TooFew",
+    "__version__",
+    "aggregate",
+]

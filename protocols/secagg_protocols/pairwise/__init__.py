@@ -1,0 +1,11 @@
+"""Pairwise masking: SecAgg (Bonawitz et al., CCS 2017) and SecAgg+ (Bell et al., CCS 2020).
+
+Every pair of neighbours adds a mask that cancels in the sum, every client one of its own. Secrets are shared
+among neighbours, who give the server the seed of a contributor's own mask, or the key of a lost client's pairwise
+ones, and never both.
+"""
+
+from secagg_protocols.pairwise.plan import Plan
+from secagg_protocols.pairwise.scheme import PairwiseMasking
+
+__all__ = ["PairwiseMasking", "Plan"]

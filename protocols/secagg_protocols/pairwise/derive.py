@@ -1,0 +1,67 @@
+"""Every key, seed, hash and commitment of the protocol, each under a label of its own.
+
+`binding` stands in all of them: the session, what this party believes the round is about, and the scheme's
+options. Two parties that disagree on any of it share no key, so none of their masks cancel.
+"""
+
+import hashlib
+import struct
+
+from secagg.primitives import agreement
+
+_LABEL = b"secagg/pairwise/1/"
+
+
+def binding(session_digest: bytes, context: bytes, fingerprint: bytes) -> bytes:
+    """32 bytes that stand for one round as one party sees it; the salt of every HKDF."""
+    return hashlib.sha256(_LABEL + b"binding" + session_digest + context_digest(context) + fingerprint).digest()
+
+
+def context_digest(context: bytes) -> bytes:
+    """What travels in clear in place of a party's context."""
+    return hashlib.sha256(_LABEL + b"context" + context).digest()
+
+
+def pair_info(purpose: bytes, a: int, key_a: bytes, b: int, key_b: bytes) -> bytes:
+    """HKDF info of the unordered pair: label, ids in ascending order, their public keys in that order."""
+    if a > b:
+        a, key_a, b, key_b = b, key_b, a, key_a
+    return _LABEL + purpose + struct.pack("<II", a, b) + key_a + key_b
+
+
+MASK = b"pairwise mask"
+SEALING = b"sealing"
+
+
+def sealing_key(shared: bytes, dealer: int, holder: int) -> bytes:
+    """AES-256 key for what `dealer` seals for `holder`; `shared` is the pair's HKDF output."""
+    return agreement.hkdf(shared, info=_LABEL + b"seal from to" + struct.pack("<II", dealer, holder))
+
+
+def sealing_data(bound: bytes, dealer: int, holder: int) -> bytes:
+    """Associated data of that ciphertext."""
+    return bound + struct.pack("<II", dealer, holder)
+
+
+def mask_seed(shared: bytes) -> bytes:
+    """AES-128 key of a pairwise mask; `shared` is the pair's HKDF output."""
+    return shared[:16]
+
+
+def self_mask_seed(bound: bytes, seed: bytes) -> bytes:
+    """AES-128 key of the self-mask."""
+    return agreement.hkdf(seed, info=_LABEL + b"self-mask stream", salt=bound)[:16]
+
+
+def commitment(bound: bytes, seed: bytes) -> bytes:
+    """What a recovered self-mask seed is checked against."""
+    return agreement.hkdf(seed, info=_LABEL + b"self-mask commitment", salt=bound)
+
+
+SEED_SHARE = b"share of seed"
+KEY_SHARE = b"share of key "
+
+
+def share_hash(bound: bytes, kind: bytes, dealer: int, holder: int, salted: bytes) -> bytes:
+    """SHA-256 of one share and its salt, published by its dealer."""
+    return hashlib.sha256(_LABEL + kind + bound + struct.pack("<II", dealer, holder) + salted).digest()

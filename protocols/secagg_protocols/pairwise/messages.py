@@ -1,0 +1,129 @@
+"""The messages of pairwise masking. Rows of equal size are packed into one byte string each.
+
+Parties are named by their index in the session, as little-endian uint32; lists of them are strictly ascending.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secagg.errors import WireError
+from secagg.primitives import shamir
+from secagg.wire.codec import Message
+
+KEY_SIZE = 32
+SALT_SIZE = 16
+HASH_SIZE = 32
+SHARE_SIZE = shamir.SHARE_BYTES + SALT_SIZE
+"""A share of one 32-byte secret and the salt of its published hash."""
+SEALED_SIZE = 2 * SHARE_SIZE + 16
+"""Both shares for one holder, sealed: AES-GCM adds a tag of 16 bytes."""
+
+
+class AskKeys(Message, frozen=True):
+    """Server: let us begin."""
+
+
+class Keys(Message, frozen=True):
+    """Client: two fresh X25519 public keys, 32 bytes each."""
+
+    sealing: bytes
+    mask: bytes
+
+
+class AskShares(Message, frozen=True):
+    """Server: your neighbours and their public keys (sealing || mask, 64 bytes each)."""
+
+    neighbours: bytes
+    keys: bytes
+
+
+class Shares(Message, frozen=True):
+    """Client: a sealed pair of shares for each neighbour, and what they are checked against later.
+
+    Attributes:
+        context: SHA-256 of what the client says the round is about.
+        commitment: of the self-mask seed, 32 bytes.
+        sealed: SEALED_SIZE bytes a neighbour, in the order of the ask.
+        hashes: salted hashes of the seed share and of the key share, 64 bytes a holder (holders ascending; the
+            client itself is one where the graph is complete).
+    """
+
+    context: bytes
+    commitment: bytes
+    sealed: bytes
+    hashes: bytes
+
+
+class AskMasked(Message, frozen=True):
+    """Server: the neighbours whose shares came, each with what it sealed for you and the hashes of that pair."""
+
+    dealers: bytes
+    sealed: bytes
+    hashes: bytes
+
+
+class Masked(Message, frozen=True):
+    """Client: the masked vector, packed to b bits an entry."""
+
+    vector: bytes
+
+
+class AskUnmask(Message, frozen=True):
+    """Server: who contributed, one bit a party (bit i % 8 of byte i // 8).
+
+    One set for both questions: of those inside it the client gives the seed's share, of those outside the mask
+    key's, so no ask can name anybody in both.
+    """
+
+    contributors: bytes
+
+
+class Unmask(Message, frozen=True):
+    """Client: of each dealer (ascending), the one share that the ask calls for.
+
+    Attributes:
+        held: one bit a dealer, 0 where the sealed pair did not open or failed its hashes.
+        shares: SHARE_SIZE bytes for each set bit.
+    """
+
+    held: bytes
+    shares: bytes
+
+
+def pack_indices(indices: Iterable[int]) -> bytes:
+    """Indices as uint32s."""
+    return np.fromiter(indices, np.dtype("<u4")).tobytes()
+
+
+def unpack_indices(data: bytes, parties: int) -> list[int]:
+    """Strictly ascending indices below `parties`. Raises WireError."""
+    if len(data) % 4:
+        raise WireError(f"list of indices of {len(data)} bytes: expected whole uint32s")
+    indices = np.frombuffer(data, np.dtype("<u4")).astype(np.int64)
+    if indices.size and (indices[-1] >= parties or (np.diff(indices) <= 0).any()):
+        raise WireError(f"indices are not strictly ascending below {parties}")
+    return [int(i) for i in indices]
+
+
+def pack_bits(bits: Sequence[bool] | NDArray[np.bool_]) -> bytes:
+    """One bit each, little-endian in each byte, zero-padded."""
+    return np.packbits(np.asarray(bits, np.bool_), bitorder="little").tobytes()
+
+
+def unpack_bits(data: bytes, count: int) -> NDArray[np.bool_]:
+    """`count` bits, shape (count,). Raises WireError for another length or set padding."""
+    if len(data) != (count + 7) // 8:
+        raise WireError(f"bit set of {len(data)} bytes: expected {(count + 7) // 8} for {count} bits")
+    bits = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little").astype(np.bool_)
+    if bits[count:].any():
+        raise WireError("bit set with set padding bits")
+    return bits[:count]
+
+
+def rows(data: bytes, size: int, count: int, what: str) -> list[bytes]:
+    """`count` rows of `size` bytes. Raises WireError naming `what` for another length."""
+    if len(data) != size * count:
+        raise WireError(f"{what} of {len(data)} bytes: expected {count} rows of {size}")
+    return [data[i : i + size] for i in range(0, len(data), size)]

@@ -1,0 +1,158 @@
+"""Taking the masks off: shares come in, secrets come out, and what did not cancel is subtracted."""
+
+from collections.abc import Callable, Mapping, Set
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secagg.encoding.ring import Lanes
+from secagg.errors import PeerMisbehaved, TooFew, WireError
+from secagg.primitives import agreement, prg, shamir
+from secagg.scheme import Session
+from secagg.wire import codec
+from secagg.wire.codec import Message
+from secagg_protocols.pairwise import derive
+from secagg_protocols.pairwise.messages import HASH_SIZE, SHARE_SIZE, Unmask, rows, unpack_bits
+
+
+class _Saved(Message, frozen=True):
+    """Which shares have come: their points (0 where none yet) and values."""
+
+    points: bytes
+    values: bytes
+
+
+class Recovery:
+    """Collects exactly `threshold` shares of each needed secret.
+
+    Of a contributor that is its self-mask seed; of a member whose vector never came its mask key, if one of its
+    neighbours contributed. Never both.
+
+    Args:
+        session, bound: the round.
+        threshold: shares that open a secret.
+        holders: {member: the members that hold shares of its secrets, ascending}; a symmetric relation.
+        contributors: members whose vectors are in the sum.
+        hashes_of: (dealer, holder) to the two published hashes of that pair of shares.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        bound: bytes,
+        threshold: int,
+        holders: Mapping[int, list[int]],
+        contributors: Set[int],
+        hashes_of: Callable[[int, int], bytes],
+    ) -> None:
+        self._session = session
+        self._bound = bound
+        self._threshold = threshold
+        self._holders = holders
+        self._contributors = contributors
+        self._hashes_of = hashes_of
+        self._needed = [i for i in sorted(holders) if i in contributors or not contributors.isdisjoint(holders[i])]
+        self._row = {i: row for row, i in enumerate(self._needed)}
+        self._count = np.zeros(len(self._needed), np.int64)
+        self._points = np.zeros((len(self._needed), threshold), np.uint64)
+        self._values = np.zeros((len(self._needed), threshold, shamir.LIMBS), np.uint64)
+
+    def check_reachable(self, phase: str, least_cohort: int) -> None:
+        """Raise TooFew if the contributors cannot open all needed secrets, whatever they answer."""
+        if not self._contributors:
+            raise TooFew(phase, 0, least_cohort)
+        left = [sum(holder in self._contributors for holder in self._holders[i]) for i in self._needed]
+        if min(left) < self._threshold:
+            raise TooFew(phase, min(left), self._threshold, "holders of the scarcest secret answered")
+
+    def absorb(self, holder: int, reply: Unmask) -> None:
+        """Check all of one holder's shares against their dealers' hashes, then keep what is still needed."""
+        dealers = self._holders[holder]
+        held = unpack_bits(reply.held, len(dealers))
+        shares = rows(reply.shares, SHARE_SIZE, int(held.sum()), "shares")
+        present = [dealer for dealer, is_held in zip(dealers, held, strict=True) if is_held]
+        values = [self._checked(dealer, holder, share) for dealer, share in zip(present, shares, strict=True)]
+        for dealer, value in zip(present, values, strict=True):
+            self._keep(dealer, holder, value)
+
+    def open(self, phase: str, commitments: Mapping[int, bytes], mask_keys: Mapping[int, bytes]) -> dict[int, bytes]:
+        """{member: its seed if it contributed, else its mask key}, each checked against what its owner published.
+
+        Raises TooFew, or PeerMisbehaved naming the dealers of secrets that do not match.
+        """
+        least = int(self._count.min())
+        if least < self._threshold:
+            raise TooFew(phase, least, self._threshold, "holders of the scarcest secret answered")
+        secrets, consistent = shamir.combine_many(self._points, self._values)
+        opened = {i: secrets[row].tobytes() for row, i in enumerate(self._needed)}
+        misdealt = {
+            i
+            for i, secret in opened.items()
+            if not consistent[self._row[i]]
+            or (
+                derive.commitment(self._bound, secret) != commitments[i]
+                if i in self._contributors
+                else agreement.public_key(secret) != mask_keys[i]
+            )
+        }
+        if misdealt:
+            parties = frozenset(self._session.parties[i] for i in misdealt)
+            raise PeerMisbehaved(f"secrets dealt wrongly by {sorted(parties, key=str)}: the sum stays masked", parties)
+        return opened
+
+    def unmask(self, accumulator: Lanes, opened: Mapping[int, bytes], mask_keys: Mapping[int, bytes]) -> None:
+        """Subtract, in place, the self-masks of contributors and their masks with members that were lost."""
+        seeds = [derive.self_mask_seed(self._bound, opened[i]) for i in sorted(self._contributors)]
+        signs = [-1] * len(seeds)
+        pairs = [
+            (lost, i)
+            for lost in self._needed
+            if lost not in self._contributors
+            for i in self._holders[lost]
+            if i in self._contributors
+        ]
+        infos = [derive.pair_info(derive.MASK, lost, mask_keys[lost], i, mask_keys[i]) for lost, i in pairs]
+        shared = agreement.derive_many(
+            [opened[lost] for lost, _ in pairs], [mask_keys[i] for _, i in pairs], infos, self._bound
+        )
+        for (lost, i), key in zip(pairs, shared, strict=True):
+            if key is None:
+                raise PeerMisbehaved("a public key of low order", {self._session.parties[i]})
+            seeds.append(derive.mask_seed(key))
+            signs.append(-1 if i < lost else 1)
+        streams = np.frombuffer(b"".join(seeds), np.uint8).reshape(-1, prg.SEED_BYTES)
+        prg.add_masks(accumulator, streams, np.array(signs, np.int8))
+
+    def save(self) -> bytes:
+        """The shares that have come; they open secrets."""
+        return codec.encode(_Saved(self._points.tobytes(), self._values.tobytes()))
+
+    def load(self, saved: bytes) -> None:
+        """The inverse of `save`, on a fresh object with the same arguments. Raises WireError for another size."""
+        state = codec.decode(saved, _Saved)
+        if len(state.points) != self._points.nbytes or len(state.values) != self._values.nbytes:
+            raise WireError("saved shares of another round")
+        self._points[:] = np.frombuffer(state.points, np.uint64).reshape(self._points.shape)
+        self._values[:] = np.frombuffer(state.values, np.uint64).reshape(self._values.shape)
+        self._count[:] = (self._points > 0).sum(axis=1)
+
+    def _checked(self, dealer: int, holder: int, share: bytes) -> NDArray[np.uint64]:
+        """The share's value (5,), once it is known to be the one that its dealer published."""
+        of_seed = dealer in self._contributors
+        kind = derive.SEED_SHARE if of_seed else derive.KEY_SHARE
+        published = self._hashes_of(dealer, holder)
+        expected = published[:HASH_SIZE] if of_seed else published[HASH_SIZE:]
+        if derive.share_hash(self._bound, kind, dealer, holder, share) != expected:
+            raise PeerMisbehaved(
+                f"a share of {self._session.parties[dealer]!r} that its dealer never published",
+                {self._session.parties[holder]},
+            )
+        return shamir.from_bytes(share[: shamir.SHARE_BYTES])
+
+    def _keep(self, dealer: int, holder: int, value: NDArray[np.uint64]) -> None:
+        row = self._row.get(dealer)
+        if row is None or self._count[row] == self._threshold:
+            return
+        self._points[row, self._count[row]] = holder + 1
+        self._values[row, self._count[row]] = value
+        self._count[row] += 1

@@ -1,0 +1,7 @@
+"""The public interface: `aggregate` for all parties in one process, `Coordinator` and `Participant` for each end."""
+
+from secagg.api.ends import Coordinator, Participant
+from secagg.api.result import Aggregate
+from secagg.api.simulation import aggregate
+
+__all__ = ["Aggregate", "Coordinator", "Participant", "aggregate"]

@@ -1,0 +1,216 @@
+"""The two ends of a round for other systems: bytes in, bytes out, one object each."""
+
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from statistics import median
+from time import perf_counter
+from typing import Self
+
+from secagg.api.result import Aggregate, PhaseRole
+from secagg.encoding.layout import Update
+from secagg.encoding.ring import Lanes
+from secagg.engine import RoundParty, RoundServer
+from secagg.errors import InputError, PartyId
+from secagg.primitives import sealing
+from secagg.scheme import Policy, Scheme, Session
+from secagg.scheme.machine import Entropy
+
+_SERVER_STATE = b"secagg/state/server/1"
+_PARTY_STATE = b"secagg/state/party/1"
+
+
+class Coordinator:
+    """The server's end of one round.
+
+    Loop: send `asks()`, hand what comes back to `receive`, and call `close_phase()` when all have answered or the
+    deadline has passed, until `done`. Not thread-safe.
+
+    Raises at construction ConfigError, where the scheme's options do not fit the session.
+    """
+
+    def __init__(self, scheme: Scheme, session: Session) -> None:
+        self._round = RoundServer(scheme, session)
+        self._seconds: defaultdict[PhaseRole, float] = defaultdict(float)
+        self._result: Aggregate | None = None
+
+    @property
+    def session(self) -> Session:
+        """The session, as every participant must have it."""
+        return self._round.session
+
+    @property
+    def phase(self) -> str | None:
+        """Name of the open phase, None after the last."""
+        phase = self._round.phase
+        return None if phase is None else phase.name
+
+    @property
+    def done(self) -> bool:
+        """Whether the last phase has closed."""
+        return self._round.phase is None
+
+    @property
+    def waiting(self) -> frozenset[PartyId]:
+        """Who was asked in this phase and is still to answer; empty means that `close_phase` loses nobody."""
+        return self._round.waiting
+
+    @property
+    def lost(self) -> dict[PartyId, str]:
+        """{party: phase} of those lost so far."""
+        return dict(self._round.lost)
+
+    @property
+    def misbehaved(self) -> dict[PartyId, str]:
+        """{party: why} of those whose message broke the protocol."""
+        return dict(self._round.misbehaved)
+
+    def asks(self) -> dict[PartyId, bytes]:
+        """{party: bytes to send it} of the open phase; empty after the last one."""
+        with self._timed():
+            return self._round.asks()
+
+    def receive(self, party: PartyId, data: bytes) -> None:
+        """One reply, from the party that the transport says it is. Never raises for what the bytes hold."""
+        with self._timed():
+            self._round.receive(party, data)
+
+    def close_phase(self) -> None:
+        """End the open phase: whoever is in `waiting` is lost. Raises TooFew under the threshold."""
+        with self._timed():
+            self._round.close_phase()
+
+    @property
+    def result(self) -> Aggregate | None:
+        """The aggregate, once `done`. Raises PeerMisbehaved where the summed weights are impossible."""
+        if self._result is None and self._round.result is not None:
+            self._result = Aggregate.of(
+                self.session,
+                self._round.result,
+                self._round.lost,
+                self._round.misbehaved,
+                self._traffic(),
+                dict(self._seconds),
+            )
+        return self._result
+
+    def save(self, key: bytes) -> bytes:
+        """All state at any point between two calls, encrypted and authenticated under `key`, 32 bytes."""
+        return sealing.lock(key, self._round.save(), _SERVER_STATE, os.urandom)
+
+    @classmethod
+    def restore(cls, scheme: Scheme, data: bytes, key: bytes) -> Self:
+        """The coordinator that `save` wrote. Raises StateError for anything else, or another scheme's."""
+        restored = cls.__new__(cls)
+        restored._round = RoundServer.restore(scheme, sealing.unlock(key, data, _SERVER_STATE))
+        restored._seconds = defaultdict(float)
+        restored._result = None
+        return restored
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        phase, start = self.phase, perf_counter()
+        try:
+            yield
+        finally:
+            if phase is not None:
+                self._seconds[phase, "server"] += perf_counter() - start
+
+    def _traffic(self) -> dict[PhaseRole, float]:
+        traffic: dict[PhaseRole, float] = {}
+        for phase, tally in zip(self._round.scheme.phases, self._round.tallies, strict=True):
+            traffic[phase.name, "server"] = tally.sent
+            traffic[phase.name, "client"] = median(tally.received.values()) if tally.received else 0
+        return traffic
+
+
+class Participant:
+    """One party's end of one round.
+
+    Args:
+        scheme, session: as the coordinator has them; `Session.from_bytes` reads what it sent.
+        me: this party's id.
+        policy: what this party takes part in, whatever the server says.
+        context: what this party itself received (model, round, configuration). Where it differs from the session's
+            the party's masks cancel nobody's, and the server learns nothing from them. Default: the session's.
+        entropy: source of all secrets.
+
+    Raises PolicyRefused, UnknownParty or ConfigError.
+    """
+
+    def __init__(
+        self,
+        scheme: Scheme,
+        session: Session,
+        me: PartyId,
+        policy: Policy | None = None,
+        context: bytes | None = None,
+        entropy: Entropy = os.urandom,
+    ) -> None:
+        self._entropy = entropy
+        self._round = RoundParty(scheme, session, me, entropy, policy or Policy(), context)
+
+    @property
+    def me(self) -> PartyId:
+        """This party's id."""
+        return self._round.me
+
+    @property
+    def session(self) -> Session:
+        """The session this party takes part in."""
+        return self._round.session
+
+    @property
+    def step(self) -> int:
+        """Asks answered so far. It only grows: kept outside the state, it is the latch for `restore`."""
+        return self._round.step
+
+    def answer(
+        self,
+        ask: bytes,
+        update: Update | Callable[[], Update] = None,
+        weight: int = 1,
+        store: Callable[["Participant"], object] | None = None,
+    ) -> bytes | None:
+        """The reply to one ask; None to an announcement.
+
+        Args:
+            ask: bytes from the coordinator.
+            update: arrays in the session's structure, or a callable that returns them (training, say); used only in
+                the phase that takes input.
+            weight: integer 1..weight_max, where the session has weights.
+            store: called with this participant before the reply is returned, so that `save` can put it on disk; a
+                participant that is restored answers the same ask with the same bytes.
+
+        Raises:
+            InputError: the update or weight cannot be summed; names this party and the position.
+            PeerMisbehaved, PolicyRefused: the server asks what it must not; nothing was revealed.
+            WireError: the bytes are no ask of this session.
+        """
+        takes_input = self._round.phase_of(ask).takes_input and not self._round.is_repeated(ask)
+        vector = self._encoded(update, weight) if takes_input else None
+        return self._round.answer(ask, vector, lambda: None if store is None else store(self))
+
+    def save(self, key: bytes) -> bytes:
+        """All state between two asks, encrypted and authenticated under `key`, 32 bytes."""
+        return sealing.lock(key, self._round.save(), _PARTY_STATE, os.urandom)
+
+    @classmethod
+    def restore(cls, scheme: Scheme, data: bytes, key: bytes, latch: int = 0, entropy: Entropy = os.urandom) -> Self:
+        """The participant that `save` wrote.
+
+        `latch` is the largest `step` this party is known to have reached, kept apart from the state. Raises
+        StateError for another scheme's state, or one older than the latch: answering again with another update
+        would give away the difference of the two.
+        """
+        restored = cls.__new__(cls)
+        restored._entropy = entropy
+        restored._round = RoundParty.restore(scheme, sealing.unlock(key, data, _PARTY_STATE), entropy, latch)
+        return restored
+
+    def _encoded(self, update: Update | Callable[[], Update], weight: int) -> Lanes:
+        try:
+            return self.session.encoding.encode(update() if callable(update) else update, weight, self._entropy)
+        except InputError as error:
+            raise error.of(self.me) from None

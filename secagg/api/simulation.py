@@ -1,0 +1,181 @@
+"""All parties of a round in one process: for simulations, tests and benchmarks."""
+
+import os
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import replace
+from statistics import median
+from time import perf_counter
+
+from secagg.api.ends import Coordinator, Participant
+from secagg.api.result import Aggregate, PhaseRole
+from secagg.encoding.layout import Update
+from secagg.encoding.quantize import Rounding
+from secagg.errors import (
+    BadCohort,
+    BadWeight,
+    ConfigError,
+    InputError,
+    PartyId,
+    ProtocolError,
+    TooFew,
+    UnknownParty,
+    UnknownPhase,
+)
+from secagg.scheme import Policy, Scheme, Session
+from secagg.scheme.machine import Entropy
+
+
+def aggregate(
+    updates: Mapping[PartyId, Update],
+    scheme: Scheme,
+    *,
+    weights: Mapping[PartyId, int] | None = None,
+    weight_max: int | None = None,
+    bits: int = 16,
+    clip: Update = 1.0,
+    rounding: Rounding = "nearest",
+    lost: Mapping[PartyId, str] | None = None,
+    policy: Policy | None = None,
+    context: bytes = b"",
+    entropy: Entropy = os.urandom,
+) -> Aggregate:
+    """Run one round among `updates`' parties, over the same bytes that would cross a network.
+
+    Args:
+        updates: {party: array, number, or list/tuple/dict of them}; all of one structure. Floats are quantized,
+            integers summed as they are and must lie in 0..2**bits - 1. Never changed.
+        scheme: such as `PairwiseMasking()`.
+        weights: {party: integer in 1..weight_max}; makes `mean` the weighted mean. No weight leaves its party in clear.
+        weight_max: a bound known to all, needed with `weights`; never the cohort's own maximum, which would tell it.
+        bits: per entry, 2..32 (1..32 for integers alone).
+        clip: floats are clipped to [-clip, clip]; a number, or one or an array for each array of the update.
+        rounding: of floats, "nearest" or "stochastic".
+        lost: {party: phase} of parties that go silent from that phase on.
+        policy: of every party.
+        context: names the model, round and configuration.
+        entropy: source of all secrets; only `secagg.testing` has a deterministic one.
+
+    Returns:
+        The aggregate. `contributors` includes a party lost after it sent its masked vector.
+
+    Raises:
+        BadCohort, OutOfRange, UnknownParty, UnknownPhase: parameters that cannot work.
+        NotFinite, ShapeMismatch, BadDtype, OutOfRing, BadWeight: an input; names party and position.
+        TooFew: too many were lost; nothing was revealed.
+    """
+    if not updates:
+        raise BadCohort("0 parties: expected 2 or more")
+    first = next(iter(updates))
+    try:
+        session = Session.create(
+            updates,
+            updates[first],
+            bits=bits,
+            clip=clip,
+            weight_max=_weight_max(weights, weight_max),
+            rounding=rounding,
+            context=context,
+            entropy=entropy,
+        )
+    except InputError as error:
+        raise error.of(first) from None
+    _check_weights(updates, weights)
+    silent_from = _silent_from(session, scheme, lost or {})
+    _check_updates(session, updates, weights)
+    return _Simulation(session, scheme, updates, weights, silent_from, policy, entropy).run()
+
+
+class _Simulation:
+    """One round: a coordinator, and a participant made when it is first asked."""
+
+    def __init__(
+        self,
+        session: Session,
+        scheme: Scheme,
+        updates: Mapping[PartyId, Update],
+        weights: Mapping[PartyId, int] | None,
+        silent_from: Mapping[PartyId, int],
+        policy: Policy | None,
+        entropy: Entropy,
+    ) -> None:
+        self._updates = updates
+        self._weights = weights
+        self._silent_from = silent_from
+        self._coordinator = Coordinator(scheme, session)
+        self._phases = len(scheme.phases)
+        self._participants = {
+            party: Participant(scheme, session, party, policy, entropy=entropy) for party in session.parties
+        }
+        self._refusals: list[ProtocolError] = []
+        self._seconds: defaultdict[PhaseRole, list[float]] = defaultdict(list)
+
+    def run(self) -> Aggregate:
+        for phase in range(self._phases):
+            for party, ask in self._coordinator.asks().items():
+                if phase < self._silent_from.get(party, self._phases):
+                    self._answer(party, ask)
+            try:
+                self._coordinator.close_phase()
+            except TooFew as error:
+                raise error from (self._refusals[0] if self._refusals else None)
+        result = self._coordinator.result
+        if result is None:
+            raise ConfigError("the scheme's server learnt no sum in its last phase")
+        medians = {key: median(spent) for key, spent in self._seconds.items()}
+        return replace(result, seconds=result.seconds | medians)
+
+    def _answer(self, party: PartyId, ask: bytes) -> None:
+        phase, start = self._coordinator.phase or "", perf_counter()
+        weight = 1 if self._weights is None else self._weights[party]
+        try:
+            reply = self._participants[party].answer(ask, self._updates[party], weight)
+        except ProtocolError as refusal:
+            self._refusals.append(refusal)
+            return
+        self._seconds[phase, "client"].append(perf_counter() - start)
+        if reply is not None:
+            self._coordinator.receive(party, reply)
+
+
+def _weight_max(weights: Mapping[PartyId, int] | None, weight_max: int | None) -> int | None:
+    if weights is not None and weight_max is None:
+        raise ConfigError(
+            "weights without weight_max: give a bound that is known to all beforehand, such as 1000; "
+            "the cohort's own maximum would tell that party's weight"
+        )
+    if weights is None and weight_max is not None:
+        raise ConfigError("weight_max without weights: give each party's weight")
+    return weight_max
+
+
+def _check_weights(updates: Mapping[PartyId, Update], weights: Mapping[PartyId, int] | None) -> None:
+    if weights is None:
+        return
+    for party in weights:
+        if party not in updates:
+            raise UnknownParty(f"weights name party {party!r}, which has no update")
+    for party in updates:
+        if party not in weights:
+            raise BadWeight("no weight given, and the others have one", party)
+
+
+def _silent_from(session: Session, scheme: Scheme, lost: Mapping[PartyId, str]) -> dict[PartyId, int]:
+    """{party: index of the phase from which it is silent}."""
+    names = [phase.name for phase in scheme.phases]
+    silent = {}
+    for party, phase in lost.items():
+        index = session.index(party)
+        if phase not in names:
+            raise UnknownPhase(f"party {party!r} lost at {phase!r}: {scheme.name} has the phases {', '.join(names)}")
+        silent[session.parties[index]] = names.index(phase)
+    return silent
+
+
+def _check_updates(session: Session, updates: Mapping[PartyId, Update], weights: Mapping[PartyId, int] | None) -> None:
+    """All inputs before the first message."""
+    for party, update in updates.items():
+        try:
+            session.encoding.check(update, 1 if weights is None else weights[party])
+        except InputError as error:
+            raise error.of(party) from None

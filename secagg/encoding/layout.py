@@ -1,0 +1,181 @@
+"""The structure of an update: arrays, and lists, tuples and dicts of them, flattened to a row of leaves and back."""
+
+from collections.abc import Callable, Iterator, Mapping
+from math import prod
+from typing import Any, TypeAlias
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from secagg.errors import BadDtype, ConfigError, ShapeMismatch
+
+MAX_DEPTH = 32
+"""Nesting of lists and dicts that a layout may have."""
+
+Update: TypeAlias = Any
+"""An array, a number, or a list, tuple or dict (of lists, ...) of them."""
+
+
+class Leaf(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="leaf"):
+    """One array.
+
+    Attributes:
+        shape: as NumPy has it; () for a scalar.
+        dtype: NumPy's name, such as "float32"; floats are quantized, integers and bools summed as they are.
+        plain: a Python number rather than an array; results come back as one.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    plain: bool
+
+    @property
+    def size(self) -> int:
+        """Number of entries."""
+        return prod(self.shape)
+
+    @property
+    def is_float(self) -> bool:
+        """Whether entries are quantized."""
+        return self.dtype.startswith("float")
+
+
+class ListOf(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="list"):
+    """A list, or a tuple where `is_tuple`."""
+
+    items: "tuple[Node, ...]"
+    is_tuple: bool
+
+
+class DictOf(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="dict"):
+    """A dict; `items[i]` belongs to `keys[i]`, in insertion order."""
+
+    keys: tuple[str | int, ...]
+    items: "tuple[Node, ...]"
+
+
+Node: TypeAlias = Leaf | ListOf | DictOf
+
+
+class Layout(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """The structure that all updates of a session share."""
+
+    root: Node
+
+    @classmethod
+    def of(cls, update: Update) -> "Layout":
+        """The layout of `update`. Raises BadDtype or ConfigError for what cannot be summed."""
+        return cls(_node_of(update, "update", 0))
+
+    @property
+    def leaves(self) -> tuple[Leaf, ...]:
+        """All leaves, depth first."""
+        return tuple(_leaves(self.root))
+
+    @property
+    def size(self) -> int:
+        """Entries of all leaves together."""
+        return sum(leaf.size for leaf in self.leaves)
+
+    def flatten(self, update: Update, broadcast: bool = False) -> list[tuple[str, NDArray[Any]]]:
+        """(path, array) of each leaf, in the layout's order, after checking structure, shapes and kinds.
+
+        With `broadcast` (for clips) an array may also be a single number, and kinds are not compared.
+        Raises ShapeMismatch or BadDtype, naming the path.
+        """
+        return list(_walk(self.root, update, "update", broadcast))
+
+    def build(self, arrays: "list[Any]") -> Update:
+        """The inverse of `flatten`: `arrays[i]` becomes leaf i as it is."""
+        rest = iter(arrays)
+        return _build(self.root, lambda _: next(rest))
+
+
+def position(path: str, shape: tuple[int, ...], flat: int) -> str:
+    """Entry `flat` of the leaf at `path` in words, such as "update['w'][3, 2]"."""
+    if not shape:
+        return path
+    return f"{path}[{', '.join(str(int(i)) for i in np.unravel_index(flat, shape))}]"
+
+
+def _node_of(update: Update, path: str, depth: int) -> Node:
+    if depth > MAX_DEPTH:
+        raise ConfigError(f"{path}: nested more than {MAX_DEPTH} deep")
+    if isinstance(update, Mapping):
+        for key in update:
+            if isinstance(key, bool) or not isinstance(key, str | int):
+                raise ConfigError(f"{path}: key {key!r} is {type(key).__name__}, expected str or int")
+        return DictOf(
+            tuple(update),
+            tuple(_node_of(item, f"{path}[{key!r}]", depth + 1) for key, item in update.items()),
+        )
+    if isinstance(update, list | tuple):
+        items = tuple(_node_of(item, f"{path}[{i}]", depth + 1) for i, item in enumerate(update))
+        return ListOf(items, isinstance(update, tuple))
+    array = _array(update, path)
+    return Leaf(array.shape, array.dtype.name, isinstance(update, int | float) and not isinstance(update, np.generic))
+
+
+def _array(value: Any, path: str) -> NDArray[Any]:
+    """`value` as a native-endian array of floats, integers or bools, without a copy where it is one already."""
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise BadDtype(f"{path}: {type(value).__name__} is not an array of numbers") from error
+    if array.dtype.kind not in "fiub":
+        raise BadDtype(f"{path}: entries are {array.dtype.name}, expected floats or integers")
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def _leaves(node: Node) -> Iterator[Leaf]:
+    if isinstance(node, Leaf):
+        yield node
+    else:
+        for item in node.items:
+            yield from _leaves(item)
+
+
+def _walk(node: Node, update: Update, path: str, broadcast: bool) -> Iterator[tuple[str, NDArray[Any]]]:
+    if isinstance(node, Leaf):
+        yield path, _checked_leaf(node, update, path, broadcast)
+    elif isinstance(node, ListOf):
+        if not isinstance(update, list | tuple) or len(update) != len(node.items):
+            raise ShapeMismatch(f"{path}: {_kind(update)}, expected a list of {len(node.items)}")
+        for i, item in enumerate(node.items):
+            yield from _walk(item, update[i], f"{path}[{i}]", broadcast)
+    else:
+        if not isinstance(update, Mapping) or set(update) != set(node.keys):
+            raise ShapeMismatch(f"{path}: {_kind(update)}, expected a dict with keys {list(node.keys)}")
+        for key, item in zip(node.keys, node.items, strict=True):
+            yield from _walk(item, update[key], f"{path}[{key!r}]", broadcast)
+
+
+def _checked_leaf(leaf: Leaf, value: Any, path: str, broadcast: bool) -> NDArray[Any]:
+    if isinstance(value, Mapping | list | tuple):
+        raise ShapeMismatch(f"{path}: {_kind(value)}, expected an array of shape {leaf.shape}")
+    array = _array(value, path)
+    if broadcast and array.shape == ():
+        return array
+    if array.shape != leaf.shape:
+        raise ShapeMismatch(f"{path}: shape {array.shape}, expected {leaf.shape}")
+    if not broadcast and (array.dtype.kind == "f") != leaf.is_float:
+        raise ShapeMismatch(f"{path}: entries are {array.dtype.name}, expected {leaf.dtype}")
+    return array
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return f"a dict with keys {list(value)[:8]}"
+    if isinstance(value, list | tuple):
+        return f"a {type(value).__name__} of {len(value)}"
+    return f"{type(value).__name__}"
+
+
+def _build(node: Node, leaf: Callable[[Leaf], Any]) -> Update:
+    if isinstance(node, Leaf):
+        return leaf(node)
+    items = [_build(item, leaf) for item in node.items]
+    if isinstance(node, DictOf):
+        return dict(zip(node.keys, items, strict=True))
+    return tuple(items) if node.is_tuple else items

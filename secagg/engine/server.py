@@ -1,0 +1,231 @@
+"""The server's end of a round: order, duplicates, strangers, wrong types, deadlines, save and restore."""
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass, field
+
+from secagg.errors import LocalMisuse, PartyId, PeerMisbehaved, ProtocolError, StateError, WireError
+from secagg.scheme import Phase, Scheme, ServerSide, Session, Sum
+from secagg.scheme.machine import SavedSum
+from secagg.wire import codec, frame
+
+
+class _Saved(codec.Message, frozen=True):
+    """A `RoundServer` between two calls; parties are named by their index in the session."""
+
+    fingerprint: bytes
+    session: bytes
+    machine: bytes
+    phase: int
+    alive: tuple[int, ...]
+    asks: tuple[tuple[int, bytes], ...] | None
+    replies: tuple[tuple[int, bytes], ...]
+    rejected: tuple[int, ...]
+    lost: tuple[tuple[int, int], ...]
+    misbehaved: tuple[tuple[int, str], ...]
+    traffic: tuple[tuple[int, int, int], ...]
+    failure: str | None
+    result: SavedSum | None
+
+
+@dataclass
+class Tally:
+    """Bytes that crossed the wire in one phase, as the server saw them.
+
+    Attributes:
+        sent: by the server, in total.
+        received: accepted from each party.
+    """
+
+    sent: int = 0
+    received: Counter[PartyId] = field(default_factory=Counter)
+
+
+class RoundServer:
+    """Drives `scheme.server(session)`: ask, receive what comes, close at the deadline, next phase.
+
+    Not thread-safe: one thread calls it at a time.
+
+    Attributes:
+        result: the sum, once the last phase has closed.
+        lost: {party: phase} of those who were asked and did not answer, or could not be asked any more.
+        misbehaved: {party: why} of those whose message broke the protocol; they are lost too.
+        tallies: one `Tally` per phase.
+    """
+
+    def __init__(self, scheme: Scheme, session: Session) -> None:
+        scheme.capacity(session)
+        self.scheme = scheme
+        self.session = session
+        self.result: Sum | None = None
+        self.lost: dict[PartyId, str] = {}
+        self.misbehaved: dict[PartyId, str] = {}
+        self.tallies = [Tally() for _ in scheme.phases]
+        self._machine: ServerSide = scheme.server(session)
+        self._phase = 0
+        self._alive = frozenset(session.parties)
+        self._asks: dict[PartyId, bytes] | None = None
+        self._replies: dict[PartyId, bytes] = {}  # SHA-256 of the accepted reply
+        self._rejected: set[PartyId] = set()  # sent a bad message in the open phase
+        self._failure: str | None = None
+
+    @property
+    def phase(self) -> Phase | None:
+        """The open phase, None after the last."""
+        return self.scheme.phases[self._phase] if self._phase < len(self.scheme.phases) else None
+
+    @property
+    def waiting(self) -> frozenset[PartyId]:
+        """Who was asked in this phase and is still to answer."""
+        if self.phase is None or self.phase.reply is None:
+            return frozenset()
+        return frozenset(self.asks()) - frozenset(self._replies) - self._rejected
+
+    def asks(self) -> dict[PartyId, bytes]:
+        """{party: bytes to send} of the open phase; the same on every call until it closes, empty at the end."""
+        phase = self._open_phase()
+        if phase is None:
+            return {}
+        if self._asks is None:
+            asks = self._machine.open(phase, self._alive)
+            if phase.role == "client":
+                for party in self._alive - set(asks):
+                    self.lost[party] = phase.name
+                self._alive = frozenset(asks)
+            self._asks = {party: self._wrap(message) for party, message in asks.items()}
+            self.tallies[self._phase].sent = sum(map(len, self._asks.values()))
+        return dict(self._asks)
+
+    def receive(self, party: PartyId, data: bytes) -> None:
+        """Take one reply. A peer's fault never raises: it is recorded in `misbehaved` and costs the sender its place.
+
+        A late reply, or the same reply again, changes nothing. Raises UnknownParty for a party that is not of the
+        session: the transport must know who is speaking.
+        """
+        party = self.session.parties[self.session.index(party)]
+        phase = self._open_phase()
+        if phase is None or party not in self.asks() or party in self._rejected or self._is_late(data):
+            return
+        digest = hashlib.sha256(data).digest()
+        if party in self._replies:
+            if digest != self._replies[party]:
+                self.misbehaved[party] = f"two different replies in phase {phase.name!r}; the first one counts"
+            return
+        try:
+            self._machine.absorb(phase, party, self._unwrap(data, phase))
+        except (ProtocolError, WireError) as error:
+            self.misbehaved[party] = f"phase {phase.name!r}: {error}"
+            self._rejected.add(party)
+            return
+        self._replies[party] = digest
+        self.tallies[self._phase].received[party] += len(data)
+
+    def close_phase(self) -> None:
+        """The deadline of the open phase: who has not answered is lost. After the last phase, `result` is set.
+
+        Raises TooFew, or PeerMisbehaved naming the dealer of a mis-dealt secret; the round is over then.
+        """
+        phase = self._open_phase()
+        if phase is None:
+            raise LocalMisuse("close_phase after the last phase")
+        asked = self.asks()
+        answered = frozenset(asked if phase.reply is None else self._replies)
+        for party in set(asked) - answered:
+            self.lost.setdefault(party, phase.name)
+        if phase.role == "client":
+            self._alive = answered
+        try:
+            self.result = self._machine.close(phase, answered)
+        except ProtocolError as error:
+            self._failure = str(error)
+            raise
+        self._phase += 1
+        self._asks = None
+        self._replies = {}
+        self._rejected = set()
+
+    def save(self) -> bytes:
+        """All state between two calls, unencrypted: `secagg.Coordinator.save` encrypts it."""
+        index = self.session.index
+        names = [phase.name for phase in self.scheme.phases]
+        return codec.encode(
+            _Saved(
+                fingerprint=self.scheme.fingerprint,
+                session=self.session.to_bytes(),
+                machine=b"" if self.phase is None else self._machine.save(),
+                phase=self._phase,
+                alive=tuple(sorted(map(index, self._alive))),
+                asks=None if self._asks is None else tuple((index(p), ask) for p, ask in self._asks.items()),
+                replies=tuple((index(p), digest) for p, digest in self._replies.items()),
+                rejected=tuple(map(index, self._rejected)),
+                lost=tuple((index(p), names.index(name)) for p, name in self.lost.items()),
+                misbehaved=tuple((index(p), why) for p, why in self.misbehaved.items()),
+                traffic=tuple(
+                    (phase, index(p), size) for phase, t in enumerate(self.tallies) for p, size in t.received.items()
+                )
+                + tuple((phase, -1, t.sent) for phase, t in enumerate(self.tallies)),
+                failure=self._failure,
+                result=None if self.result is None else self.result.save(self.session),
+            )
+        )
+
+    @classmethod
+    def restore(cls, scheme: Scheme, data: bytes) -> "RoundServer":
+        """The server that `save` wrote. Raises StateError when it is not one of this scheme's."""
+        try:
+            saved = codec.decode(data, _Saved)
+            if saved.fingerprint != scheme.fingerprint:
+                raise StateError(f"state of another scheme or other options than {scheme.name} with {scheme.options}")
+            server = cls(scheme, Session.from_bytes(saved.session))
+            server._load(saved)
+        except (WireError, IndexError) as error:
+            raise StateError(f"not a saved server: {error}") from error
+        return server
+
+    def _load(self, saved: _Saved) -> None:
+        parties, phases = self.session.parties, self.scheme.phases
+        self._phase = saved.phase
+        self._failure = saved.failure
+        if self._phase < len(phases):
+            self._machine = self.scheme.server(self.session, saved.machine)
+        self._alive = frozenset(parties[i] for i in saved.alive)
+        self._asks = None if saved.asks is None else {parties[i]: ask for i, ask in saved.asks}
+        self._replies = {parties[i]: digest for i, digest in saved.replies}
+        self._rejected = {parties[i] for i in saved.rejected}
+        self.result = None if saved.result is None else Sum.load(saved.result, self.session)
+        self.lost = {parties[i]: phases[phase].name for i, phase in saved.lost}
+        self.misbehaved = {parties[i]: why for i, why in saved.misbehaved}
+        for phase, i, size in saved.traffic:
+            if i < 0:
+                self.tallies[phase].sent = size
+            else:
+                self.tallies[phase].received[parties[i]] = size
+
+    def _open_phase(self) -> Phase | None:
+        if self._failure is not None:
+            raise LocalMisuse(f"this round has ended: {self._failure}")
+        return self.phase
+
+    def _wrap(self, message: codec.Message) -> bytes:
+        return frame.wrap(frame.ASK, self._phase, self.session.digest[: frame.TAG_SIZE], codec.encode(message))
+
+    def _unwrap(self, data: bytes, phase: Phase) -> codec.Message:
+        if phase.reply is None:
+            raise PeerMisbehaved("a reply to an announcement")
+        unwrapped = frame.unwrap(data)
+        if unwrapped.direction != frame.REPLY:
+            raise WireError("an ask where a reply was expected")
+        if unwrapped.tag != self.session.digest[: frame.TAG_SIZE]:
+            raise WireError("a frame of another session")
+        if unwrapped.phase != self._phase:
+            raise WireError(f"a reply to phase {unwrapped.phase} while {phase.name!r} is open")
+        return codec.decode(unwrapped.body, phase.reply)
+
+    def _is_late(self, data: bytes) -> bool:
+        """A well-formed reply to a phase that has closed is late, not a fault."""
+        try:
+            unwrapped = frame.unwrap(data)
+        except WireError:
+            return False
+        ours = unwrapped.tag == self.session.digest[: frame.TAG_SIZE] and unwrapped.direction == frame.REPLY
+        return ours and unwrapped.phase < self._phase

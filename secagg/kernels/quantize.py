@@ -1,0 +1,90 @@
+"""Floats to ring entries: clip, scale, round, offset; in float64 arithmetic whatever the input's width."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secagg.kernels._jit import kernel
+
+
+def quantize(  # noqa: PLR0917 - the order of a kernel
+    x: NDArray[Any],
+    clip: float | NDArray[np.float64],
+    weight_ratio: float,
+    bits: int,
+    out: NDArray[Any],
+    noise: NDArray[np.uint32] | None = None,
+) -> int:
+    """Write round(y / clip * (weight_ratio * levels)) + 2**(bits - 1), y being x clipped to [-clip, clip].
+
+    levels = 2**(bits - 1) - 1, so an entry lies in [1, 2**bits - 1] and zero is exactly 2**(bits - 1). The
+    product before rounding is off by at most 2**-51 of itself, and never exceeds levels in magnitude.
+
+    Args:
+        x: (dim,) float32 or float64, contiguous and finite (see `first_not_finite`).
+        clip: > 0; one number, or (dim,) float64.
+        weight_ratio: in (0, 1], the party's weight over the greatest one.
+        bits: 1..32.
+        out: (dim,) uint16, uint32 or uint64 of at least `bits` bits, overwritten.
+        noise: None rounds to nearest, halves to even. (dim,) uint32, uniform, rounds v stochastically to
+            floor(v + noise / 2**32), whose mean is within 2**-32 of v.
+
+    Returns:
+        How many entries were saturated: |x| > clip.
+    """
+    clips = np.atleast_1d(np.asarray(clip, np.float64))
+    zero = 1 << (bits - 1)
+    grid = weight_ratio * (zero - 1), zero
+    if noise is None:
+        return int(_nearest(x, clips, grid, out))
+    return int(_stochastic(x, clips, grid, noise, out))
+
+
+@kernel
+def _scaled(value: float, clip: float, scale: float) -> float:
+    """clip(value) / clip * scale; rounding is monotone, so the result stays in [-scale, scale]."""
+    return min(max(value, -clip), clip) / clip * scale
+
+
+@kernel
+def _nearest(x: NDArray[Any], clips: NDArray[np.float64], grid: tuple[float, int], out: NDArray[Any]) -> int:
+    scale, zero = grid
+    saturated = 0
+    for i in range(x.size):
+        value = np.float64(x[i])
+        clip = clips[0] if clips.size == 1 else clips[i]
+        saturated += abs(value) > clip
+        out[i] = np.int64(np.rint(_scaled(value, clip, scale))) + zero
+    return saturated
+
+
+@kernel
+def _stochastic(
+    x: NDArray[Any],
+    clips: NDArray[np.float64],
+    grid: tuple[float, int],
+    noise: NDArray[np.uint32],
+    out: NDArray[Any],
+) -> int:
+    """floor(v + u) as floor(v), plus 1 where u >= 1 - frac(v): v + u itself could round to levels + 1."""
+    scale, zero = grid
+    saturated = 0
+    for i in range(x.size):
+        value = np.float64(x[i])
+        clip = clips[0] if clips.size == 1 else clips[i]
+        saturated += abs(value) > clip
+        v = _scaled(value, clip, scale)
+        below = np.floor(v)
+        up = np.float64(noise[i]) * 2.0**-32 >= 1.0 - (v - below)
+        out[i] = np.int64(below) + np.int64(up) + zero
+    return saturated
+
+
+@kernel
+def first_not_finite(x: NDArray[Any]) -> int:
+    """Position of the first NaN or infinity in `x`, (dim,) float32 or float64, contiguous; -1 if none."""
+    for i in range(x.size):
+        if not np.isfinite(x[i]):
+            return i
+    return -1

@@ -1,0 +1,118 @@
+"""Key agreement: X25519 (RFC 7748) and HKDF-SHA256 (RFC 5869)."""
+
+import hashlib
+from collections.abc import Sequence
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+
+from secagg.errors import ConfigError, OutOfRange, PeerMisbehaved
+from secagg.primitives._bytes import Entropy, draw, of_length
+
+KEY_BYTES = 32
+"""Length of a private scalar, of a public key and of a shared secret."""
+
+_HASH = 32
+_BLOCK = 64
+_INNER = bytes(byte ^ 0x36 for byte in range(256))  # RFC 2104: ipad and opad, as translation tables
+_OUTER = bytes(byte ^ 0x5C for byte in range(256))
+
+
+def generate(entropy: Entropy) -> bytes:
+    """A fresh 32-byte private scalar."""
+    return draw(entropy, KEY_BYTES)
+
+
+def public_key(private: bytes) -> bytes:
+    """X25519(private, 9), 32 bytes (RFC 7748, 6.1).
+
+    Raises:
+        ConfigError: `private` is not 32 bytes.
+    """
+    return _private_key(private).public_key().public_bytes_raw()
+
+
+def shared_secret(private: bytes, public: bytes) -> bytes:
+    """X25519(private, public), 32 bytes; to be hashed before use.
+
+    Raises:
+        ConfigError: either key is not 32 bytes.
+        PeerMisbehaved: the result is all zero (RFC 7748, 6.1): the peer sent a point of low order.
+    """
+    secret = _exchange(_private_key(private), public)
+    if secret is None:
+        raise PeerMisbehaved("X25519 public key is a point of low order: the shared secret would be zero")
+    return secret
+
+
+def hkdf(secret: bytes, *, info: bytes, salt: bytes = b"", length: int = 32) -> bytes:
+    """Extract-and-expand, RFC 5869 2.2 and 2.3, with SHA-256.
+
+    Args:
+        secret: input keying material, of any length.
+        info: what the key is for; distinct purposes get independent keys.
+        salt: public; empty stands for 32 zero bytes.
+        length: bytes to return, 1..8160.
+
+    Raises:
+        OutOfRange: `length` is out of range.
+    """
+    if not 1 <= length <= 255 * _HASH:
+        raise OutOfRange(f"hkdf length must lie in 1..{255 * _HASH}, got {length}")
+    extract = _Hmac(salt)
+    expand = _Hmac(extract.digest(secret))
+    block = okm = b""
+    for counter in range(1, -(-length // _HASH) + 1):
+        block = expand.digest(block + info + bytes([counter]))
+        okm += block
+    return okm[:length]
+
+
+def derive_many(
+    privates: Sequence[bytes], publics: Sequence[bytes], infos: Sequence[bytes], salt: bytes
+) -> list[bytes | None]:
+    """Row i is hkdf(X25519(privates[i], publics[i]), info=infos[i], salt=salt), 32 bytes.
+
+    A row whose shared secret is all zero (`publics[i]` is a point of low order) is None. Equal private keys
+    are parsed once, so that a row costs one exchange.
+
+    Raises:
+        ConfigError: the three sequences differ in length, or a key is not 32 bytes.
+    """
+    if not len(privates) == len(publics) == len(infos):
+        counts = f"{len(privates)} privates, {len(publics)} publics, {len(infos)} infos"
+        raise ConfigError(f"derive_many: expected as many of each, got {counts}")
+    parsed = {private: _private_key(private) for private in set(privates)}
+    extract = _Hmac(salt)
+    rows: list[bytes | None] = []
+    for private, public, info in zip(privates, publics, infos, strict=True):
+        secret = _exchange(parsed[private], public)
+        rows.append(None if secret is None else _Hmac(extract.digest(secret)).digest(info + b"\x01"))
+    return rows
+
+
+def _private_key(private: bytes) -> X25519PrivateKey:
+    return X25519PrivateKey.from_private_bytes(of_length(private, KEY_BYTES, "X25519 private key"))
+
+
+def _exchange(private: X25519PrivateKey, public: bytes) -> bytes | None:
+    """The shared secret, or None where it is all zero."""
+    peer = X25519PublicKey.from_public_bytes(of_length(public, KEY_BYTES, "X25519 public key"))
+    try:
+        return private.exchange(peer)
+    except ValueError:  # OpenSSL's refusal of an all-zero result; nothing else is left to go wrong
+        return None
+
+
+class _Hmac:
+    """HMAC-SHA256 (RFC 2104) with the key's two blocks hashed once, at half the price of a general one."""
+
+    def __init__(self, key: bytes) -> None:
+        block = (key if len(key) <= _BLOCK else hashlib.sha256(key).digest()).ljust(_BLOCK, b"\0")
+        self._inner = hashlib.sha256(block.translate(_INNER))
+        self._outer = hashlib.sha256(block.translate(_OUTER))
+
+    def digest(self, message: bytes) -> bytes:
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(message)
+        outer.update(inner.digest())
+        return outer.digest()

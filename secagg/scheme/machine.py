@@ -1,0 +1,163 @@
+"""The interface of a protocol: a table of phases and one pure machine for each end.
+
+A machine has no sockets, clocks, threads, logging or randomness of its own. The engine owns order,
+duplicates, strangers, wrong types, deadlines and dead machines; a scheme owns cryptography and thresholds.
+A machine names parties by the ids of its session.
+"""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass
+from typing import ClassVar, TypeAlias
+
+import numpy as np
+
+from secagg.encoding.ring import Lanes
+from secagg.errors import PartyId, WireError
+from secagg.scheme.policy import Policy
+from secagg.scheme.session import Session
+from secagg.wire.codec import Message
+
+Entropy: TypeAlias = Callable[[int], bytes]
+"""n to n secret bytes; os.urandom outside `secagg.testing`."""
+
+
+SavedSum: TypeAlias = tuple[bytes, tuple[int, ...]]
+"""A `Sum` as plain data: the vector's bytes, and the contributors' indices."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One trip: the server asks each wanted party once, each replies at most once.
+
+    Attributes:
+        name: what errors, `lost` and traffic call it.
+        ask, reply: the message types; `reply=None` is an announcement that nobody answers.
+        role: of those who are asked. A client that is alive and not asked in a "client" phase is out.
+        takes_input: the party's vector is consumed by this phase's answer.
+    """
+
+    name: str
+    ask: type[Message]
+    reply: type[Message] | None
+    role: str = "client"
+    takes_input: bool = False
+
+
+@dataclass(frozen=True)
+class Sum:
+    """What a run yields.
+
+    Attributes:
+        vector: (dim,) ring entries, reduced mod 2**b.
+        contributors: whose vectors are in it.
+    """
+
+    vector: Lanes
+    contributors: frozenset[PartyId]
+
+    def save(self, session: Session) -> SavedSum:
+        """As plain data, parties by their index in `session`."""
+        return self.vector.tobytes(), tuple(sorted(map(session.index, self.contributors)))
+
+    @classmethod
+    def load(cls, saved: SavedSum, session: Session) -> "Sum":
+        """The inverse of `save`. Raises WireError for a vector of another size."""
+        data, contributors = saved
+        if len(data) != session.dim * session.ring.lane.itemsize:
+            raise WireError(f"saved sum of {len(data)} bytes for {session.dim} entries")
+        vector = np.frombuffer(data, session.ring.lane).copy()
+        return cls(vector, frozenset(session.parties[i] for i in contributors))
+
+
+class ServerSide(ABC):
+    """The server's machine. The engine calls open, absorb*, close for each phase, in the table's order."""
+
+    @abstractmethod
+    def open(self, phase: Phase, alive: Set[PartyId]) -> Mapping[PartyId, Message]:
+        """The asks of `phase`; its keys are whom the engine waits for. `alive` answered every ask so far."""
+
+    @abstractmethod
+    def absorb(self, phase: Phase, sender: PartyId, reply: Message) -> None:
+        """Check one reply, then fold it in; O(dim) memory over a whole phase.
+
+        Raises PeerMisbehaved and is then unchanged.
+        """
+
+    @abstractmethod
+    def close(self, phase: Phase, answered: Set[PartyId]) -> Sum | None:
+        """No reply will follow. Returns the sum if the server learns it in this phase.
+
+        Raises TooFew, or PeerMisbehaved with the dealer of a secret that was mis-dealt.
+        """
+
+    @abstractmethod
+    def save(self) -> bytes:
+        """All state; `Scheme.server(session, saved)` restores it. Secret as soon as the last phase is open."""
+
+
+class PartySide(ABC):
+    """One party's machine."""
+
+    @abstractmethod
+    def answer(self, ask: Message, vector: Lanes | None) -> tuple[Message | None, Sum | None]:
+        """(reply, result that this party learns). Checks all before it reveals any; an error changes no state.
+
+        `vector` (dim,) comes with the phase that takes input. Raises PeerMisbehaved, PolicyRefused or
+        InconsistentModel.
+        """
+
+    @abstractmethod
+    def save(self) -> bytes:
+        """All state, secrets included; the engine encrypts it. `Scheme.party(..., saved=...)` restores it."""
+
+
+class Scheme(ABC):
+    """A protocol with its options.
+
+    Attributes:
+        name, version: of the protocol; both ends must run the same.
+        phases: the table; an option may add a phase.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+    phases: tuple[Phase, ...]
+
+    @property
+    @abstractmethod
+    def options(self) -> str:
+        """The options in one line of text, equal at all ends of a round."""
+
+    @property
+    def fingerprint(self) -> bytes:
+        """SHA-256 over name, version and options: tells two ends, or a saved state, of different schemes apart."""
+        return hashlib.sha256(f"{self.name}/{self.version}/{self.options}".encode()).digest()
+
+    @abstractmethod
+    def capacity(self, session: Session) -> int:
+        """Most inputs whose sum stays exact.
+
+        Raises ConfigError, before the first message, where the options do not fit the session.
+        """
+
+    @abstractmethod
+    def server(self, session: Session, saved: bytes | None = None) -> ServerSide:
+        """The server's machine, fresh or as saved. Raises WireError for a `saved` that is none."""
+
+    @abstractmethod
+    def party(
+        self,
+        session: Session,
+        me: PartyId,
+        entropy: Entropy,
+        *,
+        policy: Policy | None = None,
+        context: bytes | None = None,
+        saved: bytes | None = None,
+    ) -> PartySide:
+        """One party's machine, fresh or as saved.
+
+        `policy` is the party's own (default `Policy()`), `context` what it received itself (default: the session's).
+        """

@@ -1,0 +1,41 @@
+"""What a party will take part in, whatever the server says."""
+
+from dataclasses import dataclass
+
+from secagg.errors import OutOfRange, PolicyRefused
+from secagg.scheme.session import Session
+
+
+@dataclass(frozen=True)
+class Policy:
+    """One party's own limits.
+
+    Attributes:
+        min_cohort: fewest contributors whose sum it helps to open; at least 2, since a sum of one is that one.
+        max_dim: most entries of a ring vector it allocates.
+    """
+
+    min_cohort: int = 3
+    max_dim: int = 2**28
+
+    def __post_init__(self) -> None:
+        if self.min_cohort < 2:
+            raise OutOfRange(
+                f"min_cohort is {self.min_cohort}: expected at least 2, a sum of one vector is that vector"
+            )
+        if self.max_dim < 1:
+            raise OutOfRange(f"max_dim is {self.max_dim}: expected at least 1")
+
+    def check_session(self, session: Session) -> None:
+        """Raise PolicyRefused for a session this party takes no part in."""
+        self.check_cohort(len(session.parties))
+        if session.dim > self.max_dim:
+            raise PolicyRefused(f"session of {session.dim} entries: this party's policy allows {self.max_dim}")
+
+    def check_cohort(self, contributors: int) -> None:
+        """Raise PolicyRefused for fewer than `min_cohort` contributors."""
+        if contributors < self.min_cohort:
+            raise PolicyRefused(
+                f"a sum over {contributors} parties: "
+                f"this party's policy asks for at least {self.min_cohort} (Policy.min_cohort)"
+            )

@@ -1,0 +1,209 @@
+"""A session: the public facts of one round, equal at every party and bound into every key."""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from secagg.encoding.layout import Layout, Update
+from secagg.encoding.quantize import Rounding
+from secagg.encoding.ring import Ring
+from secagg.encoding.update import Clip, UpdateEncoding, clip_of
+from secagg.errors import BadCohort, ConfigError, OutOfRange, PartyId, UnknownParty, WireError
+from secagg.wire import codec
+
+MAX_PARTIES = 2**20
+MAX_ID_LENGTH = 256
+MAX_CONTEXT = 1024
+MAX_DIM = 2**36
+"""Entries whose uint64 lanes stay within 2**40 bytes of mask stream a key."""
+_DTYPES = frozenset(np.dtype(code).name for code in "?bhilqBHILQefdg")
+WEIGHT_LIMIT = 2**48
+"""Largest weight_max: a sum over MAX_PARTIES weights then still fits 68 bits of limbs, read as Python integers."""
+
+
+class Session(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, dict=True):
+    """Who takes part in a round, and how updates become ring vectors. Public. Made by `create`, not by hand.
+
+    Attributes:
+        version: of this structure.
+        id: 16 random bytes.
+        parties: 2 to 2**20 distinct ids; a party's index in this tuple is its number in the protocols.
+        layout: structure of every update.
+        bits: of every ring entry, 1..32 (from 2 where there are floats).
+        clips: little-endian float64 of each leaf's clip, one number or one an entry.
+        weight_max: public bound of the integer weights, None without weights.
+        rounding: of floats to integers.
+        context: what the server says this round is about (model, round, configuration), up to 1024 bytes;
+            a party compares it with what it received itself.
+    """
+
+    version: int
+    id: bytes
+    parties: tuple[int | str, ...]
+    layout: Layout
+    bits: int
+    clips: tuple[bytes, ...]
+    weight_max: int | None
+    rounding: Rounding
+    context: bytes
+
+    @classmethod
+    def create(
+        cls,
+        parties: Iterable[PartyId],
+        like: Update,
+        *,
+        bits: int = 16,
+        clip: Update = 1.0,
+        weight_max: int | None = None,
+        rounding: Rounding = "nearest",
+        context: bytes = b"",
+        entropy: Callable[[int], bytes] = os.urandom,
+    ) -> "Session":
+        """A new session with a fresh id.
+
+        Args:
+            parties: ids, ints or strs.
+            like: any update of the right structure; its values do not matter.
+            bits: of each quantized float, or of each integer, 1..32.
+            clip: floats are clipped to [-clip, clip]: a number, or `like`'s structure of numbers or arrays.
+            weight_max: a public bound (never the cohort's own maximum); weights are then integers 1..weight_max.
+            rounding: "nearest", or "stochastic" for an unbiased quantizer of twice the error bound.
+            context: names the model, round and configuration; at most 1024 bytes.
+            entropy: source of the id.
+
+        Raises:
+            BadCohort, OutOfRange, BadDtype, ConfigError: naming what is wrong and what was expected.
+        """
+        layout = Layout.of(like)
+        clips = tuple(np.asarray(c, np.dtype("<f8")).tobytes() for c in clip_of(layout, clip))
+        session = cls(
+            version=1,
+            id=entropy(16),
+            parties=tuple(_party_id(party) for party in parties),
+            layout=layout,
+            bits=_integer("bits", bits),
+            clips=clips,
+            weight_max=None if weight_max is None else _integer("weight_max", weight_max),
+            rounding=rounding,
+            context=bytes(context),
+        )
+        session.check()
+        return session
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "Session":
+        """The session that `to_bytes` wrote. Raises WireError for anything else, ConfigError for bad parameters."""
+        session = codec.decode(bytes(data), cls)
+        if session.version != 1 or len(session.id) != 16:
+            raise WireError("session of another version, or without an id of 16 bytes")
+        session.check()
+        return session
+
+    def to_bytes(self) -> bytes:
+        """The one encoding of this session; what `digest` is taken over."""
+        return codec.encode(self)
+
+    def check(self) -> None:
+        """Raise BadCohort, OutOfRange or ConfigError for parameters that no round can use."""
+        _check_parties(self.parties)
+        least = 2 if any(leaf.is_float for leaf in self.layout.leaves) else 1
+        if not least <= self.bits <= 32:
+            raise OutOfRange(f"bits is {self.bits}: expected {least}..32")
+        if self.weight_max is not None and not 1 <= self.weight_max <= WEIGHT_LIMIT:
+            raise OutOfRange(f"weight_max is {self.weight_max}: expected 1..2**48")
+        if self.rounding not in ("nearest", "stochastic"):
+            raise OutOfRange(f"rounding is {self.rounding!r}: expected 'nearest' or 'stochastic'")
+        if len(self.context) > MAX_CONTEXT:
+            raise OutOfRange(f"context of {len(self.context)} bytes: expected at most {MAX_CONTEXT}; pass a digest")
+        _check_layout(self.layout)
+        self._check_clips()
+        if self.dim > MAX_DIM:
+            raise OutOfRange(f"update of {self.dim} entries: expected at most 2**36")
+
+    def _check_clips(self) -> None:
+        leaves = self.layout.leaves
+        if len(self.clips) != len(leaves):
+            raise ConfigError(f"{len(self.clips)} clips for {len(leaves)} arrays")
+        for clip, leaf in zip(self.clips, leaves, strict=True):
+            if len(clip) not in (8, 8 * leaf.size):
+                raise ConfigError(f"clip of {len(clip)} bytes for an array of {leaf.size} entries")
+            values = np.frombuffer(clip, np.dtype("<f8"))
+            if not (np.isfinite(values) & (values > 0)).all():
+                raise OutOfRange("clip: expected positive, finite numbers")
+
+    @cached_property
+    def digest(self) -> bytes:
+        """SHA-256 of `to_bytes`."""
+        return hashlib.sha256(self.to_bytes()).digest()
+
+    @cached_property
+    def encoding(self) -> UpdateEncoding:
+        """How updates become ring vectors here."""
+        return UpdateEncoding(
+            self.layout, self.bits, self._clip_arrays(), self.weight_max, len(self.parties), self.rounding
+        )
+
+    def _clip_arrays(self) -> Clip:
+        arrays = (np.frombuffer(clip, np.dtype("<f8")) for clip in self.clips)
+        return tuple(array.reshape(()) if array.size == 1 else array for array in arrays)
+
+    @property
+    def ring(self) -> Ring:
+        """The ring in which the vectors are added."""
+        return self.encoding.ring
+
+    @property
+    def dim(self) -> int:
+        """Entries of a ring vector, weight and counters included."""
+        return self.encoding.dim
+
+    @cached_property
+    def _indices(self) -> dict[PartyId, int]:
+        return {party: i for i, party in enumerate(self.parties)}
+
+    def index(self, party: PartyId) -> int:
+        """The party's number, 0..n-1. Raises UnknownParty."""
+        try:
+            return self._indices[_party_id(party)]
+        except KeyError:
+            raise UnknownParty(f"{party!r} is not among the session's {len(self.parties)} parties") from None
+
+
+def _party_id(party: Any) -> PartyId:
+    if isinstance(party, np.integer):
+        return int(party)
+    if isinstance(party, bool) or not isinstance(party, int | str):
+        raise BadCohort(f"party id {party!r} is {type(party).__name__}, expected int or str")
+    return party if isinstance(party, int) else str(party)
+
+
+def _check_parties(parties: tuple[PartyId, ...]) -> None:
+    if not 2 <= len(parties) <= MAX_PARTIES:
+        raise BadCohort(f"{len(parties)} {'party' if len(parties) == 1 else 'parties'}: expected 2 to 2**20")
+    seen: set[PartyId] = set()
+    for party in parties:
+        if isinstance(party, str) and not 1 <= len(party) <= MAX_ID_LENGTH:
+            raise BadCohort(f"party id of {len(party)} characters: expected 1..{MAX_ID_LENGTH}")
+        if isinstance(party, int) and not -(2**63) <= party < 2**63:
+            raise BadCohort(f"party id {party}: expected a 64-bit integer")
+        if party in seen:
+            raise BadCohort(f"party id {party!r} stands twice among the parties")
+        seen.add(party)
+
+
+def _check_layout(layout: Layout) -> None:
+    for leaf in layout.leaves:
+        if leaf.dtype not in _DTYPES or any(size < 0 for size in leaf.shape):
+            raise ConfigError(f"layout with an array of dtype {leaf.dtype!r}, shape {leaf.shape}")
+
+
+def _integer(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise OutOfRange(f"{name} is {value!r}: expected an integer")
+    return int(value)

@@ -1,0 +1,1 @@
+"""Bytes on the wire: a canonical codec for typed messages, and the frame around each."""

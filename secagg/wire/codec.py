@@ -1,0 +1,61 @@
+"""Typed messages to canonical bytes and back. Decoding is total: a message, or WireError.
+
+The bytes are MessagePack arrays without field names. A message holds numbers, short texts and byte strings,
+never a list of small things (which would grow many times over when decoded): rows of equal size are packed
+into one byte string. So the memory of a decoded message is bounded by a small multiple of its bytes.
+"""
+
+from typing import Any, TypeVar
+
+import msgspec
+
+from secagg.errors import WireError
+
+
+class Message(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Base of everything that travels or is saved. Its repr shows types and sizes, never contents."""
+
+    def __repr__(self) -> str:
+        fields = ", ".join(f"{name}={_size(getattr(self, name))}" for name in self.__struct_fields__)
+        return f"{type(self).__name__}({fields})"
+
+
+M = TypeVar("M", bound=msgspec.Struct)
+
+
+def encode(message: msgspec.Struct) -> bytes:
+    """The one encoding of `message`."""
+    return msgspec.msgpack.encode(message)
+
+
+def decode(data: bytes | memoryview, kind: type[M]) -> M:
+    """The `kind` whose encoding is exactly `data`; anything else raises WireError."""
+    try:
+        message = msgspec.msgpack.decode(data, type=kind)
+    except (
+        msgspec.DecodeError,
+        RecursionError,
+        UnicodeDecodeError,
+        OverflowError,
+        ValueError,
+        TypeError,
+    ) as error:
+        raise WireError(f"not a {kind.__name__}: {_reason(error)}") from None
+    if encode(message) != data:
+        raise WireError(f"not the canonical encoding of this {kind.__name__}")
+    return message
+
+
+def _reason(error: Exception) -> str:
+    """Why decoding failed: msgspec names types and positions only, other errors may quote contents."""
+    return str(error) if isinstance(error, msgspec.DecodeError) else type(error).__name__
+
+
+def _size(value: Any) -> str:
+    if isinstance(value, bytes):
+        return f"<{len(value)} bytes>"
+    if isinstance(value, list | tuple | dict):
+        return f"<{len(value)} items>"
+    if isinstance(value, Message):
+        return repr(value)
+    return f"<{type(value).__name__}>"
