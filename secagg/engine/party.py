@@ -1,6 +1,5 @@
 """A party's end of a round: each ask answered once, the answer kept before it leaves."""
 
-import hashlib
 from collections.abc import Callable
 
 from secagg.encoding.ring import Lanes
@@ -56,7 +55,7 @@ class RoundParty:
         self._machine: PartySide = scheme.party(
             session, self.me, entropy, policy=policy, context=self.context, saved=saved
         )
-        self._last: tuple[int, bytes, bytes] | None = None  # phase, SHA-256 of the ask, reply
+        self._last: tuple[int, bytes, bytes] | None = None  # phase, checksum of the ask, reply
         self._failure: str | None = None
 
     def phase_of(self, ask: bytes) -> Phase:
@@ -65,7 +64,7 @@ class RoundParty:
 
     def is_repeated(self, ask: bytes) -> bool:
         """Whether the reply to this very ask is already there, so that no input is needed again."""
-        return self._last is not None and self._last[1] == hashlib.sha256(ask).digest()
+        return self._last is not None and self._last[1] == self._unwrap(ask).checksum
 
     def answer(self, ask: bytes, vector: Lanes | None, store: Callable[[], object]) -> bytes | None:
         """The reply to `ask`; None to an announcement. `store` runs before the reply is returned.
@@ -77,15 +76,15 @@ class RoundParty:
         unwrapped = self._unwrap(ask)
         if self._failure is not None:
             raise LocalMisuse(f"this party has left the round: {self._failure}")
-        if not self.is_repeated(ask):
+        if self._last is None or self._last[1] != unwrapped.checksum:
             self._check_order(unwrapped.phase)
-            self._advance(unwrapped, ask, vector)
+            self._advance(unwrapped, vector)
         store()
         return None if self._last is None or not self._last[2] else self._last[2]
 
-    def _advance(self, unwrapped: frame.Frame, ask: bytes, vector: Lanes | None) -> None:
-        phase = self.scheme.phases[unwrapped.phase]
-        message = codec.decode(unwrapped.body, phase.ask)
+    def _advance(self, ask: frame.Frame, vector: Lanes | None) -> None:
+        phase = self.scheme.phases[ask.phase]
+        message = codec.decode(ask.body, phase.ask)
         if phase.takes_input and vector is None:
             raise LocalMisuse(f"phase {phase.name!r} takes this party's update and none was given")
         try:
@@ -93,8 +92,7 @@ class RoundParty:
         except ProtocolError as error:
             self._failure = str(error)
             raise
-        body = b"" if reply is None else self._wrap(unwrapped.phase, reply)
-        self._last = (unwrapped.phase, hashlib.sha256(ask).digest(), body)
+        self._last = (ask.phase, ask.checksum, b"" if reply is None else self._wrap(ask, reply))
         self.result = self.result or result
         self.step += 1
 
@@ -155,15 +153,21 @@ class RoundParty:
             name = None if expected is None else self.scheme.phases[expected].name
             raise PeerMisbehaved(f"ask of phase {self.scheme.phases[phase].name!r}, expected {name!r}")
 
-    def _wrap(self, phase: int, message: codec.Message) -> bytes:
-        return frame.wrap(frame.REPLY, phase, self.session.digest[: frame.TAG_SIZE], codec.encode(message))
+    @property
+    def _tag(self) -> bytes:
+        return self.session.digest[: frame.HALF_DIGEST]
+
+    def _wrap(self, ask: frame.Frame, message: codec.Message) -> bytes:
+        return frame.wrap(frame.REPLY, ask.phase, ask.party, self._tag, ask.checksum, codec.encode(message))
 
     def _unwrap(self, ask: bytes) -> frame.Frame:
         unwrapped = frame.unwrap(ask)
         if unwrapped.direction != frame.ASK:
             raise WireError("a reply where an ask was expected")
-        if unwrapped.tag != self.session.digest[: frame.TAG_SIZE]:
+        if unwrapped.tag != self._tag:
             raise WireError("an ask of another session")
+        if unwrapped.party != self.session.index(self.me):
+            raise WireError("an ask meant for another party")
         if unwrapped.phase >= len(self.scheme.phases):
             raise WireError(f"an ask of phase {unwrapped.phase}: {self.scheme.name} has {len(self.scheme.phases)}")
         return unwrapped

@@ -1,6 +1,5 @@
 """The server's end of a round: order, duplicates, strangers, wrong types, deadlines, save and restore."""
 
-import hashlib
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -65,7 +64,7 @@ class RoundServer:
         self._phase = 0
         self._alive = frozenset(session.parties)
         self._asks: dict[PartyId, bytes] | None = None
-        self._replies: dict[PartyId, bytes] = {}  # SHA-256 of the accepted reply
+        self._replies: dict[PartyId, bytes] = {}  # checksum of the accepted reply
         self._rejected: set[PartyId] = set()  # sent a bad message in the open phase
         self._failure: str | None = None
 
@@ -92,7 +91,7 @@ class RoundServer:
                 for party in self._alive - set(asks):
                     self.lost[party] = phase.name
                 self._alive = frozenset(asks)
-            self._asks = {party: self._wrap(message) for party, message in asks.items()}
+            self._asks = {party: self._wrap(party, message) for party, message in asks.items()}
             self.tallies[self._phase].sent = sum(map(len, self._asks.values()))
         return dict(self._asks)
 
@@ -104,20 +103,20 @@ class RoundServer:
         """
         party = self.session.parties[self.session.index(party)]
         phase = self._open_phase()
-        if phase is None or party not in self.asks() or party in self._rejected or self._is_late(data):
-            return
-        digest = hashlib.sha256(data).digest()
-        if party in self._replies:
-            if digest != self._replies[party]:
-                self.misbehaved[party] = f"two different replies in phase {phase.name!r}; the first one counts"
+        if phase is None or party not in self.asks() or party in self._rejected:
             return
         try:
-            self._machine.absorb(phase, party, self._unwrap(data, phase))
+            reply = frame.unwrap(data)
+            if self._is_repeated(party, reply):
+                return
+            self._check(party, reply)
+            self._machine.absorb(phase, party, self._decode(reply, phase))
         except (ProtocolError, WireError) as error:
             self.misbehaved[party] = f"phase {phase.name!r}: {error}"
-            self._rejected.add(party)
+            if party not in self._replies:
+                self._rejected.add(party)
             return
-        self._replies[party] = digest
+        self._replies[party] = reply.checksum
         self.tallies[self._phase].received[party] += len(data)
 
     def close_phase(self) -> None:
@@ -206,26 +205,36 @@ class RoundServer:
             raise LocalMisuse(f"this round has ended: {self._failure}")
         return self.phase
 
-    def _wrap(self, message: codec.Message) -> bytes:
-        return frame.wrap(frame.ASK, self._phase, self.session.digest[: frame.TAG_SIZE], codec.encode(message))
+    @property
+    def _tag(self) -> bytes:
+        return self.session.digest[: frame.HALF_DIGEST]
 
-    def _unwrap(self, data: bytes, phase: Phase) -> codec.Message:
+    def _wrap(self, party: PartyId, message: codec.Message) -> bytes:
+        index = self.session.index(party)
+        return frame.wrap(frame.ASK, self._phase, index, self._tag, frame.NO_ASK, codec.encode(message))
+
+    def _is_repeated(self, party: PartyId, reply: frame.Frame) -> bool:
+        """Whether the reply came before, in this phase or for one that has closed: late is no fault."""
+        if reply.tag != self._tag or reply.direction != frame.REPLY or reply.party != self.session.index(party):
+            return False
+        return reply.phase < self._phase or self._replies.get(party) == reply.checksum
+
+    def _check(self, party: PartyId, reply: frame.Frame) -> None:
+        """Raise for a frame that does not answer what this party was asked in the open phase."""
+        if party in self._replies:
+            raise PeerMisbehaved("a second, different reply; the first one counts")
+        if reply.direction != frame.REPLY:
+            raise WireError("an ask where a reply was expected")
+        if reply.tag != self._tag:
+            raise WireError("a reply of another session")
+        if reply.party != self.session.index(party):
+            raise WireError("a reply made by another party")
+        if reply.phase != self._phase:
+            raise WireError(f"a reply to phase {reply.phase}, which has not begun")
+        if reply.answers != frame.unwrap(self.asks()[party]).checksum:
+            raise WireError("a reply to another ask than the one that was sent")
+
+    def _decode(self, reply: frame.Frame, phase: Phase) -> codec.Message:
         if phase.reply is None:
             raise PeerMisbehaved("a reply to an announcement")
-        unwrapped = frame.unwrap(data)
-        if unwrapped.direction != frame.REPLY:
-            raise WireError("an ask where a reply was expected")
-        if unwrapped.tag != self.session.digest[: frame.TAG_SIZE]:
-            raise WireError("a frame of another session")
-        if unwrapped.phase != self._phase:
-            raise WireError(f"a reply to phase {unwrapped.phase} while {phase.name!r} is open")
-        return codec.decode(unwrapped.body, phase.reply)
-
-    def _is_late(self, data: bytes) -> bool:
-        """A well-formed reply to a phase that has closed is late, not a fault."""
-        try:
-            unwrapped = frame.unwrap(data)
-        except WireError:
-            return False
-        ours = unwrapped.tag == self.session.digest[: frame.TAG_SIZE] and unwrapped.direction == frame.REPLY
-        return ours and unwrapped.phase < self._phase
+        return codec.decode(reply.body, phase.reply)

@@ -40,6 +40,12 @@ class Cohort:
 
         The others are left behind now, before any mask is shared with them: nobody could remove it later.
         """
+        return self._core(alive, self._terms.threshold)
+
+    def most_holders(self, alive: Set[int]) -> int:
+        """The largest number of holders that each of some part of `alive` finds within that part."""
+        return max((t for t in range(1, self._terms.threshold) if self._core(alive, t)), default=0)
+
+    def _core(self, alive: Set[int], holders: int) -> frozenset[int]:
         present = np.isin(self._nodes, list(alive))
-        kept = graph.core(self._adjacency, present, self._terms.threshold, self._terms.complete)
-        return frozenset(self._nodes[kept].tolist())
+        return frozenset(self._nodes[graph.core(self._adjacency, present, holders, self._terms.complete)].tolist())

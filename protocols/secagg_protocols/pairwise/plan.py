@@ -70,7 +70,7 @@ class Plan:
     log2_incorrect: float
 
 
-def plan(  # noqa: PLR0917  # the order of the contract
+def plan(
     n: int,
     corrupt: float = 0.05,
     dropout: float = 0.05,
@@ -107,9 +107,7 @@ def plan(  # noqa: PLR0917  # the order of the contract
         raise OutOfRange(f"plan: corrupt + dropout must be below 1, got {corrupt} + {dropout}")
     if adversary not in ("passive", "active"):
         raise ConfigError(f"plan: adversary must be 'passive' or 'active', got {adversary!r}")
-    setting = _Setting(
-        n, math.ceil(n * corrupt_rate), math.ceil(n * dropout_rate), sigma, eta, adversary == "active"
-    )
+    setting = _Setting(n, math.ceil(n * corrupt_rate), math.ceil(n * dropout_rate), sigma, eta, adversary == "active")
     found = _least_regular(setting)
     neighbours, threshold = found or (n - 1, 2 * n // 3 + 1)
     insecure, incorrect = setting.odds(neighbours, threshold) if found else setting.complete_odds(threshold)

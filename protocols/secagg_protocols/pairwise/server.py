@@ -195,8 +195,10 @@ class PairwiseServer(ServerSide):
         if not self._members:
             if len(answered) < self._terms.least_cohort:
                 raise TooFew(phase.name, len(answered), self._terms.least_cohort)
-            most = max(len(answered.intersection(self._cohort.holders[i])) for i in answered)
-            raise TooFew(phase.name, most, self._terms.threshold, "holders of the best kept secret answered")
+            most = self._cohort.most_holders(answered)
+            raise TooFew(
+                phase.name, most, self._terms.threshold, "holders for each secret, in the best part of the graph"
+            )
 
     def _finish(self, phase: Phase) -> Sum:
         """Fig. 4, Round 4: recover the secrets, remove the masks, reduce mod 2**b."""

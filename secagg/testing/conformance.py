@@ -1,0 +1,206 @@
+"""The exam of a scheme, ours or a stranger's: subclass it in a test file and say how to make one.
+
+class TestMine(SchemeConformance):
+    def make(self, n: int) -> Scheme:
+        return MyScheme(...)
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from secagg.api import Aggregate, aggregate
+from secagg.errors import ConfigError, PartyId, PeerMisbehaved, SecaggError, TooFew
+from secagg.scheme import Policy, Scheme, Session
+from secagg.testing.faults import sampled_losses
+from secagg.testing.round import TestRound
+
+Vectors = dict[PartyId, NDArray[np.uint16]]
+
+
+class SchemeConformance(ABC):
+    """What every scheme promises: the sum over the contributors is exact, or the round ends in a named error.
+
+    Attributes:
+        n: parties of a round.
+        dim: entries of an update.
+        bits: of an entry; updates are integers, so that nothing is rounded.
+        patterns: loss patterns that are tried.
+    """
+
+    n = 6
+    dim = 19
+    bits = 16
+    patterns = 60
+
+    @abstractmethod
+    def make(self, n: int) -> Scheme:
+        """The scheme under test for n parties."""
+
+    def parties(self) -> list[PartyId]:
+        """Ids of both kinds."""
+        return [f"party {i}" if i % 2 else i for i in range(self.n)]
+
+    def updates(self, seed: int = 0) -> Vectors:
+        """Random integers over the whole range."""
+        draw = np.random.default_rng(seed)
+        return {party: draw.integers(0, 2**self.bits, self.dim, np.uint16) for party in self.parties()}
+
+    def round(self, updates: Mapping[PartyId, Any] | None = None, **options: Any) -> TestRound:
+        """A round that has not begun."""
+        updates = self.updates() if updates is None else updates
+        session = Session.create(list(updates), next(iter(updates.values())), bits=self.bits)
+        return TestRound(self.make(len(updates)), session, updates, **options)
+
+    def check(self, out: Aggregate, updates: Mapping[PartyId, Any]) -> None:
+        """The law: exact over the contributors."""
+        expected = sum(updates[party].astype(np.uint64) for party in out.contributors)
+        np.testing.assert_array_equal(out.ring_sum.astype(np.uint64), expected)
+        np.testing.assert_array_equal(np.asarray(out.sum, np.uint64), expected)
+
+    def phases(self) -> list[str]:
+        """Names of the scheme's phases."""
+        return [phase.name for phase in self.make(self.n).phases]
+
+    def test_all_present(self) -> None:
+        """Nobody is lost: everybody is in the sum."""
+        updates = self.updates()
+        out = self.round(updates).run()
+        assert out.contributors == frozenset(updates)
+        assert not out.lost
+        assert not out.misbehaved
+        self.check(out, updates)
+
+    @pytest.mark.parametrize("value", ["zeros", "ones", "largest"])
+    def test_extreme_updates(self, value: str) -> None:
+        """The edges of the range neither wrap nor round."""
+        fill = {"zeros": 0, "ones": 1, "largest": 2**self.bits - 1}[value]
+        updates = {party: np.full(self.dim, fill, np.uint16) for party in self.parties()}
+        self.check(self.round(updates).run(), updates)
+
+    def test_losses_end_exact_or_too_few(self) -> None:
+        """Whoever goes silent, whenever: exact over the contributors, or TooFew."""
+        updates = self.updates()
+        survived = 0
+        for lost in sampled_losses(self.parties(), self.phases(), self.patterns, seed=1):
+            try:
+                out = aggregate(updates, self.make(self.n), bits=self.bits, lost=lost)
+            except TooFew as error:
+                assert error.phase in self.phases(), lost
+                assert error.answered < error.needed, lost
+            else:
+                survived += 1
+                assert out.lost == lost, lost
+                self.check(out, updates)
+        assert 0 < survived < self.patterns
+
+    def test_restored_at_every_boundary(self) -> None:
+        """Both ends may be saved and restored between any two calls."""
+        updates = self.updates()
+        lost: dict[PartyId, str] = {self.parties()[1]: self.phases()[-1]}
+        out = self.round(updates, restart=True, lost=lost).run()
+        assert out.lost == lost
+        self.check(out, updates)
+
+    def test_garbage_costs_its_sender_alone(self) -> None:
+        """One party sends garbage at one phase: it is lost and named, the others finish."""
+        updates = self.updates()
+        culprit = self.parties()[2]
+        for wanted in self.phases():
+            out = self.round(
+                updates,
+                replies=lambda phase, party, message, wanted=wanted: (
+                    b"garbage" if (phase, party) == (wanted, culprit) else message
+                ),
+            ).run()
+            assert set(out.misbehaved) == {culprit}, wanted
+            assert out.lost == {culprit: wanted}
+            self.check(out, updates)
+
+    def test_damaged_replies_never_give_another_sum(self) -> None:
+        """Truncated or flipped replies: exact, or a named error."""
+        updates = self.updates()
+        for wanted in self.phases():
+            for damage in _damages():
+                out = self._damaged_round(updates, wanted, damage)
+                if out is not None:
+                    self.check(out, updates)
+
+    def test_replies_twice_and_in_any_order(self) -> None:
+        """Repeated replies change nothing."""
+        updates = self.updates()
+        round_ = self.round(updates)
+        while not round_.coordinator.done:
+            phase = round_.coordinator.phase or ""
+            round_.exchange()
+            for party in reversed(list(updates)):
+                if (phase, party) in round_.sent:
+                    round_.coordinator.receive(party, round_.sent[phase, party])
+            round_.coordinator.close_phase()
+        out = round_.coordinator.result
+        assert out is not None
+        assert not out.misbehaved
+        self.check(out, updates)
+
+    def test_the_same_ask_gets_the_same_reply(self) -> None:
+        """A party that is asked again answers with the same bytes."""
+        updates = self.updates()
+        round_ = self.round(updates)
+        while not round_.coordinator.done:
+            phase, asks = round_.coordinator.phase or "", round_.coordinator.asks()
+            round_.exchange()
+            for party, ask in asks.items():
+                again = round_.participants[party].answer(ask, updates[party])
+                assert again == round_.sent.get((phase, party))
+            round_.coordinator.close_phase()
+        assert round_.coordinator.result is not None
+
+    def test_a_cohort_under_the_policy_reveals_nothing(self) -> None:
+        """A party takes no part in a session under its own policy's cohort."""
+        with pytest.raises(SecaggError):
+            self.round(policy=Policy(min_cohort=self.n + 1)).run()
+
+    def test_capacity_covers_the_cohort(self) -> None:
+        """The ring holds the sum of all parties."""
+        session = self.round().session
+        assert self.make(self.n).capacity(session) >= self.n
+
+    def test_equal_options_have_equal_fingerprints(self) -> None:
+        """Two ends made alike understand each other."""
+        assert self.make(self.n).fingerprint == self.make(self.n).fingerprint
+
+    def _damaged_round(self, updates: Vectors, wanted: str, damage: "_Damage") -> Aggregate | None:
+        culprit = self.parties()[0]
+
+        def replies(phase: str, party: PartyId, message: bytes) -> bytes:
+            return damage(message) if (phase, party) == (wanted, culprit) else message
+
+        try:
+            return self.round(updates, replies=replies).run()
+        except (TooFew, PeerMisbehaved):
+            return None
+        except ConfigError as error:  # pragma: no cover
+            pytest.fail(f"a peer's message is no configuration: {error}")
+
+
+class _Damage:
+    """One way to damage a message."""
+
+    def __init__(self, at: float, flip: int) -> None:
+        self._at, self._flip = at, flip
+
+    def __call__(self, message: bytes) -> bytes:
+        place = min(int(self._at * len(message)), len(message) - 1)
+        if self._flip == 0:
+            return message[:place]
+        return message[:place] + bytes([message[place] ^ self._flip]) + message[place + 1 :]
+
+
+def _damages() -> Iterator[_Damage]:
+    for at in (0.0, 0.3, 0.7, 1.0):
+        for flip in (0, 1, 128):
+            yield _Damage(at, flip)

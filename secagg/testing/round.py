@@ -1,0 +1,123 @@
+"""A round among parties in this process whose messages a test may watch, change, repeat or lose."""
+
+import os
+from collections.abc import Callable, Mapping
+
+from secagg.api import Aggregate, Coordinator, Participant
+from secagg.encoding.layout import Update
+from secagg.errors import LocalMisuse, PartyId, ProtocolError, WireError
+from secagg.scheme import Policy, Scheme, Session
+from secagg.scheme.machine import Entropy
+
+Tamper = Callable[[str, PartyId, bytes], bytes | None]
+"""(phase, party, message) to what arrives instead, or None when nothing does."""
+
+
+def deliver(_phase: str, _party: PartyId, message: bytes) -> bytes | None:
+    """Change nothing."""
+    return message
+
+
+class TestRound:
+    """Drives one round phase by phase.
+
+    Args:
+        scheme, session: the round.
+        updates: {party: update}.
+        weights: {party: weight}, where the session has weights.
+        lost: {party: phase from which it is silent}.
+        policy, entropy: of every participant.
+        asks, replies: what happens to messages on their way.
+        restart: save, forget and restore both ends before every phase and every answer.
+
+    Attributes:
+        refusals: {party: the ProtocolError or WireError with which it refused an ask}.
+        sent: {(phase, party): the reply as it left}.
+    """
+
+    __test__ = False
+
+    def __init__(
+        self,
+        scheme: Scheme,
+        session: Session,
+        updates: Mapping[PartyId, Update],
+        *,
+        weights: Mapping[PartyId, int] | None = None,
+        lost: Mapping[PartyId, str] | None = None,
+        policy: Policy | None = None,
+        entropy: Entropy = os.urandom,
+        asks: Tamper = deliver,
+        replies: Tamper = deliver,
+        restart: bool = False,
+    ) -> None:
+        self.scheme = scheme
+        self.session = session
+        self.coordinator = Coordinator(scheme, session)
+        self.participants = {
+            party: Participant(scheme, session, party, policy, entropy=entropy) for party in session.parties
+        }
+        self.refusals: dict[PartyId, ProtocolError | WireError] = {}
+        self.sent: dict[tuple[str, PartyId], bytes] = {}
+        self._updates = updates
+        self._weights = weights or {}
+        self._names = [phase.name for phase in scheme.phases]
+        self._lost = lost or {}
+        self._entropy = entropy
+        self._asks, self._replies = asks, replies
+        self._restart = restart
+        self._key = os.urandom(32)
+
+    def run(self) -> Aggregate:
+        """All phases. Raises what the coordinator raises."""
+        while not self.coordinator.done:
+            self.step()
+        if self.coordinator.result is None:
+            raise LocalMisuse("the round is over and has no result")
+        return self.coordinator.result
+
+    def step(self) -> None:
+        """One phase: ask, answer, receive, close."""
+        self.exchange()
+        self.coordinator.close_phase()
+
+    def exchange(self) -> None:
+        """One phase, left open."""
+        self._restart_server()
+        for party, ask in self.coordinator.asks().items():
+            phase = self.coordinator.phase or ""
+            if self._is_silent(party, phase):
+                continue
+            reply = self._answer(phase, party, ask)
+            if reply is not None:
+                self.coordinator.receive(party, reply)
+                self._restart_server()
+
+    def _is_silent(self, party: PartyId, phase: str) -> bool:
+        return party in self._lost and self._names.index(self._lost[party]) <= self._names.index(phase)
+
+    def _answer(self, phase: str, party: PartyId, ask: bytes) -> bytes | None:
+        arrived = self._asks(phase, party, ask)
+        if arrived is None:
+            return None
+        self._restart_party(party)
+        try:
+            reply = self.participants[party].answer(arrived, self._updates[party], self._weights.get(party, 1))
+        except (ProtocolError, WireError) as refusal:
+            self.refusals[party] = refusal
+            return None
+        if reply is None:
+            return None
+        self.sent[phase, party] = reply
+        return self._replies(phase, party, reply)
+
+    def _restart_server(self) -> None:
+        if self._restart:
+            self.coordinator = Coordinator.restore(self.scheme, self.coordinator.save(self._key), self._key)
+
+    def _restart_party(self, party: PartyId) -> None:
+        if self._restart:
+            before = self.participants[party]
+            self.participants[party] = Participant.restore(
+                self.scheme, before.save(self._key), self._key, latch=before.step, entropy=self._entropy
+            )
