@@ -3,6 +3,6 @@
 from secagg.testing.conformance import SchemeConformance
 from secagg.testing.entropy import SeededEntropy
 from secagg.testing.faults import all_losses, sampled_losses
-from secagg.testing.round import TestRound
+from secagg.testing.round import TestRound, opened, rewritten
 
-__all__ = ["SchemeConformance", "SeededEntropy", "TestRound", "all_losses", "sampled_losses"]
+__all__ = ["SchemeConformance", "SeededEntropy", "TestRound", "all_losses", "opened", "rewritten", "sampled_losses"]

@@ -2,12 +2,19 @@
 
 import os
 from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+import msgspec
 
 from secagg.api import Aggregate, Coordinator, Participant
 from secagg.encoding.layout import Update
 from secagg.errors import LocalMisuse, PartyId, ProtocolError, WireError
 from secagg.scheme import Policy, Scheme, Session
 from secagg.scheme.machine import Entropy
+from secagg.wire import codec, frame
+from secagg.wire.codec import Message
+
+M = TypeVar("M", bound=Message)
 
 Tamper = Callable[[str, PartyId, bytes], bytes | None]
 """(phase, party, message) to what arrives instead, or None when nothing does."""
@@ -121,3 +128,15 @@ class TestRound:
             self.participants[party] = Participant.restore(
                 self.scheme, before.save(self._key), self._key, latch=before.step, entropy=self._entropy
             )
+
+
+def rewritten(message: bytes, kind: type[Message], **changes: object) -> bytes:
+    """The frame with some fields of its `kind` changed, as a peer that lies would have made it."""
+    old = frame.unwrap(message)
+    body = codec.encode(msgspec.structs.replace(codec.decode(old.body, kind), **changes))
+    return frame.wrap(old.direction, old.phase, old.party, old.tag, old.answers, body)
+
+
+def opened(message: bytes, kind: type[M]) -> M:
+    """The `kind` in a frame."""
+    return codec.decode(frame.unwrap(message).body, kind)

@@ -1,0 +1,91 @@
+"""Parameters that would open a secret too easily, or never, are refused before the first message."""
+
+import pytest
+
+from secagg.errors import BadCohort, ConfigError, OutOfRange, TooFew
+from secagg.scheme import Session
+from secagg_protocols import PROTOCOLS, PairwiseMasking
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        ({"neighbours": 3}, "neighbours is 3"),
+        ({"neighbours": 0}, "neighbours is 0"),
+        ({"neighbours": -2}, "neighbours is -2"),
+        ({"neighbours": 4.0}, "neighbours is 4.0"),
+        ({"neighbours": True}, "neighbours is True"),
+        ({"threshold": 1}, "threshold is 1"),
+        ({"threshold": 2.5}, "threshold is 2.5"),
+        ({"neighbours": 6, "threshold": 3}, "threshold is 3: expected 4..6"),
+        ({"neighbours": 6, "threshold": 7}, "threshold is 7: expected 4..6"),
+    ],
+)
+def test_refused_at_construction(options: dict[str, object], what: str) -> None:
+    with pytest.raises(OutOfRange, match=what):
+        PairwiseMasking(**options)  # type: ignore[arg-type]
+
+
+def test_active_is_not_offered_yet() -> None:
+    with pytest.raises(ConfigError, match="offers 'passive'"):
+        PairwiseMasking(adversary="active")
+
+
+@pytest.mark.parametrize(("n", "threshold"), [(5, 2), (5, 6), (4, 2), (10, 5)])
+def test_refused_for_the_session(n: int, threshold: int) -> None:
+    session = Session.create(range(n), 0.0)
+    scheme = PairwiseMasking(threshold=threshold)
+    for use in (scheme.capacity, scheme.server, scheme.terms):
+        with pytest.raises(OutOfRange, match=f"threshold is {threshold}: expected {n // 2 + 1}..{n}"):
+            use(session)
+    with pytest.raises(OutOfRange):
+        PROTOCOLS["secagg"](n, threshold=threshold)
+
+
+@pytest.mark.parametrize(("n", "expected"), [(2, 2), (3, 3), (4, 3), (5, 4), (10, 7), (100, 67)])
+def test_derived_threshold_of_the_complete_graph(n: int, expected: int) -> None:
+    terms = PairwiseMasking().terms(Session.create(range(n), 0.0))
+    assert (terms.complete, terms.degree, terms.threshold) == (True, n - 1, expected)
+
+
+@pytest.mark.parametrize(("n", "neighbours", "complete"), [(7, 4, False), (6, 4, False), (5, 4, True), (3, 4, True)])
+def test_few_clients_make_the_graph_complete(n: int, neighbours: int, complete: bool) -> None:
+    terms = PairwiseMasking(neighbours=neighbours).terms(Session.create(range(n), 0.0))
+    assert terms.complete == complete
+    assert terms.threshold > (n if complete else neighbours) // 2
+
+
+def test_planned_scheme() -> None:
+    plan = PairwiseMasking.plan(1000)
+    scheme = PROTOCOLS["secagg+"](1000)
+    assert isinstance(scheme, PairwiseMasking)
+    assert (plan.neighbours, plan.threshold) == (34, 18)
+    assert (scheme.neighbours, scheme.threshold) == (34, 18)
+
+
+def test_planned_scheme_for_few_clients() -> None:
+    assert PairwiseMasking.plan(3).complete
+    three, ten = PROTOCOLS["secagg+"](3), PROTOCOLS["secagg+"](10)
+    assert isinstance(three, PairwiseMasking)
+    assert isinstance(ten, PairwiseMasking)
+    assert three.neighbours is None
+    assert ten.neighbours is not None
+    assert ten.threshold == ten.neighbours // 2 + 1
+
+
+def test_planned_threshold_is_more_than_half_the_neighbours() -> None:
+    plan = PairwiseMasking.plan(10_000, corrupt=0.05, dropout=0.33, eta=20)
+    assert (plan.neighbours, plan.threshold) == (86, 29)
+    scheme = PROTOCOLS["secagg+"](10_000, corrupt=0.05, dropout=0.33, eta=20)
+    assert isinstance(scheme, PairwiseMasking)
+    assert scheme.threshold == 44
+
+
+def test_one_party_is_no_cohort() -> None:
+    with pytest.raises(BadCohort, match="1 party"):
+        Session.create(["alone"], 0.0)
+
+
+def test_too_few_names_phase_and_numbers() -> None:
+    error = TooFew("shares", 3, 4)
+    assert str(error) == "phase 'shares': 3 parties answered, 4 needed; nothing was revealed"
