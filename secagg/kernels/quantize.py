@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from secagg.kernels._jit import kernel
 
 
-def quantize(  # noqa: PLR0917 - the order of a kernel
+def quantize(
     x: NDArray[Any],
     clip: float | NDArray[np.float64],
     weight_ratio: float,
@@ -19,7 +19,8 @@ def quantize(  # noqa: PLR0917 - the order of a kernel
     """Write round(y / clip * (weight_ratio * levels)) + 2**(bits - 1), y being x clipped to [-clip, clip].
 
     levels = 2**(bits - 1) - 1, so an entry lies in [1, 2**bits - 1] and zero is exactly 2**(bits - 1). The
-    product before rounding is off by at most 2**-51 of itself, and never exceeds levels in magnitude.
+    product before rounding never exceeds levels in magnitude; it is off by at most 2**-51 of itself (more only
+    where x / clip is below 2**-1022).
 
     Args:
         x: (dim,) float32 or float64, contiguous and finite (see `first_not_finite`).
@@ -35,7 +36,7 @@ def quantize(  # noqa: PLR0917 - the order of a kernel
     """
     clips = np.atleast_1d(np.asarray(clip, np.float64))
     zero = 1 << (bits - 1)
-    grid = weight_ratio * (zero - 1), zero
+    grid = float(weight_ratio * (zero - 1)), zero
     if noise is None:
         return int(_nearest(x, clips, grid, out))
     return int(_stochastic(x, clips, grid, noise, out))

@@ -38,8 +38,7 @@ def keystream(seed: bytes, n: int, dtype: DTypeLike) -> NDArray[Any]:
         OutOfRange: n is negative, or the stream would pass 2**40 bytes.
     """
     key = of_length(seed, SEED_BYTES, "seed")
-    lane = np.dtype(dtype)
-    _check_lane(lane, "dtype")
+    lane = _lane(dtype)
     _check_range(0, n, lane.itemsize)
     stream = Cipher(algorithms.AES(key), modes.CTR(bytes(16))).encryptor()
     return np.frombuffer(bytearray(stream.update(bytes(n * lane.itemsize))), lane)
@@ -78,9 +77,18 @@ def _check_keys(seeds: NDArray[np.uint8], signs: NDArray[np.int8]) -> None:
         raise ConfigError(f"seeds: expected a (k, {SEED_BYTES}) array of uint8, got {_kind(seeds)}")
     if not isinstance(signs, np.ndarray) or signs.dtype != np.int8 or signs.shape != seeds.shape[:1]:
         raise ConfigError(f"signs: expected a ({len(seeds)},) array of int8, one per seed, got {_kind(signs)}")
-    wrong = np.flatnonzero(np.abs(signs.astype(np.int16)) != 1)
+    wrong = np.flatnonzero(np.abs(signs) != 1)
     if wrong.size:
         raise ConfigError(f"signs[{wrong[0]}]: expected +1 or -1, got {signs[wrong[0]]}")
+
+
+def _lane(dtype: DTypeLike) -> np.dtype[Any]:
+    try:
+        lane = np.dtype(dtype)
+    except TypeError:
+        raise ConfigError("dtype: expected uint16, uint32 or uint64, got no type at all") from None
+    _check_lane(lane, "dtype")
+    return lane
 
 
 def _check_lane(dtype: np.dtype[Any], name: str) -> None:

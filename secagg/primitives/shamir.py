@@ -47,7 +47,7 @@ def split(
     if not isinstance(secrets, np.ndarray) or secrets.dtype != np.uint8 or secrets.shape[1:] != (SECRET_BYTES,):
         raise ConfigError(f"secrets: expected an (m, {SECRET_BYTES}) array of uint8")
     points = _points(holders)
-    if not 1 <= threshold <= points.size:
+    if not isinstance(threshold, int) or not 1 <= threshold <= points.size:
         raise OutOfRange(f"threshold must lie in 1..{points.size}, the number of holders, got {threshold}")
     m = len(secrets)
     coefficients = np.empty((m, LIMBS, threshold), np.uint64)

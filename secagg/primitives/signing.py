@@ -43,7 +43,7 @@ def verify(public: bytes, message: bytes, signature: bytes) -> None:
     raw = of_length(public, KEY_BYTES, "Ed25519 public key")
     try:
         Ed25519PublicKey.from_public_bytes(raw).verify(signature, message)
-    except (InvalidSignature, ValueError):  # ValueError: not a point of the curve
+    except InvalidSignature:
         raise PeerMisbehaved("signature does not verify: another key, another message or altered") from None
 
 

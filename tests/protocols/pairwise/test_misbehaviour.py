@@ -330,7 +330,7 @@ def test_nothing_is_left_that_opens_a_mask() -> None:
     secrets: set[bytes] = set()
     while not round_.coordinator.done:
         stage = machine(round_.participants[VICTIM])._stage
-        secrets |= {value for value in map(lambda f: getattr(stage, f), stage.__struct_fields__) if len(value) == 32}
+        secrets |= {value for value in (getattr(stage, f) for f in stage.__struct_fields__) if len(value) == 32}
         round_.step()
     saved = machine(round_.participants[VICTIM]).save()
     assert len(secrets) >= 3
