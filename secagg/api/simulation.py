@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from statistics import median
 from time import perf_counter
+from typing import Any
 
 from secagg.api.ends import Coordinator, Participant
 from secagg.api.result import Aggregate, PhaseRole
@@ -64,6 +65,7 @@ def aggregate(
         NotFinite, ShapeMismatch, BadDtype, OutOfRing, BadWeight: an input; names party and position.
         TooFew: too many were lost; nothing was revealed.
     """
+    _check_kinds(updates, scheme, weights, lost, policy)
     if not updates:
         raise BadCohort("0 parties: expected 2 or more")
     first = next(iter(updates))
@@ -136,6 +138,18 @@ class _Simulation:
         self._seconds[phase, "client"].append(perf_counter() - start)
         if reply is not None:
             self._coordinator.receive(party, reply)
+
+
+def _check_kinds(updates: Any, scheme: Any, weights: Any, lost: Any, policy: Any) -> None:
+    for name, value, kind, expected in (
+        ("updates", updates, Mapping, "a dict {party: update}"),
+        ("scheme", scheme, Scheme, "a Scheme, such as PairwiseMasking()"),
+        ("weights", weights, Mapping | None, "a dict {party: weight} or None"),
+        ("lost", lost, Mapping | None, "a dict {party: phase} or None"),
+        ("policy", policy, Policy | None, "a Policy or None"),
+    ):
+        if not isinstance(value, kind):
+            raise ConfigError(f"{name} is {type(value).__name__}, expected {expected}")
 
 
 def _weight_max(weights: Mapping[PartyId, int] | None, weight_max: int | None) -> int | None:

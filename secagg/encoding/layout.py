@@ -12,6 +12,11 @@ from secagg.errors import BadDtype, ConfigError, ShapeMismatch
 
 MAX_DEPTH = 32
 """Nesting of lists and dicts that a layout may have."""
+MAX_AXES = 64
+"""Axes of an array, NumPy's own limit."""
+_MAX_EXTENT = 2**59
+"""Bound on the product of an array's axes, empty ones aside: the uint64 lanes of more could not be addressed."""
+_DTYPES = frozenset(np.dtype(code).name for code in "?bhilqBHILQefdg")
 
 Update: TypeAlias = Any
 """An array, a number, or a list, tuple or dict (of lists, ...) of them."""
@@ -68,6 +73,10 @@ class Layout(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
         """The layout of `update`. Raises BadDtype or ConfigError for what cannot be summed."""
         return cls(_node_of(update, "update", 0))
 
+    def check(self) -> None:
+        """Raise ConfigError for a layout, read from bytes, that `of` would not make."""
+        _check_node(self.root, "update", 0)
+
     @property
     def leaves(self) -> tuple[Leaf, ...]:
         """All leaves, depth first."""
@@ -103,11 +112,8 @@ def _node_of(update: Update, path: str, depth: int) -> Node:
     if depth > MAX_DEPTH:
         raise ConfigError(f"{path}: nested more than {MAX_DEPTH} deep")
     if isinstance(update, Mapping):
-        for key in update:
-            if isinstance(key, bool) or not isinstance(key, str | int):
-                raise ConfigError(f"{path}: key {key!r} is {type(key).__name__}, expected str or int")
         return DictOf(
-            tuple(update),
+            tuple(_key(key, path) for key in update),
             tuple(_node_of(item, f"{path}[{key!r}]", depth + 1) for key, item in update.items()),
         )
     if isinstance(update, list | tuple):
@@ -117,15 +123,65 @@ def _node_of(update: Update, path: str, depth: int) -> Node:
     return Leaf(array.shape, array.dtype.name, isinstance(update, int | float) and not isinstance(update, np.generic))
 
 
+def _key(key: Any, path: str) -> str | int:
+    """A dict's key as it can travel."""
+    if isinstance(key, bool) or not isinstance(key, str | int):
+        raise ConfigError(f"{path}: key {key!r} is {type(key).__name__}, expected str or int")
+    if isinstance(key, int):
+        if not -(2**63) <= key < 2**63:
+            raise ConfigError(f"{path}: key {key} does not fit 64 bits")
+        return int(key)
+    if not is_text(key):
+        raise ConfigError(f"{path}: key {key!r} is no valid Unicode text")
+    return str(key)
+
+
+def is_text(value: str) -> bool:
+    """Whether UTF-8 can write it: a str may hold lone surrogates."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _array(value: Any, path: str) -> NDArray[Any]:
     """`value` as a native-endian array of floats, integers or bools, without a copy where it is one already."""
+    if np.ma.is_masked(value):
+        raise BadDtype(f"{path}: some entries are masked out, expected a number for each")
     try:
         array = np.asarray(value)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except Exception as error:  # an object's own __array__ may raise anything
         raise BadDtype(f"{path}: {type(value).__name__} is not an array of numbers") from error
     if array.dtype.kind not in "fiub":
-        raise BadDtype(f"{path}: entries are {array.dtype.name}, expected floats or integers")
+        found = _found(value) if array.dtype == object and array.shape == () else f"entries are {array.dtype.name}"
+        raise BadDtype(f"{path}: {found}, expected floats or integers of at most 64 bits")
     return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def _found(value: Any) -> str:
+    return f"an int of {value.bit_length()} bits" if isinstance(value, int) else type(value).__name__
+
+
+def _check_node(node: Node, path: str, depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise ConfigError(f"{path}: nested more than {MAX_DEPTH} deep")
+    if isinstance(node, Leaf):
+        _check_leaf(node, path)
+        return
+    if isinstance(node, DictOf) and not len(set(node.keys)) == len(node.keys) == len(node.items):
+        raise ConfigError(f"{path}: {len(node.items)} items, {len(set(node.keys))} different keys")
+    for i, item in enumerate(node.items):
+        _check_node(item, f"{path}[{i}]", depth + 1)
+
+
+def _check_leaf(leaf: Leaf, path: str) -> None:
+    if leaf.dtype not in _DTYPES:
+        raise ConfigError(f"{path}: array of dtype {leaf.dtype!r}, expected floats or integers")
+    if len(leaf.shape) > (0 if leaf.plain else MAX_AXES) or any(axis < 0 for axis in leaf.shape):
+        raise ConfigError(f"{path}: array with {len(leaf.shape)} axes, or a negative one")
+    if prod(max(axis, 1) for axis in leaf.shape) > _MAX_EXTENT:
+        raise ConfigError(f"{path}: no array can have shape {leaf.shape}")
 
 
 def _leaves(node: Node) -> Iterator[Leaf]:

@@ -20,6 +20,17 @@ Rounding = Literal["nearest", "stochastic"]
 _EPS = float(np.finfo(np.float64).eps)
 
 
+def contiguous(x: NDArray[Any]) -> NDArray[Any]:
+    """Floats of any width and layout as (size,) float32 or float64, the two that the kernels take.
+
+    Finite numbers beyond float64, which only a wider dtype holds, become its largest: they are clipped anyway.
+    """
+    if x.dtype.itemsize > 8:
+        edge = np.finfo(np.float64).max
+        x = np.where(np.isfinite(x), np.clip(x, -edge, edge), x)
+    return np.ascontiguousarray(x, np.float32 if x.dtype.itemsize <= 4 else np.float64).reshape(-1)
+
+
 @dataclass(frozen=True)
 class Quantizer:
     """`bits` 2..32 per value; nearest rounding errs by at most half a step, stochastic by one, unbiased."""
@@ -53,7 +64,7 @@ class Quantizer:
 
         `clip` is shape () or (dim,), positive; `ratio` is in (0, 1]; `entropy` seeds the stochastic rounding.
         """
-        flat = np.ascontiguousarray(x, np.float32 if x.dtype.itemsize <= 4 else np.float64).reshape(-1)
+        flat = contiguous(x)
         noise = None if self.rounding == "nearest" else prg.keystream(entropy(16), flat.size, np.uint32)
         return kernels.quantize(flat, float(clip) if clip.shape == () else clip, ratio, self.bits, out, noise)
 

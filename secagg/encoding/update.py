@@ -13,13 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secagg.encoding.layout import Layout, Leaf, Update, position
-from secagg.encoding.quantize import Quantizer, Rounding
+from secagg.encoding.quantize import Quantizer, Rounding, contiguous
 from secagg.encoding.ring import Lanes, Ring
 from secagg.errors import BadWeight, ConfigError, InputError, NotFinite, OutOfRange, OutOfRing, PeerMisbehaved
 from secagg.kernels import quantize as kernels
 
 Clip = tuple[NDArray[np.float64], ...]
 """One array a leaf, shape () or (leaf.size,)."""
+CLIP_LIMIT = 1e280
+"""Clips lie in 1/CLIP_LIMIT..CLIP_LIMIT: no step below the normal floats, no sum of weighted clips beyond them."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +30,9 @@ class Decoded:
 
     Attributes:
         mean, sum: the update's structure; floats keep their dtype in the mean and are float64 in the sum,
-            integers are exact in the sum (int64, or uint64 above it) and float64 in the mean.
+            integers are exact in the sum (int64, or uint64 above it) and in the mean the nearest float64.
         ring_sum: (entries,) unsigned, the summed ring values of the update alone.
-        error_bound: a number, or the update's structure where the clips differ.
+        error_bound: of the floats' mean: a number, or the update's structure where the clips differ.
         weight: sum of the weights, or the number of contributors without weights.
         saturated: entries clipped, all contributors together.
     """
@@ -166,7 +168,7 @@ class UpdateEncoding:
 
     def _checked_weight(self, weight: Any) -> int:
         if self.weight_max is None:
-            if weight != 1:
+            if not isinstance(weight, int | np.integer) or weight != 1:
                 raise BadWeight(f"weight {weight!r}: the session has no weights (weight_max is None), expected 1")
             return 1
         if isinstance(weight, bool) or not isinstance(weight, int | np.integer):
@@ -189,33 +191,43 @@ def clip_of(layout: Layout, clip: Update) -> Clip:
     Integer leaves have no clip. Raises OutOfRange for one that is not positive and finite, ShapeMismatch
     for another structure; both name the position.
     """
-    if not isinstance(clip, bool) and isinstance(clip, int | float | np.number):
-        given: list[tuple[str, NDArray[Any]]] = [("", np.asarray(clip))] * len(layout.leaves)
-    else:
-        try:
+    try:
+        if isinstance(clip, int | float | np.number):
+            given = Layout(Leaf((), "float64", True)).flatten(clip, broadcast=True) * len(layout.leaves)
+        else:
             given = layout.flatten(clip, broadcast=True)
-        except InputError as error:
-            raise ConfigError(f"clip: {error.why.replace('update', 'clip', 1)}") from error
+    except InputError as error:
+        raise ConfigError(error.why.replace("update", "clip", 1)) from error
     return tuple(
-        _checked_clip(path.replace("update", "clip", 1) or "clip", array, leaf)
+        _checked_clip(path.replace("update", "clip", 1), array, leaf)
         for (path, array), leaf in zip(given, layout.leaves, strict=True)
     )
+
+
+def is_clip(values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which of `values` can be clips."""
+    return (values >= 1 / CLIP_LIMIT) & (values <= CLIP_LIMIT)
 
 
 def _checked_clip(path: str, array: NDArray[Any], leaf: Leaf) -> NDArray[np.float64]:
     if not leaf.is_float:
         return np.ones(())
-    values = array.astype(np.float64).reshape(-1)
-    bad = np.flatnonzero(~((values > 0) & np.isfinite(values)))
+    if array.dtype.kind == "b":
+        raise OutOfRange(f"{path} is bool: expected positive, finite numbers")
+    values = contiguous(array if array.dtype.kind == "f" else array.astype(np.float64)).astype(np.float64)
+    bad = np.flatnonzero(~is_clip(values))
     if bad.size:
         where = position(path, array.shape, int(bad[0]))
-        raise OutOfRange(f"{where} is {float(values[bad[0]])!r}: expected a positive, finite number")
+        raise OutOfRange(
+            f"{where} is {float(values[bad[0]])!r}: expected a positive, finite number "
+            f"({1 / CLIP_LIMIT:.0e}..{CLIP_LIMIT:.0e})"
+        )
     return np.asarray(values[0]) if array.shape == () else values
 
 
 def _check_entries(path: str, array: NDArray[Any], leaf: Leaf, bits: int) -> None:
     if leaf.is_float:
-        flat = np.ascontiguousarray(array, np.float32 if array.dtype.itemsize <= 4 else np.float64).reshape(-1)
+        flat = contiguous(array)
         bad = int(kernels.first_not_finite(flat))
         if bad >= 0:
             raise NotFinite(f"{position(path, leaf.shape, bad)} is {flat[bad]}, expected a finite number")

@@ -6,6 +6,7 @@ from secagg.encoding.ring import Lanes
 from secagg.errors import LocalMisuse, PartyId, PeerMisbehaved, ProtocolError, StateError, WireError
 from secagg.scheme import PartySide, Phase, Policy, Scheme, Session, Sum
 from secagg.scheme.machine import Entropy, SavedSum
+from secagg.scheme.session import context_of
 from secagg.wire import codec, frame
 
 
@@ -49,7 +50,7 @@ class RoundParty:
         self.session = session
         self.me = session.parties[session.index(me)]
         self.policy = policy
-        self.context = session.context if context is None else bytes(context)
+        self.context = session.context if context is None else context_of(context)
         self.result: Sum | None = None
         self.step = 0
         self._machine: PartySide = scheme.party(

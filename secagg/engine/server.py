@@ -98,13 +98,13 @@ class RoundServer:
     def receive(self, party: PartyId, data: bytes) -> None:
         """Take one reply. A peer's fault never raises: it is recorded in `misbehaved` and costs the sender its place.
 
-        A late reply, or the same reply again, changes nothing. Raises UnknownParty for a party that is not of the
-        session: the transport must know who is speaking.
+        A late reply, even after the round's end, or the same reply again changes nothing. Raises UnknownParty for a
+        party that is not of the session: the transport must know who is speaking.
         """
         party = self.session.parties[self.session.index(party)]
-        phase = self._open_phase()
-        if phase is None or party not in self.asks() or party in self._rejected:
-            return
+        phase = self.phase
+        if self._failure is not None or phase is None or party not in self.asks() or party in self._rejected:
+            return  # too late, or not asked
         try:
             reply = frame.unwrap(data)
             if self._is_repeated(party, reply):

@@ -19,6 +19,9 @@ class Policy:
     max_dim: int = 2**28
 
     def __post_init__(self) -> None:
+        for name, value in (("min_cohort", self.min_cohort), ("max_dim", self.max_dim)):
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise OutOfRange(f"{name} is {value!r}: expected an integer")
         if self.min_cohort < 2:
             raise OutOfRange(
                 f"min_cohort is {self.min_cohort}: expected at least 2, a sum of one vector is that vector"

@@ -9,19 +9,19 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from secagg.encoding.layout import Layout, Update
+from secagg.encoding.layout import Layout, Update, is_text
 from secagg.encoding.quantize import Rounding
 from secagg.encoding.ring import Ring
-from secagg.encoding.update import Clip, UpdateEncoding, clip_of
+from secagg.encoding.update import Clip, UpdateEncoding, clip_of, is_clip
 from secagg.errors import BadCohort, ConfigError, OutOfRange, PartyId, UnknownParty, WireError
 from secagg.wire import codec
 
 MAX_PARTIES = 2**20
 MAX_ID_LENGTH = 256
 MAX_CONTEXT = 1024
+ID_SIZE = 16
 MAX_DIM = 2**36
 """Entries whose uint64 lanes stay within 2**40 bytes of mask stream a key."""
-_DTYPES = frozenset(np.dtype(code).name for code in "?bhilqBHILQefdg")
 WEIGHT_LIMIT = 2**48
 """Largest weight_max: a sum over MAX_PARTIES weights then still fits 68 bits of limbs, read as Python integers."""
 
@@ -85,13 +85,13 @@ class Session(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
         session = cls(
             version=1,
             id=entropy(16),
-            parties=tuple(_party_id(party) for party in parties),
+            parties=_party_ids(parties),
             layout=layout,
             bits=_integer("bits", bits),
             clips=clips,
             weight_max=None if weight_max is None else _integer("weight_max", weight_max),
             rounding=rounding,
-            context=bytes(context),
+            context=context_of(context),
         )
         session.check()
         return session
@@ -99,9 +99,11 @@ class Session(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
     @classmethod
     def from_bytes(cls, data: bytes) -> "Session":
         """The session that `to_bytes` wrote. Raises WireError for anything else, ConfigError for bad parameters."""
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise WireError(f"a {type(data).__name__}, expected the bytes of a session")
         session = codec.decode(bytes(data), cls)
-        if session.version != 1 or len(session.id) != 16:
-            raise WireError("session of another version, or without an id of 16 bytes")
+        if session.version != 1:
+            raise WireError(f"session of version {session.version}, expected 1")
         session.check()
         return session
 
@@ -111,17 +113,19 @@ class Session(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
 
     def check(self) -> None:
         """Raise BadCohort, OutOfRange or ConfigError for parameters that no round can use."""
+        if not isinstance(self.id, bytes) or len(self.id) != ID_SIZE:
+            raise ConfigError(f"session id: expected {ID_SIZE} bytes from entropy({ID_SIZE})")
         _check_parties(self.parties)
+        self.layout.check()
         least = 2 if any(leaf.is_float for leaf in self.layout.leaves) else 1
         if not least <= self.bits <= 32:
             raise OutOfRange(f"bits is {self.bits}: expected {least}..32")
         if self.weight_max is not None and not 1 <= self.weight_max <= WEIGHT_LIMIT:
             raise OutOfRange(f"weight_max is {self.weight_max}: expected 1..2**48")
-        if self.rounding not in ("nearest", "stochastic"):
+        if not isinstance(self.rounding, str) or self.rounding not in ("nearest", "stochastic"):
             raise OutOfRange(f"rounding is {self.rounding!r}: expected 'nearest' or 'stochastic'")
         if len(self.context) > MAX_CONTEXT:
             raise OutOfRange(f"context of {len(self.context)} bytes: expected at most {MAX_CONTEXT}; pass a digest")
-        _check_layout(self.layout)
         self._check_clips()
         if self.dim > MAX_DIM:
             raise OutOfRange(f"update of {self.dim} entries: expected at most 2**36")
@@ -134,8 +138,8 @@ class Session(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
             if len(clip) not in (8, 8 * leaf.size):
                 raise ConfigError(f"clip of {len(clip)} bytes for an array of {leaf.size} entries")
             values = np.frombuffer(clip, np.dtype("<f8"))
-            if not (np.isfinite(values) & (values > 0)).all():
-                raise OutOfRange("clip: expected positive, finite numbers")
+            if not is_clip(values).all():
+                raise OutOfRange("clip: expected positive, finite numbers (1e-280..1e+280)")
 
     @cached_property
     def digest(self) -> bytes:
@@ -175,6 +179,19 @@ class Session(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
             raise UnknownParty(f"{party!r} is not among the session's {len(self.parties)} parties") from None
 
 
+def context_of(context: Any) -> bytes:
+    """`context` as bytes. Raises ConfigError for anything else."""
+    if not isinstance(context, bytes | bytearray | memoryview):
+        raise ConfigError(f"context is {type(context).__name__}, expected bytes, such as a digest")
+    return bytes(context)
+
+
+def _party_ids(parties: Any) -> tuple[PartyId, ...]:
+    if isinstance(parties, str | bytes) or not isinstance(parties, Iterable):
+        raise BadCohort(f"parties is {type(parties).__name__}, expected a list of ids")
+    return tuple(_party_id(party) for party in parties)
+
+
 def _party_id(party: Any) -> PartyId:
     if isinstance(party, np.integer):
         return int(party)
@@ -190,17 +207,13 @@ def _check_parties(parties: tuple[PartyId, ...]) -> None:
     for party in parties:
         if isinstance(party, str) and not 1 <= len(party) <= MAX_ID_LENGTH:
             raise BadCohort(f"party id of {len(party)} characters: expected 1..{MAX_ID_LENGTH}")
+        if isinstance(party, str) and not is_text(party):
+            raise BadCohort(f"party id {party!r} is no valid Unicode text")
         if isinstance(party, int) and not -(2**63) <= party < 2**63:
             raise BadCohort(f"party id {party}: expected a 64-bit integer")
         if party in seen:
             raise BadCohort(f"party id {party!r} stands twice among the parties")
         seen.add(party)
-
-
-def _check_layout(layout: Layout) -> None:
-    for leaf in layout.leaves:
-        if leaf.dtype not in _DTYPES or any(size < 0 for size in leaf.shape):
-            raise ConfigError(f"layout with an array of dtype {leaf.dtype!r}, shape {leaf.shape}")
 
 
 def _integer(name: str, value: Any) -> int:

@@ -32,6 +32,7 @@ def decode(data: bytes | memoryview, kind: type[M]) -> M:
     """The `kind` whose encoding is exactly `data`; anything else raises WireError."""
     try:
         message = msgspec.msgpack.decode(data, type=kind)
+        canonical = encode(message)  # may nest a little deeper than decoding did
     except (
         msgspec.DecodeError,
         RecursionError,
@@ -41,7 +42,7 @@ def decode(data: bytes | memoryview, kind: type[M]) -> M:
         TypeError,
     ) as error:
         raise WireError(f"not a {kind.__name__}: {_reason(error)}") from None
-    if encode(message) != data:
+    if canonical != data:
         raise WireError(f"not the canonical encoding of this {kind.__name__}")
     return message
 

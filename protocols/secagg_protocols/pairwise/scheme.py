@@ -7,7 +7,7 @@ from secagg.scheme import Phase, Policy, Scheme, Session
 from secagg.scheme.machine import Entropy
 from secagg_protocols.pairwise import derive, messages
 from secagg_protocols.pairwise.party import PairwiseParty
-from secagg_protocols.pairwise.plan import Plan, plan
+from secagg_protocols.pairwise.plan import majority_plan, plan
 from secagg_protocols.pairwise.server import PairwiseServer
 from secagg_protocols.pairwise.terms import Terms, check_threshold
 
@@ -130,12 +130,12 @@ def secagg_plus(
 ) -> PairwiseMasking:
     """SecAgg+ for n clients: degree and threshold as `plan` finds them, unless given.
 
-    A passive threshold is raised to floor(k/2) + 1, so that no server can collect both secrets of a client from
-    two halves of its neighbours. Small cohorts, for which no smaller graph meets the odds, get the complete one.
+    The passive plan is `majority_plan`, whose threshold is more than half of the neighbours. Small cohorts, for
+    which no smaller graph meets the odds, get the complete one.
     """
     if neighbours is not None:
         return PairwiseMasking(neighbours, threshold, adversary)
-    found: Plan = plan(n, corrupt, dropout, sigma, eta, adversary)
+    found = majority_plan(n, corrupt, dropout, sigma, eta)
     if found.complete:
         return PairwiseMasking(None, threshold, adversary)
-    return PairwiseMasking(found.neighbours, threshold or max(found.threshold, found.neighbours // 2 + 1), adversary)
+    return PairwiseMasking(found.neighbours, threshold or found.threshold, adversary)

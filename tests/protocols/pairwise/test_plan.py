@@ -201,7 +201,7 @@ def test_no_smaller_degree_or_threshold_would_do(n, corrupt, dropped, sigma, eta
 )
 def test_the_search_skips_no_degree_that_works(n, corrupt, dropout, sigma, eta, active):
     assume(corrupt + dropout < 1)
-    setting = module._Setting(n, math.ceil(n * corrupt), math.ceil(n * dropout), sigma, eta, active)
+    setting = module._Setting(n, math.ceil(n * corrupt), math.ceil(n * dropout), sigma, eta, active, majority=False)
     found = module._least_regular(setting)
     for degree in range(2, found[0] if found else n - 1, 2):
         threshold = setting.threshold(degree, setting.colluders(degree))

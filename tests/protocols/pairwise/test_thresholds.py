@@ -5,6 +5,7 @@ import pytest
 from secagg.errors import BadCohort, ConfigError, OutOfRange, TooFew
 from secagg.scheme import Session
 from secagg_protocols import PROTOCOLS, PairwiseMasking
+from secagg_protocols.pairwise.plan import majority_plan
 
 
 @pytest.mark.parametrize(
@@ -76,9 +77,19 @@ def test_planned_scheme_for_few_clients() -> None:
 def test_planned_threshold_is_more_than_half_the_neighbours() -> None:
     plan = PairwiseMasking.plan(10_000, corrupt=0.05, dropout=0.33, eta=20)
     assert (plan.neighbours, plan.threshold) == (86, 29)
+    found = majority_plan(10_000, corrupt=0.05, dropout=0.33, eta=20)
     scheme = PROTOCOLS["secagg+"](10_000, corrupt=0.05, dropout=0.33, eta=20)
     assert isinstance(scheme, PairwiseMasking)
-    assert scheme.threshold == 44
+    assert (scheme.neighbours, scheme.threshold) == (found.neighbours, found.threshold)
+    assert found.threshold == found.neighbours // 2 + 1
+    assert found.neighbours > plan.neighbours
+    assert found.log2_incorrect <= -20
+    assert found.log2_insecure <= -40
+
+
+@pytest.mark.parametrize("rates", [(0.05, 0.5), (0.1, 0.6)])
+def test_no_regular_graph_keeps_half_where_half_are_lost(rates: tuple[float, float]) -> None:
+    assert majority_plan(1000, *rates).complete
 
 
 def test_one_party_is_no_cohort() -> None:

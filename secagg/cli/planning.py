@@ -1,0 +1,132 @@
+"""`secagg plan`: degree and threshold of SecAgg+, what can go wrong, and what it costs on the wire."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import msgspec
+from rich.filesize import decimal as bytes_text
+
+from secagg.cli import screen, sizes
+from secagg.errors import OutOfRange
+from secagg_protocols.pairwise.plan import Adversary, Plan, majority_plan, plan
+
+MAX_DIM = 2**36
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the command was told: rates in [0, 1), sigma and eta in bits, dim 1..2^36, bits 1..32."""
+
+    n: int
+    corrupt: float
+    dropout: float
+    sigma: int
+    eta: int
+    adversary: Adversary
+    dim: int
+    bits: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the command found. A log2 of -inf (null in JSON) means impossible.
+
+    Attributes:
+        plan: what `secagg+` uses: against a passive server the threshold is more than half of the neighbours.
+        paper: the paper's own plan for these odds, with a smaller graph or threshold.
+        dim: entries of one update, without weights.
+        bits: of one quantized entry.
+        ring_bits: of one entry on the wire, so that the sum of all clients stays exact.
+        phases: bytes of a round without losses.
+        client_bytes: that one client sends in it.
+        server_bytes: that the server sends in it, to all clients together.
+        complete_client_bytes: that one client would send in the complete graph (SecAgg).
+    """
+
+    plan: Plan
+    paper: Plan
+    dim: int
+    bits: int
+    ring_bits: int
+    phases: tuple[sizes.PhaseBytes, ...]
+    client_bytes: int
+    server_bytes: int
+    complete_client_bytes: int
+
+
+def answer(wanted: Wanted) -> Answer:
+    """Plan one cohort and price one round of it.
+
+    Raises:
+        OutOfRange, ConfigError: naming the parameter and its range.
+    """
+    for name, value, most in (("dim", wanted.dim, MAX_DIM), ("bits", wanted.bits, 32)):
+        if not 1 <= value <= most:
+            raise OutOfRange(f"{name} is {value}: expected 1..{most}")
+    n, dim, bits = wanted.n, wanted.dim, wanted.bits
+    paper = plan(n, wanted.corrupt, wanted.dropout, wanted.sigma, wanted.eta, wanted.adversary)
+    found = paper
+    if wanted.adversary == "passive":
+        found = majority_plan(n, wanted.corrupt, wanted.dropout, wanted.sigma, wanted.eta)
+    phases = sizes.of_round(n, found.neighbours, dim, bits)
+    return Answer(
+        plan=found,
+        paper=paper,
+        dim=dim,
+        bits=bits,
+        ring_bits=sizes.encoding_of(n, dim, bits).ring.bits,
+        phases=phases,
+        client_bytes=sum(phase.client for phase in phases),
+        server_bytes=sum(phase.server for phase in phases),
+        complete_client_bytes=sum(phase.client for phase in sizes.of_round(n, n - 1, dim, bits)),
+    )
+
+
+def show(found: Answer, *, as_json: bool) -> None:
+    """Print the answer, for a person or for a machine."""
+    if as_json:
+        screen.print_json(msgspec.json.encode(found))
+        return
+    out = screen.console()
+    for line in _sentences(found):
+        out.print(line)
+    costs = screen.table(
+        f"Bytes of one round: {found.dim:,} entries of {found.bits} bits, nobody lost",
+        "phase",
+        "a client sends",
+        "the server sends",
+    )
+    for phase in found.phases:
+        costs.add_row(phase.phase, bytes_text(phase.client), bytes_text(phase.server))
+    costs.add_section()
+    costs.add_row("all phases", bytes_text(found.client_bytes), bytes_text(found.server_bytes))
+    out.print()
+    out.print(costs)
+
+
+def _sentences(found: Answer) -> Iterator[str]:
+    asked = found.plan
+    yield (
+        f"{asked.n:,} clients, {100 * asked.corrupt:.3g} % of them corrupt and {100 * asked.dropout:.3g} % lost, "
+        f"server {asked.adversary}"
+    )
+    if asked.complete:
+        yield "No smaller graph meets these odds: the complete graph (secagg), whose threshold asks for no odds."
+    yield f"neighbours  k = {asked.neighbours:,}"
+    yield f"threshold   t = {asked.threshold:,}"
+    yield f"insecure    {_odds(asked.log2_insecure)} (asked for 2^-{asked.sigma})"
+    yield f"incorrect   {_odds(asked.log2_incorrect)} (asked for 2^-{asked.eta})"
+    yield f"ring        {found.ring_bits} bits an entry, so that {asked.n:,} entries add up exactly"
+    if not asked.complete:
+        here, there = bytes_text(found.client_bytes), bytes_text(found.complete_client_bytes)
+        yield f"bytes       {here} from each client; {there} in the complete graph (secagg)"
+    if (found.paper.neighbours, found.paper.threshold) != (asked.neighbours, asked.threshold):
+        yield (
+            f"            (Bell et al. 2020 ask for k = {found.paper.neighbours:,}, t = {found.paper.threshold:,}; "
+            "here more than half of the neighbours must answer, so that no two halves open both secrets of a client)"
+        )
+
+
+def _odds(log2: float) -> str:
+    return "impossible with so few corrupt and lost" if log2 == -math.inf else f"odds of at most 2^{log2:.1f}"

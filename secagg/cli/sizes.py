@@ -1,0 +1,74 @@
+"""Bytes of one round of pairwise masking without losses, computed from the layout of its messages.
+
+A message is a MessagePack array of byte strings behind a frame's header; `secagg_protocols.pairwise.messages`
+says what each string holds. The figures are exact: a test compares them with a round's own traffic.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from secagg.encoding.layout import Layout
+from secagg.encoding.update import UpdateEncoding
+from secagg.wire.frame import HEADER_SIZE
+from secagg_protocols.pairwise.messages import HASH_SIZE, KEY_SIZE, SEALED_SIZE, SHARE_SIZE
+
+CONTEXT_SIZE = 32
+_INDEX = 4
+
+
+@dataclass(frozen=True)
+class PhaseBytes:
+    """What one phase puts on the wire, headers included.
+
+    Attributes:
+        phase: its name.
+        client: bytes that one client sends.
+        server: bytes that the server sends to all clients together.
+    """
+
+    phase: str
+    client: int
+    server: int
+
+
+def of_round(n: int, neighbours: int, dim: int, bits: int) -> tuple[PhaseBytes, ...]:
+    """One round of n clients.
+
+    Args:
+        n: clients.
+        neighbours: of each; n - 1 is the complete graph.
+        dim: entries of an update, without weights.
+        bits: of a quantized entry.
+    """
+    complete = neighbours == n - 1
+    k, holders = neighbours, neighbours + complete  # in the complete graph a client holds its own share too
+    hashes = 2 * HASH_SIZE
+    encoding = encoding_of(n, dim, bits)
+    vector = -(-encoding.dim * encoding.ring.bits // 8)
+    return (
+        PhaseBytes("keys", _message(KEY_SIZE, KEY_SIZE), n * _message()),
+        PhaseBytes(
+            "shares",
+            _message(CONTEXT_SIZE, HASH_SIZE, k * SEALED_SIZE, holders * hashes),
+            n * _message(k * _INDEX, k * 2 * KEY_SIZE),
+        ),
+        PhaseBytes("masked", _message(vector), n * _message(k * _INDEX, k * SEALED_SIZE, k * hashes)),
+        PhaseBytes("unmask", _message(_bits(holders), holders * SHARE_SIZE), n * _message(_bits(n))),
+    )
+
+
+def encoding_of(n: int, dim: int, bits: int) -> UpdateEncoding:
+    """How a session of n clients writes an update of `dim` floats; takes no memory for them."""
+    layout = Layout.of(np.broadcast_to(np.float32(0), (dim,)))
+    return UpdateEncoding(layout, bits, (np.array(1.0),), None, n)
+
+
+def _bits(count: int) -> int:
+    return (count + 7) // 8
+
+
+def _message(*strings: int) -> int:
+    """Bytes of a framed message whose fields are byte strings of these lengths (MessagePack: fixarray, bin)."""
+    heads = (2 if length < 2**8 else 3 if length < 2**16 else 5 for length in strings)
+    return HEADER_SIZE + 1 + sum(heads) + sum(strings)

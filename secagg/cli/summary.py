@@ -1,0 +1,83 @@
+"""What `secagg fedavg` says at the end."""
+
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.table import Table
+
+from secagg.cli import screen
+from secagg.fedavg.history import SECURE, Metrics, Run
+from secagg.fedavg.page import tables
+from secagg.fedavg.page.words import bytes_text, counted, decimals, percent, printable, seconds_text
+
+
+def show(run: Run, out: Console) -> None:
+    """Print the closing tables and sentences."""
+    out.print()
+    for table in (_models(run), _hospitals(run), _costs(run)):
+        out.print(table)
+    for sentence in _sentences(run):
+        out.print(sentence)
+
+
+def _models(run: Run) -> Table:
+    patients = counted(tables.secure(run).patients, "held-out patient")
+    table = screen.table(f"Four models on the same {patients}", "model", "accuracy, %", "AUC", "log loss")
+    for row in run.comparison:
+        mean = f" (mean of {len(row.hospitals)})" if row.alone else ""
+        style = "bold" if row.model == SECURE else None
+        table.add_row(f"{row.model}{mean}", *_figures(row.overall), style=style)
+    return table
+
+
+def _hospitals(run: Run) -> Table:
+    names = ("patients", "alone", "central", "plain", "secure", "AUC", "log loss")
+    table = screen.table(
+        "Hospital by hospital: accuracy in %; AUC and log loss of secure FedAvg",
+        "hospital",
+        *names,
+    )
+    for site in run.sites:
+        row = [metrics.hospitals[site.name] for metrics in run.comparison]
+        secure = tables.row_of(run, SECURE).hospitals[site.name]
+        accuracies = [percent(metrics.accuracy) for metrics in row]
+        table.add_row(printable(site.name), str(site.test), *accuracies, *_figures(secure)[1:])
+    return table
+
+
+def _figures(metrics: Metrics) -> tuple[str, str, str]:
+    return percent(metrics.accuracy), decimals(metrics.auc, 3), decimals(metrics.log_loss, 3)
+
+
+def _costs(run: Run) -> Table:
+    roles = tables.roles_of(run.rounds)
+    ends = {"client": "hospital"}
+    columns = [f"{ends.get(role, role)} {does}" for role in roles for does in ("sends", "computes")]
+    table = screen.table("A typical round", "phase", *columns)
+    costs = tables.typical_costs(run)
+    for cost in costs:
+        table.add_row(cost.phase, *_amounts(cost, roles))
+    table.add_section()
+    for cost in tables.sums_of_costs(run, costs):
+        table.add_row(cost.phase, *_amounts(cost, roles))
+    return table
+
+
+def _amounts(cost: tables.Cost, roles: tuple[str, ...]) -> Iterator[str]:
+    for role in roles:
+        yield bytes_text(cost.roles[role].bytes)
+        yield seconds_text(cost.roles[role].seconds)
+
+
+def _sentences(run: Run) -> Iterator[str]:
+    lost, void = tables.all_losses(run), tables.void_rounds(run)
+    late = sum(loss.outcome == "in the sum" for loss in lost)
+    yield f"lost:   {counted(len(lost), 'time')} a hospital left a sum, {late} of them with its update already in it"
+    yield f"rounds: {len(run.rounds) - len(void)} of {len(run.rounds)} with a sum, {len(void)} skipped"
+    exact = tables.exactness(run)
+    if exact.gap is not None and exact.bound is not None:
+        yield (
+            f"exact:  secure and plain mean of each round differ by at most {exact.gap:.1e} in any parameter, "
+            f"bound {exact.bound:.1e}"
+        )
+    yield f"time:   {seconds_text(run.seconds)}"

@@ -1,0 +1,130 @@
+"""What a person sees while `secagg fedavg` runs: a bar that moves in a terminal, one line a round in a pipe."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from secagg.fedavg.history import Event, RoundRecord, Stage, Started
+from secagg.fedavg.page.words import Record, counted, decimals, losses, name_of, percent, printable
+
+Listener = Callable[[Event], None]
+
+
+def silent(_: Event) -> None:
+    """What a machine sees."""
+
+
+class Lines:
+    """One line for every stage and every round; the standardisation's only where something happened.
+
+    Args:
+        out: where to.
+    """
+
+    def __init__(self, out: Console) -> None:
+        self._out = out
+        self._rounds = 0
+
+    def __call__(self, event: Event) -> None:
+        """Print what `event` tells."""
+        match event:
+            case Stage():
+                self._out.print(printable(event.text))
+            case Started():
+                self._rounds = event.settings.rounds
+                self._out.print(cohort(event))
+            case RoundRecord():
+                self._out.print(self._round(event))
+            case _:
+                for line in troubles(event):
+                    self._out.print(line)
+
+    def _round(self, record: RoundRecord) -> str:
+        left = "; ".join(loss.brief for loss in losses(record))
+        return " | ".join(
+            part
+            for part in (
+                f"round {record.number:>{len(str(self._rounds))}}/{self._rounds}",
+                f"log loss {decimals(record.secure.log_loss, 4)}",
+                f"accuracy {percent(record.secure.accuracy)} %",
+                f"sum of {len(record.contributors)} of {len(record.sampled)}"
+                if record.too_few is None
+                else f"skipped: {record.too_few}",
+                left,
+            )
+            if part
+        )
+
+
+class Bar:
+    """A bar with round, log loss, accuracy and losses; what happens is told above it, as it happens.
+
+    Args:
+        progress: made by `moving`.
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._task: TaskID = progress.add_task("preparing", total=None, figures="")
+        self._lost = 0
+
+    def __call__(self, event: Event) -> None:
+        """Move the bar, and print above it what `event` tells."""
+        match event:
+            case Stage():
+                self._progress.update(self._task, description=event.name)
+                self._tell(event.text, "dim")
+            case Started():
+                self._progress.update(self._task, total=event.settings.rounds)
+                self._tell(cohort(event), "")
+            case RoundRecord():
+                self._round(event)
+            case _:
+                self._troubles(event)
+
+    def _round(self, record: RoundRecord) -> None:
+        self._troubles(record)
+        figures = (
+            f"round {record.number}  log loss {decimals(record.secure.log_loss, 4)}  "
+            f"accuracy {percent(record.secure.accuracy)} %  lost {self._lost}"
+        )
+        self._progress.update(self._task, advance=1, figures=figures)
+
+    def _troubles(self, record: Record) -> None:
+        self._lost += sum(1 for _ in losses(record))
+        for line in troubles(record):
+            self._tell(line, "yellow" if record.too_few is None else "red")
+
+    def _tell(self, text: str, style: str) -> None:
+        self._progress.console.print(Text(printable(text), style))
+
+
+def troubles(record: Record) -> Iterator[str]:
+    """In plain words: who left this sum, and why there is none."""
+    for loss in losses(record):
+        yield str(loss)
+    if record.too_few is not None:
+        yield printable(f"{name_of(record)}: skipped, {record.too_few}")
+
+
+def cohort(started: Started) -> str:
+    """Who takes part, in one line."""
+    train, test = (sum(getattr(site, part) for site in started.sites) for part in ("train", "test"))
+    return printable(
+        f"{counted(len(started.sites), 'hospital')}, {counted(train, 'training patient')} and {test:,} held out, "
+        f"{counted(len(started.features), 'feature')}; protocol {started.protocol}"
+    )
+
+
+@contextmanager
+def watching(out: Console) -> Iterator[Listener]:
+    """The view that suits `out`: a bar where it can move, lines elsewhere."""
+    if not out.is_terminal or out.is_dumb_terminal:
+        yield Lines(out)
+        return
+    columns = (TextColumn("{task.description:<10}"), BarColumn(24), TextColumn("{task.fields[figures]}"))
+    with Progress(*columns, TimeElapsedColumn(), console=out, transient=True) as progress:
+        yield Bar(progress)

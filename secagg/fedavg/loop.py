@@ -1,0 +1,245 @@
+"""FedAvg (McMahan et al. 2017, Algorithm 1) over a secure sum, and plain FedAvg beside it.
+
+Updates travel, not weights: the difference between a hospital's parameters after local training and the
+round's starting parameters, clipped. Weights are the hospitals' training patients, which the sum hides.
+Plain FedAvg follows its own trajectory with the same seeds, batches and contributors. In every round the
+secure mean is checked, entry by entry, against the plain mean of the very same clipped updates.
+"""
+
+import math
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from secagg.api import Aggregate
+from secagg.errors import BadCohort, SecaggError, TooFew
+from secagg.fedavg.history import RoundRecord
+from secagg.fedavg.models import Model, Params
+from secagg.fedavg.preparation import Patients
+from secagg.fedavg.secure import Outcome, SchemeSource, check_counts, draw_losses, ignore, scheme_for, secure_sum
+from secagg.fedavg.seeds import Purpose, stream
+from secagg.fedavg.settings import MIN_COHORT, Training
+from secagg.scheme import Scheme
+from secagg.scheme.machine import Entropy
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What the loop leaves.
+
+    Attributes:
+        secure: final parameters of secure FedAvg.
+        plain: final parameters of plain FedAvg.
+        rounds: one record for each round.
+    """
+
+    secure: Params
+    plain: Params
+    rounds: tuple[RoundRecord, ...]
+
+
+def cohort_size(clients: int, fraction: float) -> int:
+    """Hospitals sampled per round: `fraction` of them, rounded, never fewer than three (or than all)."""
+    return min(clients, max(MIN_COHORT, math.floor(clients * fraction + 0.5)))
+
+
+def train(
+    model: Model,
+    hospitals: Mapping[str, Patients],
+    held_out: Patients,
+    scheme: SchemeSource,
+    options: Training,
+    *,
+    on_round: Callable[[RoundRecord], None] = ignore,
+    entropy: Entropy = os.urandom,
+) -> Trained:
+    """Train `options.rounds` rounds.
+
+    Args:
+        model: anything with `init`, `fit`, `evaluate`.
+        hospitals: {name: standardised training patients}, three or more.
+        held_out: standardised patients to judge both models on after each round.
+        scheme: of the secure sum, or a function from the number of parties to one.
+        options: rounds, sampling, local training, dropout, quantizer and seed.
+        on_round: told of every round as it ends.
+        entropy: of the cryptography.
+
+    Returns:
+        Both models and the records. A round that ends in TooFew leaves both models as they were.
+
+    Raises:
+        BadCohort: fewer than three hospitals.
+        BadWeight: a hospital has more patients than `options.weight_max`.
+        NotFinite: local training diverged; names hospital and position.
+        SecaggError: a secure mean lies outside its bound around the plain mean.
+    """
+    if len(hospitals) < MIN_COHORT:
+        raise BadCohort(f"{len(hospitals)} hospitals, expected at least {MIN_COHORT}")
+    check_counts({name: len(patients.y) for name, patients in hospitals.items()}, options.weight_max)
+    start = model.init(held_out.x.shape[1], stream(options.seed, Purpose.INIT))
+    loop = _Loop(model, hospitals, held_out, scheme, options, entropy, secure=start, plain=start)
+    rounds: list[RoundRecord] = []
+    for number in range(1, options.rounds + 1):
+        rounds.append(loop.round(number))
+        on_round(rounds[-1])
+    return Trained(loop.secure, loop.plain, tuple(rounds))
+
+
+class _Step(NamedTuple):
+    """What the secure sum of one round came to."""
+
+    outcome: Outcome
+    too_few: str | None
+    gap: float | None
+    bound: float | None
+
+
+@dataclass
+class _Loop:
+    """Both models between rounds."""
+
+    model: Model
+    hospitals: Mapping[str, Patients]
+    held_out: Patients
+    scheme: SchemeSource
+    options: Training
+    entropy: Entropy
+    secure: Params
+    plain: Params
+
+    def round(self, number: int) -> RoundRecord:
+        start = time.perf_counter()
+        sampled = self._sample(number)
+        scheme = scheme_for(self.scheme, len(sampled))
+        losses = draw_losses(sampled, scheme, self.options.dropout, stream(self.options.seed, Purpose.SILENCE, number))
+        fitted = {name: self._fit(name, self.secure, number) for name in sampled}
+        step = self._step(fitted, scheme, losses, number)
+        outcome = step.outcome
+        return RoundRecord(
+            number=number,
+            sampled=sampled,
+            contributors=outcome.contributors,
+            lost=outcome.lost,
+            misbehaved=outcome.misbehaved,
+            too_few=step.too_few,
+            secure=self.model.evaluate(self.secure, self.held_out.x, self.held_out.y),
+            plain=self.model.evaluate(self.plain, self.held_out.x, self.held_out.y),
+            local_loss=self._local_loss(fitted),
+            gap=step.gap,
+            bound=step.bound,
+            saturated=outcome.saturated,
+            traffic=outcome.traffic,
+            seconds=time.perf_counter() - start,
+        )
+
+    def _sample(self, number: int) -> tuple[str, ...]:
+        """The round's hospitals, in their standing order."""
+        names = tuple(self.hospitals)
+        size = cohort_size(len(names), self.options.fraction)
+        chosen = stream(self.options.seed, Purpose.SAMPLING, number).choice(len(names), size, replace=False)
+        return tuple(names[index] for index in sorted(chosen.tolist()))
+
+    def _fit(self, name: str, params: Params, number: int) -> Params:
+        """Local training; the same batches whichever model it starts from."""
+        patients, options = self.hospitals[name], self.options
+        index = tuple(self.hospitals).index(name)
+        return self.model.fit(
+            params,
+            patients.x,
+            patients.y,
+            epochs=options.epochs,
+            batch_size=options.batch_size,
+            learning_rate=options.learning_rate,
+            rng=stream(options.seed, Purpose.BATCHES, number, index),
+        )
+
+    def _step(self, fitted: Mapping[str, Params], scheme: Scheme, losses: dict[str, str], number: int) -> _Step:
+        """Sum the updates, check the mean and move both models; after TooFew they stay."""
+        updates = {name: _difference(params, self.secure) for name, params in fitted.items()}
+        options = self.options
+        try:
+            out = secure_sum(
+                updates,
+                scheme,
+                losses,
+                entropy=self.entropy,
+                weights={name: len(self.hospitals[name].y) for name in updates},
+                weight_max=options.weight_max,
+                bits=options.bits,
+                clip=options.clip,
+            )
+        except TooFew as error:
+            return _Step(Outcome.void(error, losses, scheme), str(error), None, None)
+        outcome = Outcome.of(out, tuple(updates))
+        gap, bound = check_mean(out, self._mean(updates, outcome.contributors), f"round {number}")
+        self._move(out, outcome.contributors, number)
+        return _Step(outcome, None, gap, bound)
+
+    def _move(self, out: Aggregate, contributors: Sequence[str], number: int) -> None:
+        """Both models take their mean; the plain one that of updates from its own parameters."""
+        updates = {name: _difference(self._fit(name, self.plain, number), self.plain) for name in contributors}
+        self.plain = _sum(self.plain, self._mean(updates, contributors))
+        self.secure = _sum(self.secure, out.mean)
+
+    def _mean(self, updates: Mapping[str, Params], contributors: Sequence[str]) -> Params:
+        """Plain mean of the contributors' clipped updates, weighted by patients."""
+        weights = {name: len(self.hospitals[name].y) for name in contributors}
+        clip, total = self.options.clip, sum(weights.values())
+        mean: Params = {}
+        for key, like in updates[contributors[0]].items():
+            mean[key] = np.zeros(np.shape(like))
+            for name, weight in weights.items():
+                mean[key] += weight / total * np.clip(updates[name][key], -clip, clip)
+        return mean
+
+    def _local_loss(self, fitted: Mapping[str, Params]) -> float:
+        losses = weights = 0.0
+        for name, params in fitted.items():
+            patients = self.hospitals[name]
+            losses += len(patients.y) * self.model.evaluate(params, patients.x, patients.y).log_loss
+            weights += len(patients.y)
+        return losses / weights
+
+
+def check_mean(out: Aggregate, plain: Params, where: str) -> tuple[float, float]:
+    """Hold a secure mean against the plain mean of the same clipped updates.
+
+    Args:
+        out: the secure sum's result; its updates were dicts of arrays.
+        plain: the plain mean, of the same structure.
+        where: the round, for the message.
+
+    Returns:
+        The largest |secure - plain| over all entries, and the largest stated bound.
+
+    Raises:
+        SecaggError: some entry differs by more than its own bound; names it, the difference and the bound.
+    """
+    largest_gap = largest_bound = 0.0
+    for key, expected in plain.items():
+        gap = np.abs(np.asarray(out.mean[key], dtype=np.float64) - expected)
+        stated = out.error_bound[key] if isinstance(out.error_bound, Mapping) else out.error_bound
+        bound = np.broadcast_to(np.asarray(stated, dtype=np.float64), gap.shape)
+        outside = ~(gap <= bound)
+        if outside.any():
+            index = tuple(int(axis[0]) for axis in np.nonzero(outside))
+            raise SecaggError(
+                f"{where}: entry {key}{list(index)}: secure and plain mean of the same updates differ by "
+                f"{gap[index]:.6g}, expected at most the stated bound {bound[index]:.6g}"
+            )
+        largest_gap = max(largest_gap, float(gap.max(initial=0.0)))
+        largest_bound = max(largest_bound, float(bound.max(initial=0.0)))
+    return largest_gap, largest_bound
+
+
+def _difference(after: Params, before: Params) -> Params:
+    return {name: after[name] - before[name] for name in before}
+
+
+def _sum(params: Params, update: Mapping[str, Any]) -> Params:
+    """The moved parameters, in the dtype they had."""
+    return {name: (value + update[name]).astype(value.dtype) for name, value in params.items()}

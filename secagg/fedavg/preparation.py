@@ -1,0 +1,204 @@
+"""What a hospital does with its own rows before any model sees them, and standardisation.
+
+Each hospital works alone: it drops rows that repeat an earlier one, splits off its held-out patients, and
+turns columns into numbers by a schema that all share. The names of columns and of categories travel in
+that schema: they are public metadata, agreed before training, like the model's architecture. A missing
+number stays missing until `Standardisation.apply` puts the mean there, which is zero on the standardised
+scale: no hospital needs to know the others' mean to fill it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from secagg.errors import InputError
+from secagg.fedavg.data import Table, is_numeric
+from secagg.fedavg.history import SiteSummary
+from secagg.fedavg.partition import Rows, hold_out, require_patients
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Patients:
+    """Inputs and outcomes.
+
+    Attributes:
+        x: (n, d) float64; NaN is missing, until standardised.
+        y: (n,) float64 of 0 and 1.
+    """
+
+    x: Array
+    y: Array
+
+
+@dataclass(frozen=True)
+class Schema:
+    """Public description of the columns.
+
+    Attributes:
+        columns: {column: None for numbers, or its categories in order}.
+    """
+
+    columns: dict[str, tuple[str, ...] | None]
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Names of the d inputs, in order: "column", or "column=category" for each category."""
+        names: list[str] = []
+        for column, categories in self.columns.items():
+            names += [column] if categories is None else [f"{column}={category}" for category in categories]
+        return tuple(names)
+
+
+def schema_of(table: Table) -> Schema:
+    """Read columns and categories off a table; in a deployment the hospitals agree on them beforehand."""
+    columns: dict[str, tuple[str, ...] | None] = {}
+    for name in table.features.columns:
+        column = table.features[name]
+        columns[str(name)] = None if is_numeric(column) else tuple(sorted(set(column.dropna().astype(str))))
+    return Schema(columns)
+
+
+def encode(schema: Schema, frame: pd.DataFrame) -> Array:
+    """Turn columns into inputs.
+
+    Args:
+        schema: the shared description.
+        frame: n rows with the schema's columns.
+
+    Returns:
+        (n, d) float64 in the order of `schema.features`. A missing number is NaN; a missing category is NaN
+        in all inputs of its column; a category that the schema does not have is zero in all of them.
+
+    Raises:
+        InputError: a column of the schema is absent, or holds text where the schema has numbers.
+    """
+    parts: list[Array] = []
+    for name, categories in schema.columns.items():
+        if name not in frame.columns:
+            raise InputError(f"column {name!r} of the schema is absent")
+        column = frame[name]
+        if categories is not None:
+            parts.append(_one_hot(column, categories))
+        elif is_numeric(column):
+            parts.append(column.to_numpy(dtype=np.float64, na_value=np.nan)[:, None])
+        else:
+            raise InputError(f"column {name!r} holds text, expected numbers as the schema says")
+    return np.hstack(parts)
+
+
+def _one_hot(column: "pd.Series[str]", categories: tuple[str, ...]) -> Array:
+    missing = column.isna().to_numpy()
+    texts = column.astype(str).to_numpy(dtype=object)
+    hot: Array = np.equal(texts[:, None], np.array(categories, dtype=object)).astype(np.float64)
+    hot[missing] = np.nan
+    return hot
+
+
+@dataclass(frozen=True)
+class Site:
+    """One hospital's own patients, prepared but not standardised.
+
+    Attributes:
+        name: of the hospital.
+        train: patients to learn from.
+        test: held-out patients.
+        duplicates: rows dropped.
+        missing: empty cells of the kept rows, all columns together.
+    """
+
+    name: str
+    train: Patients
+    test: Patients
+    duplicates: int
+    missing: int
+
+    def summary(self) -> SiteSummary:
+        """Counts for the report."""
+        return SiteSummary(
+            name=self.name,
+            train=len(self.train.y),
+            test=len(self.test.y),
+            positives_train=int(self.train.y.sum()),
+            positives_test=int(self.test.y.sum()),
+            duplicates=self.duplicates,
+            missing=self.missing,
+        )
+
+
+def prepare(
+    table: Table, schema: Schema, name: str, rows: Rows, *, test_fraction: float, rng: np.random.Generator
+) -> Site:
+    """One hospital's preparation, from its own rows alone.
+
+    Args:
+        table: where the rows stand.
+        schema: the shared description of the columns.
+        name: of the hospital.
+        rows: its row numbers in the table.
+        test_fraction: share of its patients to hold out, in (0, 1).
+        rng: of the split.
+
+    Raises:
+        InputError: too few patients are left without the duplicates, or the columns are not the schema's.
+    """
+    frame, outcome = table.features.iloc[rows], table.outcome[rows]
+    whole = frame.copy()
+    whole.insert(0, "", outcome, allow_duplicates=True)  # same inputs with another outcome are no duplicate
+    kept = ~whole.duplicated().to_numpy()
+    require_patients(table.source, name, int(kept.sum()))
+    frame, outcome = frame[kept], outcome[kept]
+    x, y = encode(schema, frame), outcome.astype(np.float64)
+    train, test = hold_out(outcome, test_fraction, rng)
+    return Site(
+        name,
+        Patients(x[train], y[train]),
+        Patients(x[test], y[test]),
+        duplicates=int((~kept).sum()),
+        missing=int(frame[list(schema.columns)].isna().to_numpy().sum()),
+    )
+
+
+@dataclass(frozen=True)
+class Standardisation:
+    """Mean and variance per feature, over the present values.
+
+    Attributes:
+        mean: (d,) float64.
+        variance: (d,) float64 >= 0, of the population (divided by the count).
+        mean_bound: (d,) float64 >= 0, largest possible error of `mean` against the exact pooled one.
+        variance_bound: (d,) float64 >= 0, likewise for `variance`.
+        constant: (d,) bool, features with no present value, or whose variance is zero within its bound.
+    """
+
+    mean: Array
+    variance: Array
+    mean_bound: Array
+    variance_bound: Array
+    constant: NDArray[np.bool_]
+
+    def apply(self, x: Array) -> Array:
+        """Standardise (n, d) inputs: missing values and constant features become exactly zero."""
+        scale = np.sqrt(np.where(self.constant, 1.0, self.variance))
+        standard = (x - self.mean) / scale
+        standard[np.isnan(standard) | self.constant] = 0.0
+        return standard
+
+
+def pooled(x: Array) -> Standardisation:
+    """Standardisation from patients in one place: a hospital alone, or all of them centralized.
+
+    Args:
+        x: (n, d) float64, n >= 1, NaN is missing.
+    """
+    present = ~np.isnan(x)
+    count = np.maximum(present.sum(axis=0), 1)
+    mean = np.where(present, x, 0.0).sum(axis=0) / count
+    variance = (np.where(present, x - mean, 0.0) ** 2).sum(axis=0) / count
+    greatest = np.where(present, x, -np.inf).max(axis=0)
+    least = np.where(present, x, np.inf).min(axis=0)
+    nothing = np.zeros_like(mean)
+    return Standardisation(mean, variance, nothing, nothing, constant=greatest <= least)

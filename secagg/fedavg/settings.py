@@ -1,0 +1,121 @@
+"""What one experiment is told: every choice with its default and its range."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from secagg.errors import ConfigError, OutOfRange
+
+Partition = Literal["iid", "dirichlet", "uneven", "site"]
+PARTITIONS: tuple[Partition, ...] = ("iid", "dirichlet", "uneven", "site")
+
+ModelName = Literal["logistic", "mlp"]
+MODELS: tuple[ModelName, ...] = ("logistic", "mlp")
+
+MIN_COHORT = 3
+"""Fewest hospitals in one secure sum; the default of the engine's `Policy.min_cohort`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """Options of the FedAvg loop (McMahan et al. 2017, Algorithm 1) and of its secure sums.
+
+    Attributes:
+        rounds: communication rounds, >= 1.
+        fraction: share of the hospitals sampled each round, in (0, 1]; never fewer than three of them.
+        epochs: passes over a hospital's own patients per round, >= 1.
+        batch_size: patients per gradient step, >= 1.
+        learning_rate: step of plain SGD, > 0.
+        dropout: probability, in [0, 1], that a sampled hospital goes silent, at a random phase of the scheme.
+        bits: bits per quantized entry, 2..32.
+        clip: largest magnitude of one entry of an update, > 0; what lies beyond is clipped and counted.
+        weight_max: public bound on a hospital's training patients, >= 1. It is a figure that the operator
+            states, never the cohort's own maximum; the error bound grows with it.
+        seed: of batches, sampling, partition and the dropout schedule, >= 0; never of cryptography.
+    """
+
+    rounds: int = 20
+    fraction: float = 1.0
+    epochs: int = 5
+    batch_size: int = 16
+    learning_rate: float = 0.2
+    dropout: float = 0.1
+    bits: int = 16
+    clip: float = 1.0
+    weight_max: int = 1000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("rounds", "epochs", "batch_size", "weight_max"):
+            _at_least(name, getattr(self, name), 1)
+        _at_least("seed", self.seed, 0)
+        if not isinstance(self.bits, int) or not 2 <= self.bits <= 32:
+            raise OutOfRange(f"bits: {self.bits}, expected an integer in 2..32")
+        for name in ("learning_rate", "clip"):
+            _positive(name, getattr(self, name))
+        if not 0 < self.fraction <= 1:
+            raise OutOfRange(f"fraction: {self.fraction}, expected a number in (0, 1]")
+        if not 0 <= self.dropout <= 1:
+            raise OutOfRange(f"dropout: {self.dropout}, expected a probability in [0, 1]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(Training):
+    """A whole experiment: the loop's options, the patients, how they are spread and which model learns.
+
+    Attributes:
+        data: "breast-cancer", or the path of a CSV file with a header.
+        target: the CSV's column of outcomes: exactly two values, the greater one counts as positive.
+        site: the CSV's column that names each patient's hospital, if there is one.
+        partition: how patients are spread; None means "site" where a site column is named, else "iid".
+        clients: number of hospitals, >= 3; the site column decides where the partition is by site.
+        alpha: concentration of the Dirichlet label skew, > 0: small means that outcomes differ strongly.
+        test_fraction: share of each hospital's patients that is held out, in (0, 1).
+        model: "logistic", or "mlp" with one hidden layer.
+        hidden: width of that hidden layer, >= 1.
+        l2: weight of the penalty l2/2 * |w|^2 on weights (biases go free), >= 0.
+    """
+
+    data: str = "breast-cancer"
+    target: str | None = None
+    site: str | None = None
+    partition: Partition | None = None
+    clients: int = 10
+    alpha: float = 0.5
+    test_fraction: float = 0.25
+    model: ModelName = "logistic"
+    hidden: int = 16
+    l2: float = 1e-3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _at_least("clients", self.clients, MIN_COHORT)
+        _at_least("hidden", self.hidden, 1)
+        _positive("alpha", self.alpha)
+        if not (math.isfinite(self.l2) and self.l2 >= 0):
+            raise OutOfRange(f"l2: {self.l2}, expected a finite number >= 0")
+        if not 0 < self.test_fraction < 1:
+            raise OutOfRange(f"test_fraction: {self.test_fraction}, expected a number in (0, 1)")
+        if self.partition not in {None, *PARTITIONS}:
+            raise ConfigError(f"partition: {self.partition!r}, expected one of {', '.join(PARTITIONS)}")
+        if self.model not in MODELS:
+            raise ConfigError(f"model: {self.model!r}, expected one of {', '.join(MODELS)}")
+        if self.partition == "site" and self.site is None:
+            raise ConfigError("partition 'site': no site column is named, expected `site`")
+
+    @property
+    def spread(self) -> Partition:
+        """The partition in force, the default resolved."""
+        if self.partition is not None:
+            return self.partition
+        return "iid" if self.site is None else "site"
+
+
+def _at_least(name: str, value: object, least: int) -> None:
+    if not isinstance(value, int) or value < least:
+        raise OutOfRange(f"{name}: {value}, expected an integer >= {least}")
+
+
+def _positive(name: str, value: float) -> None:
+    if not (math.isfinite(value) and value > 0):
+        raise OutOfRange(f"{name}: {value}, expected a finite number > 0")

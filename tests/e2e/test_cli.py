@@ -1,0 +1,357 @@
+"""The command says what it found, in a terminal, in a pipe and to a machine; and it never ends in a traceback."""
+
+import dataclasses
+import io
+import json
+import subprocess
+import sys
+
+import msgspec
+import numpy as np
+import pytest
+import typer.main
+from rich.console import Console
+from typer.testing import CliRunner
+
+import secagg
+from secagg.cli import checkup, planning, selftest, sizes, training, watch
+from secagg.cli.app import app
+from secagg.fedavg.history import Metrics, RoundRecord, Run
+from secagg.fedavg.settings import Settings
+from secagg.primitives import prg
+from secagg_protocols import PairwiseMasking
+
+SMALL = ("--clients", "3", "--rounds", "2", "--epochs", "1", "--dropout", "0")
+
+
+def call(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def refused(*arguments, code=2):
+    """The one line that a call ends with."""
+    result = call(*arguments)
+    assert result.exit_code == code, result.output
+    assert result.stdout == ""
+    assert result.stderr.startswith("secagg: ")
+    assert result.stderr.count("\n") == 1
+    return result.stderr
+
+
+def python(script):
+    """A fresh interpreter: what is imported is part of the promise."""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli") / "report"
+    return call("fedavg", *SMALL, "--report", folder), folder
+
+
+def test_version_and_help():
+    assert call("--version").stdout == f"secagg {secagg.__version__}\n"
+    for arguments in ((), ("--help",)):
+        result = call(*arguments)
+        assert result.exit_code == 0
+        assert all(name in result.stdout for name in ("fedavg", "plan", "check"))
+
+
+def test_options_default_to_the_experiment_s_own_defaults():
+    options = {p.name: p.default for p in typer.main.get_command(app).commands["fedavg"].params}
+    for field in dataclasses.fields(Settings):
+        assert options[field.name] == field.default, field.name
+
+
+def test_import_is_light():
+    code, out, err = python("import sys, secagg.cli.app; print(*sys.modules)")
+    assert (code, err) == (0, "")
+    assert not {"sklearn", "pandas", "matplotlib", "jinja2", "scipy.stats"} & set(out.split())
+
+
+@pytest.mark.parametrize(
+    ("missing", "arguments", "extra"),
+    [("typer", ["--version"], "cli"), ("rich", ["check"], "cli"), ("sklearn", ["fedavg"], "fedavg")],
+)
+def test_a_missing_extra_is_one_line_that_names_the_cure(missing, arguments, extra):
+    script = f"import sys; sys.modules[{missing!r}] = None; sys.argv = ['secagg', *{arguments}]"
+    code, out, err = python(f"{script}; from secagg.cli import main; main()")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert missing in err
+    assert f"pip install 'secagg[{extra}]'" in err
+
+
+def test_training_prints_one_line_a_round_and_the_closing_tables(trained):
+    result, folder = trained
+    assert (result.exit_code, result.stderr) == (0, "")
+    lines = result.stdout.splitlines()
+    assert [line[:22] for line in lines if line.startswith("round ")] == [
+        "round 1/2 | log loss 0",
+        "round 2/2 | log loss 0",
+    ]
+    for model in ("alone (mean of 3)", "centralized", "plain FedAvg", "secure FedAvg"):
+        assert sum(line.strip().startswith(model) for line in lines) == 1
+    for site in ("hospital-01", "hospital-02", "hospital-03"):
+        assert any(line.strip().startswith(site) for line in lines)
+    assert "rounds: 2 of 2 with a sum, 0 skipped" in lines
+    assert any(line.startswith("exact:  secure and plain mean") for line in lines)
+    assert lines[-1] == f"report: {folder / 'index.html'}"
+
+
+def test_a_pipe_gets_no_control_characters(trained):
+    assert [c for c in trained[0].stdout if not c.isprintable() and c != "\n"] == []
+
+
+def test_the_report_is_of_the_same_run(trained):
+    folder = trained[1]
+    run = msgspec.json.decode((folder / "run.json").read_bytes(), type=Run)
+    assert run.settings == Settings(clients=3, rounds=2, epochs=1, dropout=0)
+    assert [site.name for site in run.sites] == ["hospital-01", "hospital-02", "hospital-03"]
+    assert all(record.gap <= record.bound for record in run.rounds)
+    assert (folder / "index.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_json_is_one_document_and_nothing_else(tmp_path):
+    options = ("--protocol", "secagg+", "--neighbours", "2", "--model", "mlp", "--report", tmp_path)
+    result = call("fedavg", *SMALL, *options, "--json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    run = msgspec.json.decode(result.stdout.encode(), type=Run)
+    assert run.settings == Settings(clients=3, rounds=2, epochs=1, dropout=0, model="mlp")
+    assert [record.number for record in run.rounds] == [1, 2]
+    assert json.loads((tmp_path / "run.json").read_bytes()) == json.loads(result.stdout)
+
+
+def test_a_run_in_which_everybody_is_lost_fails_in_one_line():
+    result = call("fedavg", *SMALL, "--dropout", "1", "--json")
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr.count("\n") == 1
+    assert "nothing was revealed" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--rounds", "0"], "rounds: 0, expected an integer >= 1"),
+        (["--rounds", "many"], "'--rounds': 'many' is not a valid int"),
+        (["--clients", "2"], "clients: 2, expected an integer >= 3"),
+        (["--bits", "40"], "bits: 40, expected an integer in 2..32"),
+        (["--dropout", "nan"], "dropout: nan"),
+        (["--model", "forest"], "'forest' is not one of 'logistic', 'mlp'"),
+        (["--partition", "site"], "no site column is named"),
+        (["--data", "nowhere.csv"], "nowhere.csv: no such file"),
+        (["--neighbours", "2"], "expected protocol secagg+"),
+        (["--protocol", "secagg+", "--neighbours", "3"], "neighbours is 3"),
+        (["--threshold", "99"], "threshold is 99"),
+        (["--weight-max", "20"], "hospital-01"),
+        (["--rank", "3"], "No such option '--rank'"),
+        (["--report", __file__], "File exists, expected a folder"),
+    ],
+)
+def test_bad_input_is_named_in_one_line(arguments, named):
+    assert named in refused("fedavg", *SMALL, "--json", *arguments)
+
+
+def test_an_unknown_command_is_named():
+    assert "No such command 'fedsgd'" in refused("fedsgd")
+
+
+def csv_of(folder, sites):
+    draw = np.random.default_rng(5)
+    rows = [
+        f"{draw.normal(y):.4f},{draw.normal(-y):.4f},{'yes' if y else 'no'},{site}"
+        for site in sites
+        for y in draw.permutation([0, 1] * 12)
+    ]
+    path = folder / "patients.csv"
+    path.write_text("\n".join(["a,b,ill,place", *rows]) + "\n")
+    return path
+
+
+def test_a_csv_s_names_cannot_move_the_cursor(tmp_path):
+    path = csv_of(tmp_path, ("\x1b[2Jnorth", "[bold]south[/bold]", "west\u202e"))
+    result = call("fedavg", *SMALL, "--data", path, "--target", "ill", "--site", "place")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "\x1b" not in result.stdout
+    assert "\u202e" not in result.stdout
+    assert "\ufffd[2Jnorth" in result.stdout
+    assert "[bold]south[/bold]" in result.stdout
+    assert "\x1b" not in refused("fedavg", *SMALL, "--data", path, "--target", "\x1b[2J", "--json")
+
+
+def a_round(number, lost, contributors, too_few=None):
+    metrics = Metrics(0.9, 0.95, 0.25, 40)
+    void = too_few is not None
+    return RoundRecord(
+        number=number,
+        sampled=("h1", "h2", "h3"),
+        contributors=contributors,
+        lost=lost,
+        misbehaved={},
+        too_few=too_few,
+        secure=metrics,
+        plain=metrics,
+        local_loss=0.2,
+        gap=None if void else 0.0,
+        bound=None if void else 1.0,
+        saturated=0,
+        traffic=(),
+        seconds=0.1,
+    )
+
+
+VOID = a_round(8, {"h1": "keys"}, (), "phase 'keys': 2 parties answered, 3 needed; nothing was revealed")
+
+
+def test_a_terminal_sees_losses_above_a_moving_bar():
+    screen = io.StringIO()
+    out = Console(file=screen, force_terminal=True, width=120, highlight=False, markup=False)
+    with watch.watching(out) as listener:
+        assert isinstance(listener, watch.Bar)
+        listener(a_round(7, {"h3": "unmask"}, ("h1", "h2", "h3")))
+        listener(VOID)
+    seen = screen.getvalue()
+    assert "round 7: h3 went silent at unmask (its update is in the sum)" in seen
+    assert "round 8: h1 went silent at keys (the round has no sum)" in seen
+    assert "round 8: skipped, phase 'keys': 2 parties answered, 3 needed; nothing was revealed" in seen
+    assert "round 8  log loss 0.2500  accuracy 90.0 %  lost 2" in seen
+
+
+@pytest.mark.parametrize("dumb", [False, True])
+def test_a_pipe_and_a_dumb_terminal_see_lines(dumb, monkeypatch):
+    monkeypatch.setenv("TERM", "dumb" if dumb else "xterm")
+    screen = io.StringIO()
+    with watch.watching(Console(file=screen, force_terminal=dumb, soft_wrap=True, width=100)) as listener:
+        listener(a_round(7, {"h3": "unmask", "h2": "masked"}, ("h1", "h3")))
+        listener(VOID)
+    figures = "log loss 0.2500 | accuracy 90.0 %"
+    left = "h3 silent at unmask (in the sum); h2 silent at masked (not in the sum)"
+    assert screen.getvalue().splitlines() == [
+        f"round 7/0 | {figures} | sum of 2 of 3 | {left}",
+        f"round 8/0 | {figures} | skipped: {VOID.too_few} | h1 silent at keys (no sum)",
+    ]
+
+
+def test_ctrl_c_is_one_line(monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "run_experiment", interrupt)
+    assert refused("fedavg", *SMALL, "--json", code=130) == "secagg: stopped\n"
+
+
+def test_plan_answers_what_the_planner_finds():
+    result = call("plan", "1000", "--json")
+    answer = json.loads(result.stdout)
+    plan = PairwiseMasking.plan(1000)
+    assert answer["plan"]["neighbours"] == plan.neighbours
+    assert answer["plan"]["log2_insecure"] == plan.log2_insecure
+    assert answer["plan"]["threshold"] == plan.threshold == 18
+    assert answer["client_bytes"] == sum(phase["client"] for phase in answer["phases"])
+    words = call("plan", "1000").stdout
+    assert f"neighbours  k = {plan.neighbours}" in words
+    assert f"insecure    odds of at most 2^{plan.log2_insecure:.1f} (asked for 2^-40)" in words
+
+
+def test_plan_takes_more_neighbours_where_half_must_answer():
+    """The paper's threshold for a third lost lies under half of the neighbours."""
+    wanted = planning.Wanted(1000, 0.05, 0.33, 40, 30, "passive", 100, 16)
+    found = planning.answer(wanted)
+    assert found.paper.threshold < found.paper.neighbours // 2 + 1
+    assert found.plan.threshold >= found.plan.neighbours // 2 + 1
+    assert found.plan.neighbours > found.paper.neighbours
+    assert found.plan.log2_incorrect <= -30
+    assert "Bell et al. 2020 ask for" in call("plan", "1000", "--dropout", "0.33").stdout
+    same = planning.answer(dataclasses.replace(wanted, adversary="active"))
+    assert same.plan == same.paper
+
+
+def test_plan_of_a_small_cohort_is_the_complete_graph():
+    words = call("plan", "5", "--corrupt", "0.3", "--dropout", "0.3").stdout
+    assert "the complete graph (secagg)" in words
+    assert "neighbours  k = 4" in words
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["2"], "n must be an integer in 3.."),
+        (["1000", "--corrupt", "0.6", "--dropout", "0.5"], "corrupt + dropout must be below 1"),
+        (["1000", "--dim", "0"], "dim is 0: expected 1..68719476736"),
+        (["1000", "--bits", "33"], "bits is 33: expected 1..32"),
+        (["1000", "--adversary", "kind"], "'kind' is not one of 'passive', 'active'"),
+        ([], "Missing argument 'N'"),
+    ],
+)
+def test_plan_refuses_by_name(arguments, named):
+    assert named in refused("plan", *arguments)
+
+
+@pytest.mark.parametrize(("n", "neighbours"), [(5, None), (12, None), (12, 4), (12, 6)])
+@pytest.mark.parametrize(("dim", "bits"), [(1, 1), (300, 16), (40_000, 7)])
+def test_sizes_are_those_of_a_real_round(n, neighbours, dim, bits):
+    out = secagg.aggregate({i: np.zeros(dim, np.int64) for i in range(n)}, PairwiseMasking(neighbours), bits=bits)
+    traffic = sizes.of_round(n, neighbours or n - 1, dim, bits)
+    assert out.traffic == {(told.phase, role): getattr(told, role) for told in traffic for role in ("client", "server")}
+
+
+def test_check_passes_here_and_says_what_it_looked_at():
+    result = call("check")
+    assert result.exit_code == 0
+    assert "8 of 8 checks passed." in result.stdout
+    assert "FAILED" not in result.stdout
+    found = json.loads(call("check", "--json").stdout)
+    assert found["ok"] is True
+    assert found["mask_kernel"] == checkup.mask.selected()
+    assert found["libraries"]["numpy"] == np.__version__
+    assert set(found["features"]) == set(checkup.FEATURES)
+
+
+def flipped(right):
+    def wrong(*arguments, **options):
+        answer = bytearray(right(*arguments, **options))
+        answer[0] ^= 1
+        return bytes(answer)
+
+    return wrong
+
+
+@pytest.mark.parametrize(
+    ("module", "function", "failing"),
+    [
+        (selftest.agreement, "shared_secret", "X25519 agreement"),
+        (selftest.agreement, "hkdf", "HKDF-SHA256"),
+        (selftest.sealing, "seal", "AES-256-GCM sealing"),
+        (selftest.signing, "sign", "Ed25519 signature"),
+    ],
+)
+def test_check_finds_a_primitive_that_computes_something_else(module, function, failing, monkeypatch):
+    monkeypatch.setattr(module, function, flipped(getattr(module, function)))
+    assert failing in [check.name for check in selftest.run() if not check.ok]
+
+
+def test_check_fails_loudly(monkeypatch):
+    def broken(*_, **__):
+        raise RuntimeError("illegal instruction")
+
+    monkeypatch.setattr(prg, "keystream", lambda seed, n, dtype: np.zeros(n, dtype))
+    monkeypatch.setattr(selftest, "aggregate", broken)
+    result = call("check")
+    assert result.exit_code == 1
+    assert "6 of 8 checks passed." in result.stdout
+    found = json.loads(call("check", "--json").stdout)
+    assert found["ok"] is False
+    assert [(check["name"], check["problem"]) for check in found["checks"] if not check["ok"]] == [
+        ("AES-128-CTR mask stream", "differs"),
+        ("secure sum of 5 clients, 2 lost", "RuntimeError: illegal instruction"),
+    ]
+
+
+def test_check_names_a_kernel_that_is_not_there(monkeypatch):
+    monkeypatch.setenv("SECAGG_KERNEL", "abacus")
+    checkup.mask.selected.cache_clear()
+    try:
+        assert "SECAGG_KERNEL='abacus'" in refused("check")
+    finally:
+        checkup.mask.selected.cache_clear()

@@ -1,0 +1,138 @@
+from dataclasses import fields, is_dataclass
+
+import msgspec
+import numpy as np
+import pytest
+
+from secagg.errors import BadWeight, TooFew
+from secagg.fedavg import RoundRecord, Run, Settings, StatisticsRecord, run_experiment
+from secagg.fedavg.history import COMPARED, Stage, Started
+from secagg_protocols import PairwiseMasking
+
+CLOCKED = {"seconds", "traffic"}
+
+
+def without_clocks(value):
+    """A record as plain values, without what differs from run to run."""
+    if is_dataclass(value):
+        names = [field.name for field in fields(value) if field.name not in CLOCKED]
+        return {name: without_clocks(getattr(value, name)) for name in names}
+    if isinstance(value, tuple):
+        return [without_clocks(item) for item in value]
+    return value
+
+
+@pytest.fixture(scope="module")
+def default_run():
+    events = []
+    run = run_experiment(Settings(), PairwiseMasking(), events.append)
+    return run, events
+
+
+def test_ten_hospitals_learn_about_as_much_together_as_centralized(default_run):
+    run, _ = default_run
+    alone, centralized, plain, secure = run.comparison
+    assert [row.model for row in run.comparison] == list(COMPARED)
+    assert secure.overall.accuracy > 0.95
+    assert secure.overall.accuracy >= centralized.overall.accuracy - 0.02
+    assert abs(secure.overall.log_loss - plain.overall.log_loss) < 1e-3
+    assert secure.overall.log_loss < alone.overall.log_loss
+    assert run.rounds[-1].secure == secure.overall
+    assert run.rounds[-1].plain == plain.overall
+
+
+def test_hospitals_are_lost_at_every_phase_and_every_round_is_within_its_bound(default_run):
+    run, _ = default_run
+    lost = {phase for record in (*run.rounds, *run.statistics) for phase in record.lost.values()}
+    assert lost == set(run.phases)
+    for record in run.rounds:
+        assert record.too_few is not None or record.gap <= record.bound
+    assert sum(record.too_few is None for record in run.rounds) > 15
+
+
+def test_all_models_are_judged_on_the_same_held_out_patients(default_run):
+    run, _ = default_run
+    held_out = {site.name: site.test for site in run.sites}
+    for row in run.comparison:
+        assert row.overall.patients == sum(held_out.values())
+        assert {name: metrics.patients for name, metrics in row.hospitals.items()} == held_out
+    alone = run.comparison[0].alone
+    accuracies = {name: metrics.accuracy for name, metrics in alone.hospitals.items()}
+    assert accuracies[alone.best] == max(accuracies.values())
+    assert accuracies[alone.worst] == min(accuracies.values())
+    assert run.comparison[0].overall.accuracy == pytest.approx(np.mean(list(accuracies.values())))
+    assert sum(site.train + site.test + site.duplicates for site in run.sites) == 569
+
+
+def test_overall_accuracy_is_the_hospitals_weighted_by_patients(default_run):
+    run, _ = default_run
+    for row in run.comparison[1:]:
+        right = sum(metrics.accuracy * metrics.patients for metrics in row.hospitals.values())
+        assert row.overall.accuracy == pytest.approx(right / row.overall.patients)
+
+
+def test_events_tell_the_run_in_order(default_run):
+    run, events = default_run
+    assert [event.name for event in events if isinstance(event, Stage)] == [
+        "data",
+        "statistics",
+        "training",
+        "comparison",
+    ]
+    assert tuple(event for event in events if isinstance(event, StatisticsRecord)) == run.statistics
+    assert tuple(event for event in events if isinstance(event, RoundRecord)) == run.rounds
+    (started,) = [event for event in events if isinstance(event, Started)]
+    assert (started.protocol, started.sites, started.features) == (run.protocol, run.sites, run.features)
+
+
+def test_a_run_survives_json(default_run):
+    run, _ = default_run
+    assert msgspec.json.decode(msgspec.json.encode(run), type=Run) == run
+
+
+def test_settings_fix_all_but_clocks(scheme):
+    settings = Settings(rounds=2, clients=5, dropout=0.1, fraction=0.8, model="mlp", hidden=4, seed=3)
+    one, two = run_experiment(settings, scheme), run_experiment(settings, scheme)
+    assert without_clocks(one) == without_clocks(two)
+
+
+def test_another_seed_is_another_run(scheme):
+    one, two = (run_experiment(Settings(rounds=1, clients=4, seed=seed), scheme) for seed in (1, 2))
+    assert one.sites != two.sites
+
+
+@pytest.fixture
+def clinics(csv):
+    """Three clinics with missing values, categories, repeated rows and a constant column."""
+    rng = np.random.default_rng(8)
+    lines = ["age,dose,sex,unit,clinic,ill"]
+    for number in range(90):
+        age, ill = rng.normal(60, 10), rng.random() < 0.5
+        cells = [f"{age + 10 * ill:.1f}", f"{1e5 * (1 + ill) + rng.normal():.3f}", "fm"[number % 2], "mg"]
+        gone = {0: 0, 1: 2}.get(number % 9)
+        if gone is not None:
+            cells[gone] = ""
+        lines.append(",".join([*cells, ["north", "south", "west"][number % 3], "yes" if ill else "no"]))
+    return csv("\n".join([*lines, lines[1], lines[2]]) + "\n")
+
+
+def test_a_csv_with_sites_runs_from_file_to_comparison(clinics, scheme):
+    settings = Settings(data=str(clinics), target="ill", site="clinic", rounds=3, dropout=0.0)
+    run = run_experiment(settings, scheme)
+    assert [site.name for site in run.sites] == ["north", "south", "west"]
+    assert run.features == ("age", "dose", "sex=f", "sex=m", "unit=mg")
+    assert run.constant == ("unit=mg",)
+    assert run.classes == ("no", "yes")
+    assert sum(site.duplicates for site in run.sites) == 2
+    assert sum(site.missing for site in run.sites) == 20
+    assert run.comparison[3].overall.accuracy > 0.9
+
+
+def test_statistics_that_fail_for_good_end_the_run(scheme):
+    with pytest.raises(TooFew):
+        run_experiment(Settings(dropout=1.0), scheme)
+
+
+def test_the_public_bound_is_never_the_cohort_s_own_maximum(scheme):
+    with pytest.raises(BadWeight, match=r"'hospital-01': 1\d\d training patients, expected at most weight_max = 99"):
+        run_experiment(Settings(clients=3, weight_max=99), scheme)

@@ -1,0 +1,113 @@
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from secagg.errors import InputError
+from secagg.fedavg.data import Table, load
+from secagg.fedavg.preparation import encode, pooled, prepare, schema_of
+
+TEXT = """age,sex,smoker,ill
+40,f,True,1
+40,f,True,1
+40,f,True,0
+,m,False,0
+50,,True,1
+60,m,False,0
+70,f,False,1
+70,f,False,1
+"""
+
+
+def read(csv) -> Table:
+    return load(csv(TEXT), target="ill")
+
+
+def test_features_are_columns_and_their_categories(csv):
+    assert schema_of(read(csv)).features == ("age", "sex=f", "sex=m", "smoker")
+
+
+def test_encoding_marks_what_is_missing(csv):
+    table = read(csv)
+    assert_array_equal(
+        encode(schema_of(table), table.features)[2:6],
+        [[40, 1, 0, 1], [np.nan, 0, 1, 0], [50, np.nan, np.nan, 1], [60, 0, 1, 0]],
+    )
+
+
+def test_a_category_that_the_schema_lacks_is_zero_everywhere(csv):
+    schema = schema_of(read(csv))
+    frame = pd.DataFrame({"age": [1.0], "sex": ["x"], "smoker": [True]})
+    assert_array_equal(encode(schema, frame), [[1, 0, 0, 1]])
+
+
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        ({"age": [1.0], "smoker": [True]}, "column 'sex' of the schema is absent"),
+        ({"age": ["old"], "sex": ["f"], "smoker": [True]}, "column 'age' holds text, expected numbers"),
+    ],
+)
+def test_columns_that_do_not_fit_the_schema_are_refused(csv, frame, message):
+    with pytest.raises(InputError, match=message):
+        encode(schema_of(read(csv)), pd.DataFrame(frame))
+
+
+def prepared(csv, rows=range(8)):
+    table = read(csv)
+    return prepare(
+        table,
+        schema_of(table),
+        "clinic",
+        np.array(rows),
+        test_fraction=0.3,
+        rng=np.random.default_rng(0),
+    )
+
+
+def test_a_hospital_drops_repeated_rows_and_counts_what_is_missing(csv):
+    site = prepared(csv)
+    assert site.duplicates == 2  # the first row again, the last row again; another outcome is no duplicate
+    assert site.missing == 2
+    assert len(site.train.y) + len(site.test.y) == 6
+
+
+def test_a_hospital_does_not_see_the_rows_of_others(csv):
+    site = prepared(csv, [1, 3, 4, 5, 6])
+    assert site.duplicates == 0
+    assert len(site.train.y) + len(site.test.y) == 5
+
+
+def test_a_hospital_left_with_too_few_patients_is_named(csv):
+    with pytest.raises(InputError, match="hospital 'clinic' has 3 different patients, expected at least 4"):
+        prepared(csv, [0, 1, 3, 6, 7])
+
+
+def test_the_summary_counts_patients_and_positives(csv):
+    site = prepared(csv)
+    summary = site.summary()
+    assert (summary.name, summary.duplicates, summary.missing) == ("clinic", 2, 2)
+    assert (summary.train, summary.test) == (len(site.train.y), len(site.test.y))
+    assert summary.positives_train + summary.positives_test == 3
+
+
+def test_pooled_statistics_are_numpy_s_over_present_values():
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(50, 4)) * [1e-3, 1, 1e5, 1] + [0, 7, 1e5, 3]
+    x[rng.random(x.shape) < 0.2] = np.nan
+    result = pooled(x)
+    assert_allclose(result.mean, np.nanmean(x, axis=0), rtol=1e-13)
+    assert_allclose(result.variance, np.nanvar(x, axis=0), rtol=1e-12)
+    assert not result.constant.any()
+    standard = result.apply(x)
+    assert_array_equal(standard[np.isnan(x)], 0.0)
+    assert_allclose(standard[~np.isnan(x)], ((x - result.mean) / np.sqrt(result.variance))[~np.isnan(x)])
+
+
+def test_constant_and_empty_columns_become_zero():
+    x = np.array([[0.1, np.nan, 1.0], [0.1, np.nan, 2.0], [np.nan, np.nan, 4.0]] * 10)
+    result = pooled(x)
+    assert result.constant.tolist() == [True, True, False]
+    other = result.apply(np.array([[5.0, 5.0, 5.0]]))
+    assert_array_equal(other[0, :2], 0.0)
+    assert other[0, 2] != 0
