@@ -9,15 +9,18 @@ out.mean
 
 from secagg.api import Aggregate, Coordinator, Participant, aggregate
 from secagg.errors import PartyId, SecaggError, TooFew
-from secagg.scheme import Policy, Session
+from secagg.scheme import Credentials, Ledger, Policy, Roster, Session
 
 __version__ = "0.1.0"
 __all__ = [
     "Aggregate",
     "Coordinator",
+    "Credentials",
+    "Ledger",
     "Participant",
     "PartyId",
     "Policy",
+    "Roster",
     "SecaggError",
     "Session",
     "TooFew",

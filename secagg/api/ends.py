@@ -12,9 +12,9 @@ from secagg.api.result import Aggregate, PhaseRole
 from secagg.encoding.layout import Update
 from secagg.encoding.ring import Lanes
 from secagg.engine import RoundParty, RoundServer
-from secagg.errors import InputError, PartyId
+from secagg.errors import ConfigError, InputError, PartyId
 from secagg.primitives import sealing
-from secagg.scheme import Policy, Scheme, Session
+from secagg.scheme import Credentials, Ledger, Policy, Roster, Scheme, Session
 from secagg.scheme.machine import Entropy
 
 _SERVER_STATE = b"secagg/state/server/1"
@@ -27,11 +27,15 @@ class Coordinator:
     Loop: send `asks()`, hand what comes back to `receive`, and call `close_phase()` when all have answered or the
     deadline has passed, until `done`. Not thread-safe.
 
-    Raises at construction ConfigError, where the scheme's options do not fit the session.
+    Args:
+        scheme, session: the round.
+        roster: the parties' identities, where the scheme is `authenticated`.
+
+    Raises ConfigError, where the scheme's options do not fit the session.
     """
 
-    def __init__(self, scheme: Scheme, session: Session) -> None:
-        self._round = RoundServer(scheme, session)
+    def __init__(self, scheme: Scheme, session: Session, roster: Roster | None = None) -> None:
+        self._round = RoundServer(scheme, session, roster)
         self._seconds: defaultdict[PhaseRole, float] = defaultdict(float)
         self._result: Aggregate | None = None
 
@@ -100,10 +104,10 @@ class Coordinator:
         return sealing.lock(key, self._round.save(), _SERVER_STATE, os.urandom)
 
     @classmethod
-    def restore(cls, scheme: Scheme, data: bytes, key: bytes) -> Self:
+    def restore(cls, scheme: Scheme, data: bytes, key: bytes, roster: Roster | None = None) -> Self:
         """The coordinator that `save` wrote. Raises StateError for anything else, or another scheme's."""
         restored = cls.__new__(cls)
-        restored._round = RoundServer.restore(scheme, sealing.unlock(key, data, _SERVER_STATE))
+        restored._round = RoundServer.restore(scheme, sealing.unlock(key, data, _SERVER_STATE), roster)
         restored._seconds = defaultdict(float)
         restored._result = None
         return restored
@@ -135,6 +139,9 @@ class Participant:
         context: what this party itself received (model, round, configuration). Where it differs from the session's
             the party's masks cancel nobody's, and the server learns nothing from them. Default: the session's.
         entropy: source of all secrets.
+        credentials: this party's identity and the roster, where the scheme is `authenticated`.
+        ledger: what this party has helped to open before; it refuses sums that would give away a few parties'
+            updates. Needs a `context` that names model and round.
 
     Raises PolicyRefused, UnknownParty or ConfigError.
     """
@@ -147,9 +154,13 @@ class Participant:
         policy: Policy | None = None,
         context: bytes | None = None,
         entropy: Entropy = os.urandom,
+        credentials: Credentials | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
+        if ledger is not None and not (session.context if context is None else context):
+            raise ConfigError("a ledger tells rounds apart by their context, and this session has none")
         self._entropy = entropy
-        self._round = RoundParty(scheme, session, me, entropy, policy or Policy(), context)
+        self._round = RoundParty(scheme, session, me, entropy, policy or Policy(), context, credentials, ledger)
 
     @property
     def me(self) -> PartyId:
@@ -197,16 +208,26 @@ class Participant:
         return sealing.lock(key, self._round.save(), _PARTY_STATE, os.urandom)
 
     @classmethod
-    def restore(cls, scheme: Scheme, data: bytes, key: bytes, latch: int = 0, entropy: Entropy = os.urandom) -> Self:
+    def restore(
+        cls,
+        scheme: Scheme,
+        data: bytes,
+        key: bytes,
+        latch: int = 0,
+        entropy: Entropy = os.urandom,
+        credentials: Credentials | None = None,
+        ledger: Ledger | None = None,
+    ) -> Self:
         """The participant that `save` wrote.
 
         `latch` is the largest `step` this party is known to have reached, kept apart from the state. Raises
         StateError for another scheme's state, or one older than the latch: answering again with another update
-        would give away the difference of the two.
+        would give away the difference of the two. Credentials and ledger are not part of the state.
         """
         restored = cls.__new__(cls)
         restored._entropy = entropy
-        restored._round = RoundParty.restore(scheme, sealing.unlock(key, data, _PARTY_STATE), entropy, latch)
+        state = sealing.unlock(key, data, _PARTY_STATE)
+        restored._round = RoundParty.restore(scheme, state, entropy, latch, credentials, ledger)
         return restored
 
     def _encoded(self, update: Update | Callable[[], Update], weight: int) -> Lanes:

@@ -23,7 +23,7 @@ from secagg.errors import (
     UnknownParty,
     UnknownPhase,
 )
-from secagg.scheme import Policy, Scheme, Session
+from secagg.scheme import Credentials, Policy, Scheme, Session
 from secagg.scheme.machine import Entropy
 
 
@@ -46,7 +46,7 @@ def aggregate(
     Args:
         updates: {party: array, number, or list/tuple/dict of them}; all of one structure. Floats are quantized,
             integers summed as they are and must lie in 0..2**bits - 1. Never changed.
-        scheme: such as `PairwiseMasking()`.
+        scheme: such as `PairwiseMasking()`. One that is `authenticated` gets identities made for this round.
         weights: {party: integer in 1..weight_max}; makes `mean` the weighted mean. No weight leaves its party in clear.
         weight_max: a bound known to all, needed with `weights`; never the cohort's own maximum, which would tell it.
         bits: per entry, 2..32 (1..32 for integers alone).
@@ -104,10 +104,13 @@ class _Simulation:
         self._updates = updates
         self._weights = weights
         self._silent_from = silent_from
-        self._coordinator = Coordinator(scheme, session)
+        members = Credentials.generate(session.parties, entropy) if scheme.authenticated else {}
+        roster = members[session.parties[0]].roster if members else None
+        self._coordinator = Coordinator(scheme, session, roster)
         self._phases = len(scheme.phases)
         self._participants = {
-            party: Participant(scheme, session, party, policy, entropy=entropy) for party in session.parties
+            party: Participant(scheme, session, party, policy, entropy=entropy, credentials=members.get(party))
+            for party in session.parties
         }
         self._refusals: list[ProtocolError] = []
         self._seconds: defaultdict[PhaseRole, list[float]] = defaultdict(list)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from secagg.encoding.ring import Lanes
 from secagg.errors import LocalMisuse, PartyId, PeerMisbehaved, ProtocolError, StateError, WireError
-from secagg.scheme import PartySide, Phase, Policy, Scheme, Session, Sum
+from secagg.scheme import Credentials, Ledger, PartySide, Phase, Policy, Scheme, Session, Sum
 from secagg.scheme.machine import Entropy, SavedSum
 from secagg.scheme.session import context_of
 from secagg.wire import codec, frame
@@ -17,8 +17,7 @@ class _Saved(codec.Message, frozen=True):
     session: bytes
     me: int
     context: bytes
-    min_cohort: int
-    max_dim: int
+    policy: tuple[int, int, int]
     machine: bytes
     step: int
     last: tuple[int, bytes, bytes] | None
@@ -42,6 +41,8 @@ class RoundParty:
         entropy: Entropy,
         policy: Policy,
         context: bytes | None = None,
+        credentials: Credentials | None = None,
+        ledger: Ledger | None = None,
         saved: bytes | None = None,
     ) -> None:
         policy.check_session(session)
@@ -54,7 +55,14 @@ class RoundParty:
         self.result: Sum | None = None
         self.step = 0
         self._machine: PartySide = scheme.party(
-            session, self.me, entropy, policy=policy, context=self.context, saved=saved
+            session,
+            self.me,
+            entropy,
+            policy=policy,
+            context=self.context,
+            credentials=credentials,
+            ledger=ledger,
+            saved=saved,
         )
         self._last: tuple[int, bytes, bytes] | None = None  # phase, checksum of the ask, reply
         self._failure: str | None = None
@@ -105,8 +113,7 @@ class RoundParty:
                 session=self.session.to_bytes(),
                 me=self.session.index(self.me),
                 context=self.context,
-                min_cohort=self.policy.min_cohort,
-                max_dim=self.policy.max_dim,
+                policy=(self.policy.min_cohort, self.policy.max_dim, self.policy.min_threshold),
                 machine=self._machine.save(),
                 step=self.step,
                 last=self._last,
@@ -116,7 +123,15 @@ class RoundParty:
         )
 
     @classmethod
-    def restore(cls, scheme: Scheme, data: bytes, entropy: Entropy, latch: int) -> "RoundParty":
+    def restore(
+        cls,
+        scheme: Scheme,
+        data: bytes,
+        entropy: Entropy,
+        latch: int,
+        credentials: Credentials | None = None,
+        ledger: Ledger | None = None,
+    ) -> "RoundParty":
         """The party that `save` wrote; `latch` is the largest `step` it is known to have reached.
 
         Raises StateError for state of another scheme, or older than the latch: answering from it could send a
@@ -134,8 +149,10 @@ class RoundParty:
                 session,
                 session.parties[saved.me],
                 entropy,
-                Policy(saved.min_cohort, saved.max_dim),
+                Policy(*saved.policy),
                 saved.context,
+                credentials,
+                ledger,
                 saved.machine,
             )
         except (WireError, IndexError) as error:

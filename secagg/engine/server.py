@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from secagg.errors import LocalMisuse, PartyId, PeerMisbehaved, ProtocolError, StateError, WireError
-from secagg.scheme import Phase, Scheme, ServerSide, Session, Sum
+from secagg.scheme import Phase, Roster, Scheme, ServerSide, Session, Sum
 from secagg.scheme.machine import SavedSum
 from secagg.wire import codec, frame
 
@@ -52,7 +52,7 @@ class RoundServer:
         tallies: one `Tally` per phase.
     """
 
-    def __init__(self, scheme: Scheme, session: Session) -> None:
+    def __init__(self, scheme: Scheme, session: Session, roster: Roster | None = None) -> None:
         scheme.capacity(session)
         self.scheme = scheme
         self.session = session
@@ -60,7 +60,8 @@ class RoundServer:
         self.lost: dict[PartyId, str] = {}
         self.misbehaved: dict[PartyId, str] = {}
         self.tallies = [Tally() for _ in scheme.phases]
-        self._machine: ServerSide = scheme.server(session)
+        self._machine: ServerSide = scheme.server(session, roster=roster)
+        self._roster = roster
         self._phase = 0
         self._alive = frozenset(session.parties)
         self._asks: dict[PartyId, bytes] | None = None
@@ -169,13 +170,13 @@ class RoundServer:
         )
 
     @classmethod
-    def restore(cls, scheme: Scheme, data: bytes) -> "RoundServer":
+    def restore(cls, scheme: Scheme, data: bytes, roster: Roster | None = None) -> "RoundServer":
         """The server that `save` wrote. Raises StateError when it is not one of this scheme's."""
         try:
             saved = codec.decode(data, _Saved)
             if saved.fingerprint != scheme.fingerprint:
                 raise StateError(f"state of another scheme or other options than {scheme.name} with {scheme.options}")
-            server = cls(scheme, Session.from_bytes(saved.session))
+            server = cls(scheme, Session.from_bytes(saved.session), roster)
             server._load(saved)
         except (WireError, IndexError) as error:
             raise StateError(f"not a saved server: {error}") from error
@@ -186,7 +187,7 @@ class RoundServer:
         self._phase = saved.phase
         self._failure = saved.failure
         if self._phase < len(phases):
-            self._machine = self.scheme.server(self.session, saved.machine)
+            self._machine = self.scheme.server(self.session, saved.machine, roster=self._roster)
         self._alive = frozenset(parties[i] for i in saved.alive)
         self._asks = None if saved.asks is None else {parties[i]: ask for i, ask in saved.asks}
         self._replies = {parties[i]: digest for i, digest in saved.replies}

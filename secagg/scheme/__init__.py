@@ -1,7 +1,20 @@
 """What a protocol is: a `Session` that all agree on, a table of phases, and one pure machine for each end."""
 
+from secagg.scheme.ledger import Ledger
 from secagg.scheme.machine import PartySide, Phase, Scheme, ServerSide, Sum
 from secagg.scheme.policy import Policy
+from secagg.scheme.roster import Credentials, Roster
 from secagg.scheme.session import Session
 
-__all__ = ["PartySide", "Phase", "Policy", "Scheme", "ServerSide", "Session", "Sum"]
+__all__ = [
+    "Credentials",
+    "Ledger",
+    "PartySide",
+    "Phase",
+    "Policy",
+    "Roster",
+    "Scheme",
+    "ServerSide",
+    "Session",
+    "Sum",
+]

@@ -15,7 +15,9 @@ import numpy as np
 
 from secagg.encoding.ring import Lanes
 from secagg.errors import PartyId, WireError
+from secagg.scheme.ledger import Ledger
 from secagg.scheme.policy import Policy
+from secagg.scheme.roster import Credentials, Roster
 from secagg.scheme.session import Session
 from secagg.wire.codec import Message
 
@@ -119,11 +121,13 @@ class Scheme(ABC):
     Attributes:
         name, version: of the protocol; both ends must run the same.
         phases: the table; an option may add a phase.
+        authenticated: whether parties sign what they say, with identities on a roster.
     """
 
     name: ClassVar[str]
     version: ClassVar[int]
     phases: tuple[Phase, ...]
+    authenticated: bool = False
 
     @property
     @abstractmethod
@@ -143,8 +147,12 @@ class Scheme(ABC):
         """
 
     @abstractmethod
-    def server(self, session: Session, saved: bytes | None = None) -> ServerSide:
-        """The server's machine, fresh or as saved. Raises WireError for a `saved` that is none."""
+    def server(self, session: Session, saved: bytes | None = None, *, roster: Roster | None = None) -> ServerSide:
+        """The server's machine, fresh or as saved.
+
+        `roster` is needed where the scheme is `authenticated`. Raises ConfigError without it, WireError for a
+        `saved` that is none.
+        """
 
     @abstractmethod
     def party(
@@ -155,9 +163,20 @@ class Scheme(ABC):
         *,
         policy: Policy | None = None,
         context: bytes | None = None,
+        credentials: Credentials | None = None,
+        ledger: Ledger | None = None,
         saved: bytes | None = None,
     ) -> PartySide:
         """One party's machine, fresh or as saved.
 
-        `policy` is the party's own (default `Policy()`), `context` what it received itself (default: the session's).
+        Args:
+            session, me, entropy: the round, and whose machine.
+            policy: the party's own (default `Policy()`).
+            context: what it received itself (default: the session's).
+            credentials: its identity and the roster, needed where the scheme is `authenticated`.
+            ledger: what it has helped to open before.
+            saved: what `PartySide.save` returned.
+
+        Raises:
+            ConfigError: credentials are missing, or do not fit the session.
         """

@@ -13,13 +13,16 @@ class Policy:
     Attributes:
         min_cohort: fewest contributors whose sum it helps to open; at least 2, since a sum of one is that one.
         max_dim: most entries of a ring vector it allocates.
+        min_threshold: fewest shares that may open one of its secrets.
     """
 
     min_cohort: int = 3
     max_dim: int = 2**28
+    min_threshold: int = 2
 
     def __post_init__(self) -> None:
-        for name, value in (("min_cohort", self.min_cohort), ("max_dim", self.max_dim)):
+        limits = ("min_cohort", self.min_cohort), ("max_dim", self.max_dim), ("min_threshold", self.min_threshold)
+        for name, value in limits:
             if isinstance(value, bool) or not isinstance(value, int):
                 raise OutOfRange(f"{name} is {value!r}: expected an integer")
         if self.min_cohort < 2:
@@ -28,12 +31,24 @@ class Policy:
             )
         if self.max_dim < 1:
             raise OutOfRange(f"max_dim is {self.max_dim}: expected at least 1")
+        if self.min_threshold < 2:
+            raise OutOfRange(
+                f"min_threshold is {self.min_threshold}: expected at least 2, one share must not open a secret"
+            )
 
     def check_session(self, session: Session) -> None:
         """Raise PolicyRefused for a session this party takes no part in."""
         self.check_cohort(len(session.parties))
         if session.dim > self.max_dim:
             raise PolicyRefused(f"session of {session.dim} entries: this party's policy allows {self.max_dim}")
+
+    def check_threshold(self, threshold: int) -> None:
+        """Raise PolicyRefused for fewer than `min_threshold` shares to a secret."""
+        if threshold < self.min_threshold:
+            raise PolicyRefused(
+                f"{threshold} shares open a secret: "
+                f"this party's policy asks for at least {self.min_threshold} (Policy.min_threshold)"
+            )
 
     def check_cohort(self, contributors: int) -> None:
         """Raise PolicyRefused for fewer than `min_cohort` contributors."""

@@ -174,7 +174,7 @@ class Session(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
     def index(self, party: PartyId) -> int:
         """The party's number, 0..n-1. Raises UnknownParty."""
         try:
-            return self._indices[_party_id(party)]
+            return self._indices[party_id(party)]
         except KeyError:
             raise UnknownParty(f"{party!r} is not among the session's {len(self.parties)} parties") from None
 
@@ -189,10 +189,11 @@ def context_of(context: Any) -> bytes:
 def _party_ids(parties: Any) -> tuple[PartyId, ...]:
     if isinstance(parties, str | bytes) or not isinstance(parties, Iterable):
         raise BadCohort(f"parties is {type(parties).__name__}, expected a list of ids")
-    return tuple(_party_id(party) for party in parties)
+    return tuple(party_id(party) for party in parties)
 
 
-def _party_id(party: Any) -> PartyId:
+def party_id(party: Any) -> PartyId:
+    """`party` as a plain int or str. Raises BadCohort for anything else."""
     if isinstance(party, np.integer):
         return int(party)
     if isinstance(party, bool) or not isinstance(party, int | str):

@@ -9,7 +9,7 @@ import msgspec
 from secagg.api import Aggregate, Coordinator, Participant
 from secagg.encoding.layout import Update
 from secagg.errors import LocalMisuse, PartyId, ProtocolError, WireError
-from secagg.scheme import Policy, Scheme, Session
+from secagg.scheme import Credentials, Policy, Scheme, Session
 from secagg.scheme.machine import Entropy
 from secagg.wire import codec, frame
 from secagg.wire.codec import Message
@@ -38,6 +38,7 @@ class TestRound:
         restart: save, forget and restore both ends before every phase and every answer.
 
     Attributes:
+        credentials, roster: identities made for this round, where the scheme is authenticated.
         refusals: {party: the ProtocolError or WireError with which it refused an ask}.
         sent: {(phase, party): the reply as it left}.
     """
@@ -60,9 +61,12 @@ class TestRound:
     ) -> None:
         self.scheme = scheme
         self.session = session
-        self.coordinator = Coordinator(scheme, session)
+        self.credentials = Credentials.generate(session.parties, entropy) if scheme.authenticated else {}
+        self.roster = self.credentials[session.parties[0]].roster if self.credentials else None
+        self.coordinator = Coordinator(scheme, session, self.roster)
         self.participants = {
-            party: Participant(scheme, session, party, policy, entropy=entropy) for party in session.parties
+            party: Participant(scheme, session, party, policy, entropy=entropy, credentials=self.credentials.get(party))
+            for party in session.parties
         }
         self.refusals: dict[PartyId, ProtocolError | WireError] = {}
         self.sent: dict[tuple[str, PartyId], bytes] = {}
@@ -120,13 +124,20 @@ class TestRound:
 
     def _restart_server(self) -> None:
         if self._restart:
-            self.coordinator = Coordinator.restore(self.scheme, self.coordinator.save(self._key), self._key)
+            self.coordinator = Coordinator.restore(
+                self.scheme, self.coordinator.save(self._key), self._key, self.roster
+            )
 
     def _restart_party(self, party: PartyId) -> None:
         if self._restart:
             before = self.participants[party]
             self.participants[party] = Participant.restore(
-                self.scheme, before.save(self._key), self._key, latch=before.step, entropy=self._entropy
+                self.scheme,
+                before.save(self._key),
+                self._key,
+                latch=before.step,
+                entropy=self._entropy,
+                credentials=self.credentials.get(party),
             )
 
 

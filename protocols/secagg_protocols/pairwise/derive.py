@@ -12,9 +12,10 @@ from secagg.primitives import agreement
 _LABEL = b"secagg/pairwise/1/"
 
 
-def binding(session_digest: bytes, context: bytes, fingerprint: bytes) -> bytes:
+def binding(session_digest: bytes, context: bytes, fingerprint: bytes, roster_digest: bytes = b"") -> bytes:
     """32 bytes that stand for one round as one party sees it; the salt of every HKDF."""
-    return hashlib.sha256(_LABEL + b"binding" + session_digest + context_digest(context) + fingerprint).digest()
+    parts = _LABEL, b"binding", session_digest, context_digest(context), fingerprint, roster_digest
+    return hashlib.sha256(b"".join(parts)).digest()
 
 
 def context_digest(context: bytes) -> bytes:
@@ -56,6 +57,21 @@ def self_mask_seed(bound: bytes, seed: bytes) -> bytes:
 def commitment(bound: bytes, seed: bytes) -> bytes:
     """What a recovered self-mask seed is checked against."""
     return agreement.hkdf(seed, info=_LABEL + b"self-mask commitment", salt=bound)
+
+
+def advertisement(session_digest: bytes, party: int, keys: bytes) -> bytes:
+    """What an identity signs of its two public keys."""
+    return _LABEL + b"advertisement" + session_digest + struct.pack("<I", party) + keys
+
+
+def view_digest(parties: bytes, keys: bytes, signatures: bytes) -> bytes:
+    """Of the advertisements that a client was shown; each part has a length that the first one fixes."""
+    return hashlib.sha256(_LABEL + b"view" + struct.pack("<Q", len(parties)) + parties + keys + signatures).digest()
+
+
+def agreement_on(bound: bytes, view: bytes, contributors: bytes) -> bytes:
+    """What an identity signs of the contributor set before anything is unmasked."""
+    return _LABEL + b"contributors" + bound + view + contributors
 
 
 SEED_SHARE = b"share of seed"

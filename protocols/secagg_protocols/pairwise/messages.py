@@ -13,6 +13,7 @@ from secagg.primitives import shamir
 from secagg.wire.codec import Message
 
 KEY_SIZE = 32
+SIGNATURE_SIZE = 64
 SALT_SIZE = 16
 HASH_SIZE = 32
 SHARE_SIZE = shamir.SHARE_BYTES + SALT_SIZE
@@ -26,17 +27,23 @@ class AskKeys(Message, frozen=True):
 
 
 class Keys(Message, frozen=True):
-    """Client: two fresh X25519 public keys, 32 bytes each."""
+    """Client: two fresh X25519 public keys, 32 bytes each, and in active mode its identity's signature of them."""
 
     sealing: bytes
     mask: bytes
+    signature: bytes
 
 
 class AskShares(Message, frozen=True):
-    """Server: your neighbours and their public keys (sealing || mask, 64 bytes each)."""
+    """Server: your neighbours and their public keys (sealing || mask, 64 bytes each).
 
-    neighbours: bytes
+    In active mode all who advertised, yourself among them, with their signatures (64 bytes each): the client
+    draws the graph itself.
+    """
+
+    parties: bytes
     keys: bytes
+    signatures: bytes
 
 
 class Shares(Message, frozen=True):
@@ -70,14 +77,29 @@ class Masked(Message, frozen=True):
     vector: bytes
 
 
+class AskConsistency(Message, frozen=True):
+    """Server, active mode: who contributed, one bit a party (bit i % 8 of byte i // 8)."""
+
+    contributors: bytes
+
+
+class Consistency(Message, frozen=True):
+    """Client, active mode: its signature of all advertisements and of that set."""
+
+    signature: bytes
+
+
 class AskUnmask(Message, frozen=True):
     """Server: who contributed, one bit a party (bit i % 8 of byte i // 8).
 
     One set for both questions: of those inside it the client gives the seed's share, of those outside the mask
-    key's, so no ask can name anybody in both.
+    key's, so no ask can name anybody in both. In active mode with the signatures of `threshold` holders of the
+    client's own shares, 64 bytes each.
     """
 
     contributors: bytes
+    signers: bytes
+    signatures: bytes
 
 
 class Unmask(Message, frozen=True):
@@ -126,4 +148,4 @@ def rows(data: bytes, size: int, count: int, what: str) -> list[bytes]:
     """`count` rows of `size` bytes. Raises WireError naming `what` for another length."""
     if len(data) != size * count:
         raise WireError(f"{what} of {len(data)} bytes: expected {count} rows of {size}")
-    return [data[i : i + size] for i in range(0, len(data), size)]
+    return [data[size * i : size * (i + 1)] for i in range(count)]

@@ -4,29 +4,35 @@ Bonawitz et al. 2017, Fig. 4, the client's side of rounds 0 (keys), 1 (shares), 
 al. 2020, Protocol 3, where neighbours are few.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from secagg.encoding.packing import pack
 from secagg.encoding.ring import Lanes
-from secagg.errors import LocalMisuse, PeerMisbehaved, WireError
+from secagg.errors import LocalMisuse, PartyId, PeerMisbehaved, WireError
 from secagg.primitives import agreement, prg, sealing, shamir
-from secagg.scheme import PartySide, Policy, Session, Sum
+from secagg.scheme import Credentials, Ledger, PartySide, Policy, Roster, Session, Sum
 from secagg.scheme.machine import Entropy
 from secagg.wire import codec
 from secagg.wire.codec import Message
 from secagg_protocols.pairwise import derive
+from secagg_protocols.pairwise.cohort import Cohort
 from secagg_protocols.pairwise.messages import (
     HASH_SIZE,
     KEY_SIZE,
     SALT_SIZE,
     SEALED_SIZE,
     SHARE_SIZE,
+    SIGNATURE_SIZE,
+    AskConsistency,
     AskKeys,
     AskMasked,
     AskShares,
     AskUnmask,
+    Consistency,
     Keys,
     Masked,
     Shares,
@@ -42,7 +48,16 @@ from secagg_protocols.pairwise.terms import Terms
 
 
 class PairwiseParty(PartySide):
-    """The client numbered `me`; `bound` and `context` (32 bytes each) say what it believes the round is about."""
+    """The client numbered `me`.
+
+    Args:
+        session, me, terms, policy, entropy: the round and whose machine it is.
+        bound: 32 bytes that stand for the round as this client sees it, see `derive.binding`.
+        context: what it received itself.
+        credentials: identity and roster, in active mode.
+        ledger: what it has helped to open before.
+        saved: what `save` returned.
+    """
 
     def __init__(
         self,
@@ -53,8 +68,11 @@ class PairwiseParty(PartySide):
         context: bytes,
         policy: Policy,
         entropy: Entropy,
+        credentials: Credentials | None = None,
+        ledger: Ledger | None = None,
         saved: bytes | None = None,
     ) -> None:
+        policy.check_threshold(terms.threshold)
         self._session = session
         self._me = me
         self._terms = terms
@@ -62,6 +80,8 @@ class PairwiseParty(PartySide):
         self._context = context
         self._policy = policy
         self._entropy = entropy
+        self._credentials = credentials
+        self._ledger = ledger
         self._stage: Stage = Fresh() if saved is None else codec.decode(saved, Saved).stage
 
     def answer(self, ask: Message, vector: Lanes | None) -> tuple[Message | None, Sum | None]:
@@ -75,6 +95,8 @@ class PairwiseParty(PartySide):
                 reply, stage = self._deal(ask, advertised)
             case AskMasked(), Dealt() as dealt if vector is not None:
                 reply, stage = self._submit(ask, dealt, vector)
+            case AskConsistency(), Submitted(agreed=b"") as submitted if self._credentials is not None:
+                reply, stage = self._agree_on(ask, submitted, self._credentials)
             case AskUnmask(), Submitted() as submitted:
                 reply, stage = self._unmask(ask, submitted)
             case _:
@@ -89,14 +111,19 @@ class PairwiseParty(PartySide):
     def _advertise(self) -> tuple[Keys, Advertised]:
         """Bonawitz et al. 2017, Fig. 4, Round 0: two fresh key pairs."""
         stage = Advertised(agreement.generate(self._entropy), agreement.generate(self._entropy))
-        return Keys(agreement.public_key(stage.sealing), agreement.public_key(stage.mask)), stage
+        sealing_key, mask_key = agreement.public_key(stage.sealing), agreement.public_key(stage.mask)
+        signature = b""
+        if self._credentials is not None:
+            statement = derive.advertisement(self._session.digest, self._me, sealing_key + mask_key)
+            signature = self._credentials.sign(statement)
+        return Keys(sealing_key, mask_key, signature), stage
 
     def _deal(self, ask: AskShares, stage: Advertised) -> tuple[Shares, Dealt]:
         """Fig. 4, Round 1: share the mask key and a fresh self-mask seed, sealed to each neighbour."""
-        neighbours = unpack_indices(ask.neighbours, len(self._session.parties))
-        keys = rows(ask.keys, 2 * KEY_SIZE, len(neighbours), "public keys")
-        sealing_keys, mask_keys = [key[:KEY_SIZE] for key in keys], [key[KEY_SIZE:] for key in keys]
-        self._check_neighbours(neighbours, stage, sealing_keys + mask_keys)
+        advertised = self._advertised(ask, stage)
+        neighbours = self._neighbours(advertised)
+        keys = [advertised[j] for j in neighbours]
+        sealing_keys, mask_keys = [key[:KEY_SIZE] for key in keys], [key[KEY_SIZE : 2 * KEY_SIZE] for key in keys]
 
         seed = self._entropy(32)
         pairs = self._split(seed, stage.mask, self._with_me(neighbours))
@@ -110,7 +137,7 @@ class PairwiseParty(PartySide):
             for j, secret in zip(neighbours, shared, strict=True)
         ]
         reply = Shares(
-            context=self._context,
+            context=derive.context_digest(self._context),
             commitment=derive.commitment(self._bound, seed),
             sealed=b"".join(sealed),
             hashes=b"".join(self._hashes(self._me, j, pair) for j, pair in pairs.items()),
@@ -119,10 +146,11 @@ class PairwiseParty(PartySide):
         dealt = Dealt(
             mask=stage.mask,
             seed=seed,
-            neighbours=ask.neighbours,
+            neighbours=pack_indices(neighbours),
             mask_keys=b"".join(mask_keys),
             opening_keys=b"".join(opening),
             own=pairs.get(self._me, b""),
+            view=derive.view_digest(ask.parties, ask.keys, ask.signatures),
         )
         return reply, dealt
 
@@ -152,13 +180,78 @@ class PairwiseParty(PartySide):
             absent=pack_indices(j for j in elsewhere if j not in pairs and j != self._me),
             held=pack_bits([pairs[j] is not None for j in known]),
             shares=b"".join(pairs[j] or bytes(2 * SHARE_SIZE) for j in known),
+            view=stage.view,
+            agreed=b"",
         )
         return Masked(pack(masked, self._session.ring)), submitted
 
+    def _agree_on(
+        self, ask: AskConsistency, stage: Submitted, credentials: Credentials
+    ) -> tuple[Consistency, Submitted]:
+        """Fig. 4, Round 3: sign the contributor set, once."""
+        self._check_contributors(ask.contributors, stage)
+        statement = derive.agreement_on(self._bound, stage.view, ask.contributors)
+        return Consistency(credentials.sign(statement)), msgspec.structs.replace(stage, agreed=ask.contributors)
+
     def _unmask(self, ask: AskUnmask, stage: Submitted) -> tuple[Unmask, Finished]:
         """Fig. 4, Round 4: of each dealer one share, the seed's if it contributed, the mask key's if not."""
+        contributed = self._check_contributors(ask.contributors, stage)
+        dealers = unpack_indices(stage.dealers, len(self._session.parties))
+        self._check_agreement(ask, stage, dealers)
+        held = unpack_bits(stage.held, len(dealers))
+        pairs = rows(stage.shares, 2 * SHARE_SIZE, len(dealers), "held shares")
+        shares = [
+            pair[:SHARE_SIZE] if contributed[j] else pair[SHARE_SIZE:]
+            for j, pair, sound in zip(dealers, pairs, held, strict=True)
+            if sound
+        ]
+        self._enter_in_ledger(contributed)
+        return Unmask(stage.held, b"".join(shares)), Finished()
+
+    def _advertised(self, ask: AskShares, stage: Advertised) -> dict[int, bytes]:
+        """{party: sealing key, mask key, signature}, each checked; in active mode of all who advertised."""
+        parties = unpack_indices(ask.parties, len(self._session.parties))
+        keys = rows(ask.keys, 2 * KEY_SIZE, len(parties), "public keys")
+        own = agreement.public_key(stage.sealing) + agreement.public_key(stage.mask)
+        halves = {half for key in (*keys, own) for half in (key[:KEY_SIZE], key[KEY_SIZE:])}
+        if self._credentials is None:
+            signatures = rows(ask.signatures, 0, len(parties), "signatures")
+            if self._me in parties:
+                raise PeerMisbehaved("the server names this party as its own neighbour")
+            distinct = 2 * len(parties) + 2
+        else:
+            signatures = rows(ask.signatures, SIGNATURE_SIZE, len(parties), "signatures")
+            if dict(zip(parties, keys, strict=True)).get(self._me) != own:
+                raise PeerMisbehaved("the server shows other keys in this party's name, or none")
+            self._check_signatures(self._credentials.roster, parties, keys, signatures)
+            distinct = 2 * len(parties)
+        if len(halves) != distinct:
+            raise PeerMisbehaved("the server relays one public key twice, or this party's own")
+        return {i: key + signature for i, key, signature in zip(parties, keys, signatures, strict=True)}
+
+    def _check_signatures(
+        self, roster: Roster, parties: Sequence[int], keys: Sequence[bytes], signatures: Sequence[bytes]
+    ) -> None:
+        for i, key, signature in zip(parties, keys, signatures, strict=True):
+            statement = derive.advertisement(self._session.digest, i, key)
+            roster.verify(self._session.parties[i], statement, signature)
+
+    def _neighbours(self, advertised: Mapping[int, bytes]) -> list[int]:
+        """As the server says, or in active mode as the graph over all advertisements says."""
+        if self._credentials is None:
+            neighbours = list(advertised)
+        else:
+            self._policy.check_cohort(len(advertised))
+            neighbours = Cohort(advertised, self._terms).neighbours[self._me]
+        if len(neighbours) > self._terms.degree:
+            raise PeerMisbehaved(f"{len(neighbours)} neighbours: the session's graph has {self._terms.degree}")
+        self._check_holders(neighbours)
+        return neighbours
+
+    def _check_contributors(self, contributors: bytes, stage: Submitted) -> NDArray[np.bool_]:
+        """One bit a party, (n,), if it is a set whose sum this client helps to open."""
         n = len(self._session.parties)
-        contributed = unpack_bits(ask.contributors, n)
+        contributed = unpack_bits(contributors, n)
         if not contributed[self._me]:
             raise PeerMisbehaved("the server asks for shares but leaves this party's vector out of the sum")
         count = int(contributed.sum())
@@ -168,28 +261,39 @@ class PairwiseParty(PartySide):
                 f"the server asks to unmask a sum of {count}: fewer than the {self._terms.least_cohort} "
                 "that the threshold demands"
             )
-        absent = unpack_indices(stage.absent, n)
-        if contributed[absent].any():
+        if contributed[unpack_indices(stage.absent, n)].any():
             raise PeerMisbehaved("the server counts a party as contributor whose shares it never relayed")
-        dealers = unpack_indices(stage.dealers, n)
-        held = unpack_bits(stage.held, len(dealers))
-        pairs = rows(stage.shares, 2 * SHARE_SIZE, len(dealers), "held shares")
-        shares = [
-            pair[:SHARE_SIZE] if contributed[j] else pair[SHARE_SIZE:]
-            for j, pair, sound in zip(dealers, pairs, held, strict=True)
-            if sound
-        ]
-        return Unmask(stage.held, b"".join(shares)), Finished()
+        if self._ledger is not None:
+            self._ledger.check(self._context, self._ids(contributed), self._policy.min_cohort)
+        return contributed
 
-    def _check_neighbours(self, neighbours: Sequence[int], stage: Advertised, keys: Sequence[bytes]) -> None:
-        own = {agreement.public_key(stage.sealing), agreement.public_key(stage.mask)}
-        if self._me in neighbours:
-            raise PeerMisbehaved("the server names this party as its own neighbour")
-        if len(neighbours) > self._terms.degree:
-            raise PeerMisbehaved(f"{len(neighbours)} neighbours: the session's graph has {self._terms.degree}")
-        if len({*keys, *own}) != len(keys) + 2:
-            raise PeerMisbehaved("the server relays one public key twice, or this party's own")
-        self._check_holders(neighbours)
+    def _check_agreement(self, ask: AskUnmask, stage: Submitted, dealers: Sequence[int]) -> None:
+        """In active mode: `threshold` holders of this client's shares signed the very set that it signed.
+
+        Each honest holder answers for one set only, and 2 * threshold exceeds all holders of any client's secrets
+        with the corrupt ones counted twice, so no two sets both get `threshold` shares of one client.
+        """
+        signers = unpack_indices(ask.signers, len(self._session.parties))
+        if self._credentials is None:
+            rows(ask.signatures, SIGNATURE_SIZE, 0, "signatures")
+            return
+        signatures = rows(ask.signatures, SIGNATURE_SIZE, len(signers), "signatures")
+        if ask.contributors != stage.agreed:
+            raise PeerMisbehaved("the server asks to unmask another set than this party signed")
+        if not set(signers) <= set(dealers):
+            raise PeerMisbehaved("the server shows the signature of a party that holds none of this party's shares")
+        statement = derive.agreement_on(self._bound, stage.view, ask.contributors)
+        for i, signature in zip(signers, signatures, strict=True):
+            self._credentials.roster.verify(self._session.parties[i], statement, signature)
+        if len(signers) < self._terms.threshold:
+            raise PeerMisbehaved(f"{len(signers)} signatures of the contributor set, {self._terms.threshold} needed")
+
+    def _enter_in_ledger(self, contributed: NDArray[np.bool_]) -> None:
+        if self._ledger is not None:
+            self._ledger.add(self._context, self._ids(contributed))
+
+    def _ids(self, contributed: NDArray[np.bool_]) -> frozenset[PartyId]:
+        return frozenset(self._session.parties[i] for i in np.flatnonzero(contributed))
 
     def _check_dealers(self, dealers: Sequence[int], neighbours: Sequence[int]) -> None:
         if not set(dealers) <= set(neighbours):

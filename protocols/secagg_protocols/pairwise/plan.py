@@ -112,6 +112,17 @@ def majority_plan(n: int, corrupt: float = 0.05, dropout: float = 0.05, sigma: i
     return _planned(n, corrupt, dropout, sigma, eta, "passive", majority=True)
 
 
+def corrupt_neighbours(n: int, neighbours: int, corrupt: float, sigma: int) -> int:
+    """The most corrupt neighbours that any of n clients has, up to odds of 2^-(sigma+1) for all of them together.
+
+    Args:
+        n, corrupt, sigma: as in `plan`.
+        neighbours: degree of the random graph, 1..n-1.
+    """
+    setting = _Setting(n, math.ceil(n * _rate("corrupt", corrupt)), 0, sigma, 1, active=True, majority=False)
+    return setting.colluders(neighbours) - 1
+
+
 def _planned(
     n: int, corrupt: float, dropout: float, sigma: int, eta: int, adversary: Adversary, *, majority: bool
 ) -> Plan:

@@ -57,11 +57,11 @@ class Recovery:
         self._points = np.zeros((len(self._needed), threshold), np.uint64)
         self._values = np.zeros((len(self._needed), threshold, shamir.LIMBS), np.uint64)
 
-    def check_reachable(self, phase: str, least_cohort: int) -> None:
-        """Raise TooFew if the contributors cannot open all needed secrets, whatever they answer."""
-        if not self._contributors:
+    def check_reachable(self, phase: str, least_cohort: int, answering: Set[int]) -> None:
+        """Raise TooFew if those who will be asked cannot open all needed secrets, whatever they answer."""
+        if not answering:
             raise TooFew(phase, 0, least_cohort)
-        left = [sum(holder in self._contributors for holder in self._holders[i]) for i in self._needed]
+        left = [sum(holder in answering for holder in self._holders[i]) for i in self._needed]
         if min(left) < self._threshold:
             raise TooFew(phase, min(left), self._threshold, "holders of the scarcest secret answered")
 

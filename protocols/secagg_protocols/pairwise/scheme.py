@@ -1,15 +1,19 @@
 """SecAgg and SecAgg+ as one scheme: the graph of neighbours is a parameter."""
 
-from typing import ClassVar, Literal
+from math import ceil
+from typing import ClassVar
 
 from secagg.errors import ConfigError, OutOfRange, PartyId
-from secagg.scheme import Phase, Policy, Scheme, Session
+from secagg.scheme import Credentials, Ledger, Phase, Policy, Roster, Scheme, Session
 from secagg.scheme.machine import Entropy
 from secagg_protocols.pairwise import derive, messages
 from secagg_protocols.pairwise.party import PairwiseParty
-from secagg_protocols.pairwise.plan import majority_plan, plan
+from secagg_protocols.pairwise.plan import Adversary, corrupt_neighbours, majority_plan, plan
 from secagg_protocols.pairwise.server import PairwiseServer
 from secagg_protocols.pairwise.terms import Terms, check_threshold
+
+REDRAW_BITS = 64
+"""Bits of security that redrawing the graph may cost an active server's clients."""
 
 
 class PairwiseMasking(Scheme):
@@ -23,7 +27,14 @@ class PairwiseMasking(Scheme):
         threshold: t shares open a secret. More than half of the holders, so that a server that asks two halves
             for two different secrets of one client gets neither or one. Default floor(2n/3) + 1 of n holders in
             the complete graph, floor(k/2) + 1 of k neighbours otherwise.
-        adversary: "passive": the server follows the protocol and looks at all it sees.
+        adversary: "passive": the server follows the protocol and looks at all it sees. "active": it may also lie;
+            parties then sign what they say (`authenticated`), agree on the contributors in a phase of its own, and
+            the threshold allows for corrupt clients that answer both questions about a client: 2t > holders +
+            corrupt holders.
+        corrupt: rate of corrupt clients that the active threshold allows for, in [0, 1).
+        sigma: bits of security of the active threshold where neighbours are few: its odds that some client has
+            more corrupt neighbours are at most 2^-(sigma + 64), as a server can redraw the graph by leaving
+            advertisements out.
 
     Raises:
         OutOfRange, ConfigError: naming the parameter and its range.
@@ -37,10 +48,16 @@ class PairwiseMasking(Scheme):
         self,
         neighbours: int | None = None,
         threshold: int | None = None,
-        adversary: Literal["passive", "active"] = "passive",
+        adversary: Adversary = "passive",
+        corrupt: float = 0.05,
+        sigma: int = 40,
     ) -> None:
-        if adversary != "passive":
-            raise ConfigError(f"adversary is {adversary!r}: this version offers 'passive'")
+        if adversary not in ("passive", "active"):
+            raise ConfigError(f"adversary is {adversary!r}: expected 'passive' or 'active'")
+        if isinstance(corrupt, bool) or not isinstance(corrupt, int | float) or not 0 <= corrupt < 1:
+            raise OutOfRange(f"corrupt is {corrupt!r}: expected a number in [0, 1)")
+        if isinstance(sigma, bool) or not isinstance(sigma, int) or not 1 <= sigma <= 512:
+            raise OutOfRange(f"sigma is {sigma!r}: expected an integer in 1..512")
         for name, value in (("neighbours", neighbours), ("threshold", threshold)):
             if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
                 raise OutOfRange(f"{name} is {value!r}: expected an integer or None")
@@ -53,10 +70,15 @@ class PairwiseMasking(Scheme):
         self.neighbours = neighbours
         self.threshold = threshold
         self.adversary = adversary
+        self.authenticated = adversary == "active"
+        self._corrupt = corrupt
+        self._sigma = sigma
+        consistency = Phase("consistency", messages.AskConsistency, messages.Consistency)
         self.phases = (
             Phase("keys", messages.AskKeys, messages.Keys),
             Phase("shares", messages.AskShares, messages.Shares),
             Phase("masked", messages.AskMasked, messages.Masked, takes_input=True),
+            *([consistency] if self.authenticated else []),
             Phase("unmask", messages.AskUnmask, messages.Unmask),
         )
 
@@ -68,27 +90,38 @@ class PairwiseMasking(Scheme):
     @property
     def options(self) -> str:
         """Degree, threshold and adversary as one line."""
-        return f"neighbours={self.neighbours} threshold={self.threshold} adversary={self.adversary}"
+        active = f" corrupt={self._corrupt!r} sigma={self._sigma}" if self.authenticated else ""
+        return f"neighbours={self.neighbours} threshold={self.threshold} adversary={self.adversary}{active}"
 
     def terms(self, session: Session) -> Terms:
         """Graph and threshold for `session`. Raises OutOfRange where the threshold does not fit its parties."""
         n = len(session.parties)
         if self.neighbours is not None and self.neighbours < n - 1:
-            return Terms(False, self.neighbours, self.threshold or self.neighbours // 2 + 1)
-        threshold = self.threshold or 2 * n // 3 + 1
-        check_threshold(threshold, n, "parties")
+            return self._regular_terms(n, self.neighbours)
+        corrupt = ceil(self._corrupt * n) if self.authenticated else 0
+        threshold = self.threshold or max(2 * n // 3, (n + corrupt) // 2) + 1
+        check_threshold(threshold, n, "parties", corrupt)
         return Terms(True, n - 1, threshold)
+
+    def _regular_terms(self, n: int, neighbours: int) -> Terms:
+        corrupt = (
+            corrupt_neighbours(n, neighbours, self._corrupt, self._sigma + REDRAW_BITS) if self.authenticated else 0
+        )
+        threshold = self.threshold or (neighbours + corrupt) // 2 + 1
+        check_threshold(threshold, neighbours, "neighbours", corrupt)
+        return Terms(False, neighbours, threshold)
 
     def capacity(self, session: Session) -> int:
         """All that the session's ring holds. Raises OutOfRange for a threshold that does not fit its parties."""
         self.terms(session)
         return int(2**session.ring.bits - 1) // int(2**session.bits - 1)
 
-    def server(self, session: Session, saved: bytes | None = None) -> PairwiseServer:
+    def server(self, session: Session, saved: bytes | None = None, *, roster: Roster | None = None) -> PairwiseServer:
         """The server's machine."""
-        bound = derive.binding(session.digest, session.context, self.fingerprint)
+        roster = self._checked_roster(session, roster)
         digest = derive.context_digest(session.context)
-        return PairwiseServer(session, self.terms(session), bound, digest, saved)
+        bound = self._binding(session, session.context, roster)
+        return PairwiseServer(session, self.terms(session), bound, digest, roster, saved)
 
     def party(
         self,
@@ -98,24 +131,55 @@ class PairwiseMasking(Scheme):
         *,
         policy: Policy | None = None,
         context: bytes | None = None,
+        credentials: Credentials | None = None,
+        ledger: Ledger | None = None,
         saved: bytes | None = None,
     ) -> PairwiseParty:
         """One client's machine."""
         own = session.context if context is None else context
-        bound = derive.binding(session.digest, own, self.fingerprint)
-        digest = derive.context_digest(own)
+        roster = self._checked_roster(session, None if credentials is None else credentials.roster)
+        if credentials is not None and roster is not None:
+            credentials.check_identity(session.parties[session.index(me)])
         return PairwiseParty(
-            session, session.index(me), self.terms(session), bound, digest, policy or Policy(), entropy, saved
+            session,
+            session.index(me),
+            self.terms(session),
+            self._binding(session, own, roster),
+            own,
+            policy or Policy(),
+            entropy,
+            None if roster is None else credentials,
+            ledger,
+            saved,
         )
+
+    def _binding(self, session: Session, context: bytes, roster: Roster | None) -> bytes:
+        digest = b"" if roster is None else roster.digest
+        return derive.binding(session.digest, context, self.fingerprint, digest)
+
+    def _checked_roster(self, session: Session, roster: Roster | None) -> Roster | None:
+        """The roster in active mode, None in passive mode, which asks for no identities."""
+        if not self.authenticated:
+            return None
+        if roster is None:
+            raise ConfigError(
+                "adversary='active' needs the parties' identities: give a roster, and a party its credentials"
+            )
+        roster.check_members(session.parties)
+        return roster
 
 
 def secagg(
-    n: int, threshold: int | None = None, adversary: Literal["passive", "active"] = "passive"
+    n: int,
+    threshold: int | None = None,
+    adversary: Adversary = "passive",
+    corrupt: float = 0.05,
+    sigma: int = 40,
 ) -> PairwiseMasking:
     """SecAgg for n clients: the complete graph. Raises OutOfRange for a threshold that does not fit n."""
     if threshold is not None:
         check_threshold(threshold, n, "parties")
-    return PairwiseMasking(None, threshold, adversary)
+    return PairwiseMasking(None, threshold, adversary, corrupt, sigma)
 
 
 def secagg_plus(
@@ -126,16 +190,19 @@ def secagg_plus(
     dropout: float = 0.05,
     sigma: int = 40,
     eta: int = 30,
-    adversary: Literal["passive", "active"] = "passive",
+    adversary: Adversary = "passive",
 ) -> PairwiseMasking:
     """SecAgg+ for n clients: degree and threshold as `plan` finds them, unless given.
 
-    The passive plan is `majority_plan`, whose threshold is more than half of the neighbours. Small cohorts, for
-    which no smaller graph meets the odds, get the complete one.
+    The passive plan is `majority_plan`, whose threshold is more than half of the neighbours; the active one asks for
+    64 bits more. Small cohorts, for which no smaller graph meets the odds, get the complete one.
     """
     if neighbours is not None:
-        return PairwiseMasking(neighbours, threshold, adversary)
-    found = majority_plan(n, corrupt, dropout, sigma, eta)
+        return PairwiseMasking(neighbours, threshold, adversary, corrupt, sigma)
+    if adversary == "active":
+        found = plan(n, corrupt, dropout, sigma + REDRAW_BITS, eta, adversary)
+    else:
+        found = majority_plan(n, corrupt, dropout, sigma, eta)
     if found.complete:
-        return PairwiseMasking(None, threshold, adversary)
-    return PairwiseMasking(found.neighbours, threshold or found.threshold, adversary)
+        return PairwiseMasking(None, threshold, adversary, corrupt, sigma)
+    return PairwiseMasking(found.neighbours, threshold or found.threshold, adversary, corrupt, sigma)

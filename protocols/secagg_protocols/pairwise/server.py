@@ -4,25 +4,30 @@ Bonawitz et al. 2017, Fig. 4, the server's side of rounds 0 (keys), 1 (shares), 
 al. 2020, Protocol 3, where neighbours are few. Parties are indices here, ids only at the interface.
 """
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
+from functools import cached_property
 
 import numpy as np
 
 from secagg.encoding.packing import add_packed
 from secagg.errors import InconsistentModel, LocalMisuse, PartyId, PeerMisbehaved, TooFew, WireError
 from secagg.primitives import agreement
-from secagg.scheme import Phase, ServerSide, Session, Sum
+from secagg.scheme import Phase, Roster, ServerSide, Session, Sum
 from secagg.wire import codec
 from secagg.wire.codec import Message
+from secagg_protocols.pairwise import derive
 from secagg_protocols.pairwise.cohort import Cohort
 from secagg_protocols.pairwise.messages import (
     HASH_SIZE,
     KEY_SIZE,
     SEALED_SIZE,
+    SIGNATURE_SIZE,
+    AskConsistency,
     AskKeys,
     AskMasked,
     AskShares,
     AskUnmask,
+    Consistency,
     Keys,
     Masked,
     Shares,
@@ -48,6 +53,7 @@ class _Saved(Message, frozen=True):
     accumulator: bytes
     contributors: tuple[int, ...]
     recovery: bytes | None
+    signatures: _Rows
 
 
 class PairwiseServer(ServerSide):
@@ -59,17 +65,25 @@ class PairwiseServer(ServerSide):
     Args:
         session, terms: the round.
         bound, context: 32 bytes each, what clients derive their keys from and what they say of it in clear.
+        roster: identities, in active mode.
         saved: what `save` returned.
     """
 
     def __init__(
-        self, session: Session, terms: Terms, bound: bytes, context: bytes, saved: bytes | None = None
+        self,
+        session: Session,
+        terms: Terms,
+        bound: bytes,
+        context: bytes,
+        roster: Roster | None = None,
+        saved: bytes | None = None,
     ) -> None:
         self._session = session
         self._terms = terms
         self._bound = bound
         self._context = context
-        self._keys: dict[int, bytes] = {}  # sealing || mask
+        self._roster = roster
+        self._keys: dict[int, bytes] = {}  # sealing || mask || signature
         self._seen: set[bytes] = set()  # each public key by itself
         self._commitments: dict[int, bytes] = {}
         self._sealed: dict[int, bytes] = {}  # one box a neighbour, ascending
@@ -79,6 +93,7 @@ class PairwiseServer(ServerSide):
         self._accumulator = session.ring.zeros(session.dim)
         self._contributors: frozenset[int] = frozenset()
         self._recovery: Recovery | None = None
+        self._signatures: dict[int, bytes] = {}  # of the contributor set
         if saved is not None:
             self._load(codec.decode(saved, _Saved))
 
@@ -92,11 +107,10 @@ class PairwiseServer(ServerSide):
         elif phase.reply is Masked:
             asks = {i: self._ask_masked(i) for i in self._members}
             self._sealed.clear()
+        elif phase.reply is Consistency:
+            asks = dict.fromkeys(self._contributors, AskConsistency(self._contributor_bits()))
         else:
-            contributed = np.zeros(len(self._session.parties), np.bool_)
-            contributed[list(self._contributors)] = True
-            ask = AskUnmask(pack_bits(contributed))
-            asks = dict.fromkeys(self._contributors, ask)
+            asks = self._ask_unmask()
         return {self._session.parties[i]: asks[i] for i in sorted(asks)}
 
     def absorb(self, phase: Phase, sender: PartyId, reply: Message) -> None:  # noqa: ARG002
@@ -109,6 +123,8 @@ class PairwiseServer(ServerSide):
                 self._absorb_shares(i, reply)
             case Masked():
                 add_packed(self._accumulator, reply.vector, self._session.ring)
+            case Consistency():
+                self._absorb_consistency(i, reply)
             case Unmask():
                 self._recovering.absorb(i, reply)
             case _:
@@ -126,7 +142,9 @@ class PairwiseServer(ServerSide):
         elif phase.reply is Masked:
             self._contributors = indices
             self._recovery = self._new_recovery()
-            self._recovery.check_reachable(phase.name, self._terms.least_cohort)
+            self._recovery.check_reachable(phase.name, self._terms.least_cohort, self._contributors)
+        elif phase.reply is Consistency:
+            self._recovering.check_reachable(phase.name, self._terms.least_cohort, self._speakers())
         else:
             return self._finish(phase)
         return None
@@ -143,6 +161,7 @@ class PairwiseServer(ServerSide):
                 accumulator=self._accumulator.tobytes(),
                 contributors=tuple(sorted(self._contributors)),
                 recovery=None if self._recovery is None else self._recovery.save(),
+                signatures=tuple(self._signatures.items()),
             )
         )
 
@@ -151,7 +170,8 @@ class PairwiseServer(ServerSide):
             raise WireError("saved server of another round")
         self._keys, self._commitments = dict(saved.keys), dict(saved.commitments)
         self._sealed, self._hashes = dict(saved.sealed), dict(saved.hashes)
-        self._seen = {half for key in self._keys.values() for half in (key[:KEY_SIZE], key[KEY_SIZE:])}
+        self._signatures = dict(saved.signatures)
+        self._seen = {half for key in self._keys.values() for half in (key[:KEY_SIZE], key[KEY_SIZE : 2 * KEY_SIZE])}
         # Before "keys" has closed this graph is provisional; closing builds it anew.
         self._graph = Cohort(self._keys, self._terms) if len(self._keys) >= self._terms.least_cohort else None
         self._members = frozenset(saved.members)
@@ -169,10 +189,15 @@ class PairwiseServer(ServerSide):
                 raise WireError(f"public key of {len(key)} bytes: expected {KEY_SIZE}")
             # Any scalar shows a point of low order; an honest neighbour would have to leave over it.
             agreement.shared_secret(bytes(KEY_SIZE), key)
+        if self._roster is None:
+            rows(reply.signature, SIGNATURE_SIZE, 0, "signature")
+        else:
+            statement = derive.advertisement(self._session.digest, i, reply.sealing + reply.mask)
+            self._roster.verify(self._session.parties[i], statement, reply.signature)
         if keys[0] == keys[1] or not self._seen.isdisjoint(keys):
             raise PeerMisbehaved("a public key that was advertised before", {self._session.parties[i]})
         self._seen.update(keys)
-        self._keys[i] = reply.sealing + reply.mask
+        self._keys[i] = reply.sealing + reply.mask + reply.signature
 
     def _absorb_shares(self, i: int, reply: Shares) -> None:
         """Fig. 4, Round 1."""
@@ -190,6 +215,13 @@ class PairwiseServer(ServerSide):
         self._sealed[i] = reply.sealed
         self._hashes[i] = reply.hashes
 
+    def _absorb_consistency(self, i: int, reply: Consistency) -> None:
+        """Fig. 4, Round 3."""
+        if self._roster is None:
+            raise LocalMisuse("a signature of the contributor set without a roster")
+        self._roster.verify(self._session.parties[i], self._statement, reply.signature)
+        self._signatures[i] = reply.signature
+
     def _close_shares(self, phase: Phase, answered: frozenset[int]) -> None:
         self._members = self._cohort.core(answered)
         if not self._members:
@@ -202,7 +234,7 @@ class PairwiseServer(ServerSide):
 
     def _finish(self, phase: Phase) -> Sum:
         """Fig. 4, Round 4: recover the secrets, remove the masks, reduce mod 2**b."""
-        mask_keys = {i: key[KEY_SIZE:] for i, key in self._keys.items()}
+        mask_keys = {i: key[KEY_SIZE : 2 * KEY_SIZE] for i, key in self._keys.items()}
         opened = self._recovering.open(phase.name, self._commitments, mask_keys)
         self._recovering.unmask(self._accumulator, opened, mask_keys)
         self._recovery = None
@@ -210,8 +242,26 @@ class PairwiseServer(ServerSide):
         return Sum(vector, frozenset(self._session.parties[i] for i in self._contributors))
 
     def _ask_shares(self, i: int) -> AskShares:
-        neighbours = self._cohort.neighbours[i]
-        return AskShares(pack_indices(neighbours), b"".join(self._keys[j] for j in neighbours))
+        return self._advertisements(self._cohort.neighbours[i]) if self._roster is None else self._all_advertisements
+
+    @cached_property
+    def _all_advertisements(self) -> AskShares:
+        """What every client is shown in active mode, once phase "keys" has closed."""
+        return self._advertisements(sorted(self._keys))
+
+    def _advertisements(self, shown: Sequence[int]) -> AskShares:
+        return AskShares(
+            parties=pack_indices(shown),
+            keys=b"".join(self._keys[j][: 2 * KEY_SIZE] for j in shown),
+            signatures=b"".join(self._keys[j][2 * KEY_SIZE :] for j in shown),
+        )
+
+    @cached_property
+    def _statement(self) -> bytes:
+        """What clients sign of the contributors, once phase "masked" has closed."""
+        ask = self._all_advertisements
+        view = derive.view_digest(ask.parties, ask.keys, ask.signatures)
+        return derive.agreement_on(self._bound, view, self._contributor_bits())
 
     def _ask_masked(self, i: int) -> AskMasked:
         dealers = [j for j in self._cohort.neighbours[i] if j in self._members]
@@ -222,6 +272,30 @@ class PairwiseServer(ServerSide):
             ),
             hashes=b"".join(self._hashes_of(j, i) for j in dealers),
         )
+
+    def _ask_unmask(self) -> dict[int, Message]:
+        contributed = self._contributor_bits()
+        if self._roster is None:
+            return dict.fromkeys(self._contributors, AskUnmask(contributed, b"", b""))
+        asks: dict[int, Message] = {}
+        for i in self._speakers():
+            signers = self._signers_for(i)[: self._terms.threshold]
+            signatures = b"".join(self._signatures[j] for j in signers)
+            asks[i] = AskUnmask(contributed, pack_indices(signers), signatures)
+        return asks
+
+    def _signers_for(self, i: int) -> list[int]:
+        """Who signed the contributor set among the holders of the client's shares."""
+        return [j for j in self._cohort.holders[i] if j in self._signatures]
+
+    def _speakers(self) -> frozenset[int]:
+        """Who will answer at "unmask": those who can be shown `threshold` signatures, having signed themselves."""
+        return frozenset(i for i in self._signatures if len(self._signers_for(i)) >= self._terms.threshold)
+
+    def _contributor_bits(self) -> bytes:
+        contributed = np.zeros(len(self._session.parties), np.bool_)
+        contributed[list(self._contributors)] = True
+        return pack_bits(contributed)
 
     def _hashes_of(self, dealer: int, holder: int) -> bytes:
         place = self._cohort.place_among_holders(dealer, holder)

@@ -26,6 +26,7 @@ class Dealt(Message, frozen=True, tag=True):
         mask_keys: public mask key of each neighbour, 32 bytes each.
         opening_keys: AES keys of what each neighbour seals for this client, 32 bytes each.
         own: this client's shares of its own two secrets, where the graph is complete.
+        view: digest of the advertisements it was shown.
     """
 
     mask: bytes
@@ -34,6 +35,7 @@ class Dealt(Message, frozen=True, tag=True):
     mask_keys: bytes
     opening_keys: bytes
     own: bytes
+    view: bytes
 
 
 class Submitted(Message, frozen=True, tag=True):
@@ -44,12 +46,16 @@ class Submitted(Message, frozen=True, tag=True):
         absent: indices of those who cannot be contributors, as far as this client can know.
         held: one bit a dealer, whether its two shares arrived sound.
         shares: seed share and key share, 2 * SHARE_SIZE bytes, of each dealer; zeros where not held.
+        view: digest of the advertisements it was shown.
+        agreed: the contributors that it signed in phase "consistency"; empty before, and without that phase.
     """
 
     dealers: bytes
     absent: bytes
     held: bytes
     shares: bytes
+    view: bytes
+    agreed: bytes
 
 
 class Finished(Message, frozen=True, tag=True):

@@ -25,9 +25,14 @@ class Terms:
         return self.threshold if self.complete else self.threshold + 1
 
 
-def check_threshold(threshold: int, holders: int, of: str) -> None:
-    """More than half of the holders, so that two halves asked for two secrets of one client never both suffice."""
-    if not holders // 2 < threshold <= holders:
+def check_threshold(threshold: int, holders: int, of: str, corrupt: int = 0) -> None:
+    """2t > holders + corrupt: no server gets t shares of each of a client's two secrets.
+
+    An honest holder gives a share of one of them, a corrupt one of both.
+    """
+    least = (holders + corrupt) // 2 + 1
+    if not least <= threshold <= holders:
+        also = f" and {corrupt} corrupt ones counted twice" if corrupt else ""
         raise OutOfRange(
-            f"threshold is {threshold}: expected {holders // 2 + 1}..{holders}, more than half of the {holders} {of}"
+            f"threshold is {threshold}: expected {least}..{holders}, more than half of the {holders} {of}{also}"
         )

@@ -8,6 +8,19 @@ class TestSecAgg(SchemeConformance):
         return PROTOCOLS["secagg"](n)
 
 
+class TestSecAggActive(SchemeConformance):
+    def make(self, n: int) -> Scheme:
+        return PROTOCOLS["secagg"](n, adversary="active")
+
+
+class TestSecAggPlusActive(SchemeConformance):
+    n = 9
+    patterns = 30
+
+    def make(self, n: int) -> Scheme:
+        return PairwiseMasking(neighbours=6, adversary="active", corrupt=0.0)
+
+
 class TestSecAggPlus(SchemeConformance):
     n = 9
 

@@ -123,4 +123,4 @@ def test_secagg_plus_sampled_patterns_of_seven(seed: int) -> None:
 def neighbourhoods(round_: TestRound, nodes: list[int]) -> dict[int, set[int]]:
     """The graph, read from what the server tells each client."""
     asks = round_.coordinator.asks()
-    return {i: set(unpack_indices(opened(asks[i], AskShares).neighbours, 7)) for i in nodes}
+    return {i: set(unpack_indices(opened(asks[i], AskShares).parties, 7)) for i in nodes}

@@ -256,10 +256,10 @@ def test_no_ask_can_name_a_client_in_both_sets() -> None:
 def change_neighbours(change: Callable[[list[int], list[bytes]], None]) -> Callable[[bytes], bytes]:
     def rewrite(message: bytes) -> bytes:
         ask = opened(message, AskShares)
-        indices = unpack_indices(ask.neighbours, N)
+        indices = unpack_indices(ask.parties, N)
         keys = [ask.keys[i : i + 2 * KEY_SIZE] for i in range(0, len(ask.keys), 2 * KEY_SIZE)]
         change(indices, keys)
-        return rewritten(message, AskShares, neighbours=pack_indices(indices), keys=b"".join(keys))
+        return rewritten(message, AskShares, parties=pack_indices(indices), keys=b"".join(keys))
 
     return rewrite
 

@@ -197,11 +197,11 @@ def test_no_smaller_degree_or_threshold_would_do(n, corrupt, dropped, sigma, eta
     st.floats(0, 0.99),
     st.sampled_from([1, 5, 20, 40, 104]),
     st.sampled_from([1, 5, 20, 30, 60]),
-    st.booleans(),
+    st.sampled_from([(False, False), (True, False), (False, True)]),
 )
-def test_the_search_skips_no_degree_that_works(n, corrupt, dropout, sigma, eta, active):
+def test_the_search_skips_no_degree_that_works(n, corrupt, dropout, sigma, eta, mode):
     assume(corrupt + dropout < 1)
-    setting = module._Setting(n, math.ceil(n * corrupt), math.ceil(n * dropout), sigma, eta, active, majority=False)
+    setting = module._Setting(n, math.ceil(n * corrupt), math.ceil(n * dropout), sigma, eta, *mode)
     found = module._least_regular(setting)
     for degree in range(2, found[0] if found else n - 1, 2):
         threshold = setting.threshold(degree, setting.colluders(degree))

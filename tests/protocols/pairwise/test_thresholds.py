@@ -1,11 +1,13 @@
 """Parameters that would open a secret too easily, or never, are refused before the first message."""
 
+import math
+
 import pytest
 
 from secagg.errors import BadCohort, ConfigError, OutOfRange, TooFew
 from secagg.scheme import Session
 from secagg_protocols import PROTOCOLS, PairwiseMasking
-from secagg_protocols.pairwise.plan import majority_plan
+from secagg_protocols.pairwise.plan import corrupt_neighbours, majority_plan
 
 
 @pytest.mark.parametrize(
@@ -27,9 +29,46 @@ def test_refused_at_construction(options: dict[str, object], what: str) -> None:
         PairwiseMasking(**options)  # type: ignore[arg-type]
 
 
-def test_active_is_not_offered_yet() -> None:
-    with pytest.raises(ConfigError, match="offers 'passive'"):
-        PairwiseMasking(adversary="active")
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        ({"adversary": "lazy"}, "adversary is 'lazy'"),
+        ({"adversary": "active", "corrupt": 1.0}, "corrupt is 1.0"),
+        ({"adversary": "active", "corrupt": -0.1}, "corrupt is -0.1"),
+        ({"adversary": "active", "corrupt": float("nan")}, "corrupt is nan"),
+        ({"adversary": "active", "sigma": 0}, "sigma is 0"),
+    ],
+)
+def test_active_options_out_of_range(options: dict[str, object], what: str) -> None:
+    with pytest.raises(ConfigError, match=what):
+        PairwiseMasking(**options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("n", "corrupt"), [(5, 0.05), (10, 0.3), (100, 0.05), (100, 0.33), (4, 0.0)])
+def test_active_threshold_counts_the_corrupt_twice(n: int, corrupt: float) -> None:
+    session = Session.create(range(n), 0.0)
+    bad = math.ceil(corrupt * n)
+    terms = PairwiseMasking(adversary="active", corrupt=corrupt).terms(session)
+    assert 2 * terms.threshold > n + bad
+    least = (n + bad) // 2 + 1
+    assert PairwiseMasking(threshold=least, adversary="active", corrupt=corrupt).terms(session).threshold == least
+    with pytest.raises(OutOfRange, match=f"expected {least}..{n}"):
+        PairwiseMasking(threshold=least - 1, adversary="active", corrupt=corrupt).terms(session)
+
+
+@pytest.mark.parametrize(("n", "rate", "neighbours"), [(1000, 0.05, 80), (10_000, 0.1, 200)])
+def test_active_plan_asks_for_64_bits_more(n: int, rate: float, neighbours: int) -> None:
+    scheme = PROTOCOLS["secagg+"](n, corrupt=rate, dropout=rate, adversary="active")
+    assert isinstance(scheme, PairwiseMasking)
+    assert scheme.neighbours == neighbours
+    terms = scheme.terms(Session.create(range(n), 0.0))
+    assert 2 * terms.threshold > neighbours + corrupt_neighbours(n, neighbours, rate, 40 + 64)
+
+
+def test_active_needs_enough_neighbours() -> None:
+    session = Session.create(range(1000), 0.0)
+    with pytest.raises(OutOfRange, match="corrupt ones counted twice"):
+        PairwiseMasking(neighbours=10, adversary="active", corrupt=0.3).terms(session)
 
 
 @pytest.mark.parametrize(("n", "threshold"), [(5, 2), (5, 6), (4, 2), (10, 5)])

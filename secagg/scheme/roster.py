@@ -1,0 +1,132 @@
+"""Who is who: the long-lived Ed25519 keys with which parties sign, where a scheme authenticates them."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+
+from secagg.errors import BadCohort, ConfigError, PartyId, PeerMisbehaved, WireError
+from secagg.primitives import signing
+from secagg.scheme.session import MAX_PARTIES, party_id
+
+
+class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One line of a roster file."""
+
+    party: int | str
+    key: str
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A roster file: JSON, keys in hexadecimal."""
+
+    version: int
+    roster: list[_Entry]
+
+
+class Roster:
+    """The public identity key of every party that may take part; equal at all parties, handed out beforehand.
+
+    Args:
+        keys: {party: Ed25519 public key, 32 bytes}. Raises BadCohort or ConfigError for a bad id, a key of another
+            length, or one key for two parties.
+    """
+
+    def __init__(self, keys: Mapping[PartyId, bytes]) -> None:
+        self._keys = {party_id(party): bytes(key) for party, key in keys.items()}
+        if not 1 <= len(self._keys) <= MAX_PARTIES:
+            raise BadCohort(f"roster of {len(self._keys)} parties: expected 1 to 2**20")
+        for party, key in self._keys.items():
+            if len(key) != signing.KEY_BYTES:
+                raise ConfigError(f"roster: key of party {party!r} has {len(key)} bytes, expected {signing.KEY_BYTES}")
+        if len(set(self._keys.values())) != len(self._keys):
+            raise ConfigError("roster: one key stands for two parties")
+
+    def __repr__(self) -> str:
+        return f"Roster(<{len(self._keys)} parties>, digest={self.digest.hex()[:16]})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Roster) and self._keys == other._keys
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    @property
+    def parties(self) -> tuple[PartyId, ...]:
+        """All ids, in the order given."""
+        return tuple(self._keys)
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 over all ids and keys, whatever their order; what two parties compare."""
+        rows = sorted(msgspec.msgpack.encode((party, key)) for party, key in self._keys.items())
+        return hashlib.sha256(b"secagg/roster/1" + b"".join(rows)).digest()
+
+    def key(self, party: PartyId) -> bytes:
+        """The party's public key. Raises PeerMisbehaved naming a party that is not on the roster."""
+        try:
+            return self._keys[party]
+        except KeyError:
+            raise PeerMisbehaved(f"party {party!r} is not on the roster", {party}) from None
+
+    def check_members(self, parties: Iterable[PartyId]) -> None:
+        """Raise BadCohort naming a party that is not on the roster."""
+        for party in parties:
+            if party not in self._keys:
+                raise BadCohort(f"party {party!r} of the session is not on the roster")
+
+    def verify(self, party: PartyId, message: bytes, signature: bytes) -> None:
+        """Raise PeerMisbehaved naming `party` if `signature` is not its own for `message`."""
+        try:
+            signing.verify(self.key(party), message, signature)
+        except PeerMisbehaved as error:
+            raise PeerMisbehaved(f"party {party!r}: {error}", {party}) from None
+
+    def to_bytes(self) -> bytes:
+        """The roster as a JSON file."""
+        entries = [_Entry(party, key.hex()) for party, key in self._keys.items()]
+        return msgspec.json.format(msgspec.json.encode(_File(1, entries)), indent=2) + b"\n"
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "Roster":
+        """Read a roster file. Raises WireError for anything else, BadCohort or ConfigError for what it says."""
+        try:
+            file = msgspec.json.decode(data, type=_File)
+            keys = [(entry.party, bytes.fromhex(entry.key)) for entry in file.roster]
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
+            raise WireError(f"not a roster file: {error}") from None
+        if file.version != 1:
+            raise WireError(f"roster file of version {file.version}, expected 1")
+        if len({party for party, _ in keys}) != len(keys):
+            raise BadCohort("roster file: a party stands twice in it")
+        return cls(dict(keys))
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """What a party authenticates itself and others with.
+
+    Attributes:
+        identity: its own Ed25519 private key, 32 bytes; secret.
+        roster: everybody's public keys.
+    """
+
+    identity: bytes = field(repr=False)
+    roster: Roster
+
+    @classmethod
+    def generate(cls, parties: Iterable[PartyId], entropy: Callable[[int], bytes]) -> "dict[PartyId, Credentials]":
+        """Fresh identities for parties that all live in this process: simulations and tests."""
+        identities = {party: signing.generate(entropy) for party in parties}
+        roster = Roster({party: signing.public_key(private) for party, private in identities.items()})
+        return {party: cls(private, roster) for party, private in identities.items()}
+
+    def check_identity(self, party: PartyId) -> None:
+        """Raise ConfigError if this is not the identity that the roster has for `party`."""
+        if signing.public_key(self.identity) != self.roster.key(party):
+            raise ConfigError(f"the identity key of party {party!r} is not the one on the roster")
+
+    def sign(self, message: bytes) -> bytes:
+        """This party's signature, 64 bytes."""
+        return signing.sign(self.identity, message)
