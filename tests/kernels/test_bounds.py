@@ -10,9 +10,9 @@ import pytest
 HERE = Path(__file__).parent
 
 
-@pytest.mark.parametrize("name", ["mask", "pack"])
+@pytest.mark.parametrize("name", ["mask_kernel", "mask_aes", "pack_kernel"])
 def test_with_every_index_checked(name):
-    test = HERE / f"test_{name}_kernel.py"
+    test = HERE / f"test_{name}.py"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(test)]
     environment = os.environ | {"NUMBA_BOUNDSCHECK": "1"}
     result = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)

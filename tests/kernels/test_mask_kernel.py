@@ -9,14 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secagg.errors import ConfigError
 from secagg.kernels import mask
-from secagg.kernels.mask import portable
+from secagg.kernels.mask import aes, portable
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "aes128_ctr.json").read_text())
 CANARY = 0xA5A5
 LANES = [np.uint16, np.uint32, np.uint64]
-IMPLEMENTATIONS = list(mask.IMPLEMENTATIONS.values())
+GROUP = 512  # bytes of the widest kernel's group
+
+every_kernel = pytest.mark.parametrize("name", list(mask.IMPLEMENTATIONS))
+every_lane = pytest.mark.parametrize("dtype", LANES)
 
 
 def test_the_twin_reproduces_sp_800_38a_f_5_1():
@@ -26,70 +28,104 @@ def test_the_twin_reproduces_sp_800_38a_f_5_1():
     assert bytes(a ^ b for a, b in zip(plaintext, stream, strict=True)) == ciphertext
 
 
-def masked(add_masks, dtype, dim, seeds, signs, offset):
-    """A vector before and after, between canaries that must survive."""
-    room = np.full(dim + 32, CANARY, dtype)
-    acc = room[16 : 16 + dim]
+def masked(name, dtype, dim, seeds, signs, offset, shift=0):
+    """A vector before and after, between canaries that must survive; `shift` lanes move it in memory."""
+    room = np.full(dim + 96, CANARY, dtype)
+    acc = room[16 + shift : 16 + shift + dim]
     acc[:] = np.arange(dim) * 2654435761 % 65521
     before = acc.copy()
-    add_masks(acc, seeds, np.array(signs, np.int8), offset * acc.itemsize)
-    assert (room[:16] == CANARY).all()
-    assert (room[16 + dim :] == CANARY).all()
+    mask.IMPLEMENTATIONS[name](acc, seeds, np.array(signs, np.int8), offset * acc.itemsize)
+    assert (room[: 16 + shift] == CANARY).all()
+    assert (room[16 + shift + dim :] == CANARY).all()
     return before, acc
 
 
-@pytest.mark.parametrize("add_masks", IMPLEMENTATIONS)
-@pytest.mark.parametrize("dtype", LANES)
+def some_seeds(k):
+    return np.frombuffer(np.random.default_rng(k).bytes(16 * k), np.uint8).reshape(k, 16)
+
+
+def total(seeds, signs, n, dtype):
+    """The sum of signed streams, lane by lane, from their start."""
+    return naive.add_masks(np.zeros(n, dtype), seeds, signs, 0)
+
+
+@every_kernel
+@every_lane
+def test_the_stream_of_the_zero_key(name, dtype):
+    stream = bytes.fromhex(VECTORS["counter_from_zero"]["keystream"])
+    acc = np.zeros(len(stream) // np.dtype(dtype).itemsize, dtype)
+    mask.IMPLEMENTATIONS[name](acc, np.zeros((1, 16), np.uint8), np.array([1], np.int8), 0)
+    assert acc.tobytes() == stream
+
+
+@every_kernel
+@every_lane
 @given(data=st.data())
-def test_agrees_with_its_twin(add_masks, dtype, data):
+def test_agrees_with_its_twin(name, dtype, data):
     signs = data.draw(st.lists(st.sampled_from([1, -1]), max_size=4))
     dim = data.draw(st.integers(0, 40))
     offset = data.draw(st.integers(0, 100) | st.integers(2**32 - 40, 2**32 + 40))
     keys = data.draw(st.binary(min_size=16 * len(signs), max_size=16 * len(signs)))
     seeds = np.frombuffer(keys, np.uint8).reshape(-1, 16)
-    before, after = masked(add_masks, dtype, dim, seeds, signs, offset)
+    before, after = masked(name, dtype, dim, seeds, signs, offset, shift=data.draw(st.integers(0, 32)))
     np.testing.assert_array_equal(after, naive.add_masks(before, seeds, signs, offset))
 
 
-@pytest.mark.parametrize("add_masks", IMPLEMENTATIONS)
-@pytest.mark.parametrize("dtype", LANES)
-@pytest.mark.parametrize("spare", [-1, 0, 1, 7])
-def test_tiles_meet_without_a_seam(add_masks, dtype, spare):
-    dim = portable.TILE // np.dtype(dtype).itemsize + spare
-    seeds = np.arange(48, dtype=np.uint8).reshape(3, 16)
-    before, after = masked(add_masks, dtype, dim, seeds, [1, -1, -1], 3)
-    np.testing.assert_array_equal(after, naive.add_masks(before, seeds, [1, -1, -1], 3))
+@every_kernel
+@every_lane
+def test_every_short_length_from_changing_places(name, dtype):
+    """Lengths 0..200, while offset in the stream and alignment in memory take every value, each at its own pace."""
+    seeds, signs = some_seeds(2), [1, -1]
+    streams = total(seeds, signs, 400, dtype)
+    for dim in range(201):
+        offset, shift = dim * 7 % 65, dim % 33
+        before, after = masked(name, dtype, dim, seeds, signs, offset, shift)
+        np.testing.assert_array_equal(after, before + streams[offset : offset + dim])
 
 
-@pytest.mark.parametrize("add_masks", IMPLEMENTATIONS)
-@pytest.mark.parametrize("k", [portable.GROUP - 1, portable.GROUP, portable.GROUP + 1])
-def test_groups_of_keys_leave_none_out(add_masks, k):
-    seeds = np.zeros((k, 16), np.uint8)
-    seeds[:, 0], seeds[:, 1] = np.arange(k) % 256, np.arange(k) // 256
-    signs = [1 if j % 3 else -1 for j in range(k)]
-    before, after = masked(add_masks, np.uint32, 5, seeds, signs, 0)
-    np.testing.assert_array_equal(after, naive.add_masks(before, seeds, signs, 0))
+@every_kernel
+@every_lane
+@pytest.mark.parametrize("dim", [1, 64, 301])
+def test_every_offset_inside_two_groups(name, dtype, dim):
+    seeds, signs = some_seeds(3), [-1, 1, -1]
+    offsets = 2 * GROUP // np.dtype(dtype).itemsize
+    streams = total(seeds, signs, offsets + dim, dtype)
+    for offset in range(0, offsets, 1 if dim == 1 else 5):
+        before, after = masked(name, dtype, dim, seeds, signs, offset)
+        np.testing.assert_array_equal(after, before + streams[offset : offset + dim])
 
 
-@pytest.fixture
-def fresh_choice():
-    mask.selected.cache_clear()
-    yield
-    mask.selected.cache_clear()
+@every_kernel
+@every_lane
+@pytest.mark.parametrize("tile", [aes.TILE, 3 * aes.TILE, portable.TILE])
+def test_tiles_and_groups_meet_without_a_seam(name, dtype, tile):
+    seeds, signs = some_seeds(3), [1, -1, -1]
+    size = np.dtype(dtype).itemsize
+    streams = total(seeds, signs, (tile + 3 * GROUP) // size, dtype)
+    for dim in [(tile + around) // size + spare for around in (-GROUP, 0, 128, GROUP) for spare in (-1, 0, 1)]:
+        for offset in (0, 3, 128 // size):
+            before, after = masked(name, dtype, dim, seeds, signs, offset)
+            np.testing.assert_array_equal(after, before + streams[offset : offset + dim])
 
 
-@pytest.mark.usefixtures("fresh_choice")
-class TestChoice:
-    def test_the_first_is_taken_unless_the_variable_names_another(self, monkeypatch):
-        monkeypatch.delenv("SECAGG_KERNEL", raising=False)
-        assert mask.selected() == next(iter(mask.IMPLEMENTATIONS))
+@every_kernel
+@every_lane
+@pytest.mark.parametrize("blocks", [2**8, 2**16, 2**24, 2**32, 2**36 - 100])
+@pytest.mark.parametrize("back", [0, 1, 33])
+def test_the_counter_is_big_endian_and_carries(name, dtype, blocks, back):
+    """Across the blocks at which a byte of the counter carries, and up to the end of the longest stream."""
+    seeds, signs = some_seeds(2), [1, -1]
+    lanes = 16 // np.dtype(dtype).itemsize
+    offset = (blocks - back) * lanes + 1
+    before, after = masked(name, dtype, 100 * lanes - 1, seeds, signs, offset)
+    np.testing.assert_array_equal(after, naive.add_masks(before, seeds, signs, offset))
 
-    @pytest.mark.parametrize("name", list(mask.IMPLEMENTATIONS))
-    def test_the_variable_names_one(self, monkeypatch, name):
-        monkeypatch.setenv("SECAGG_KERNEL", name)
-        assert mask.selected() == name
 
-    def test_an_unknown_one_is_refused_with_the_choices(self, monkeypatch):
-        monkeypatch.setenv("SECAGG_KERNEL", "abacus")
-        with pytest.raises(ConfigError, match=r"'abacus'.*choose one of: .*portable"):
-            mask.add_masks(np.zeros(1, np.uint32), np.zeros((0, 16), np.uint8), np.zeros(0, np.int8), 0)
+@every_kernel
+@every_lane
+@pytest.mark.parametrize("k", [0, 1, 2, 3, 17, portable.GROUP - 1, portable.GROUP, aes.KEYS_AT_ONCE + 1])
+def test_groups_of_keys_leave_none_out(name, dtype, k):
+    seeds = some_seeds(k)
+    for signs in ([1] * k, [-1] * k, [1 if j % 3 else -1 for j in range(k)]):
+        before, after = masked(name, dtype, 5, seeds, signs, 0)
+        np.testing.assert_array_equal(after, naive.add_masks(before, seeds, signs, 0))
