@@ -19,8 +19,8 @@ class Aggregate:
         mean: the update's structure; weighted where the session has weights (integer arrays are never weighted).
         sum: the same structure: of clipped floats (times weights) as float64, of integers exactly.
         ring_sum: (entries,) unsigned, the exact sum of the update's ring values.
-        error_bound: largest possible |mean - true mean of the clipped updates|, a number, or the update's structure
-            where clips differ.
+        error_bound: largest possible |mean - true mean of the clipped updates| of the floats, a number, or the
+            update's structure where clips differ; an integer array's mean is the float64 nearest to the exact one.
         contributors: who is in the sum.
         lost: {party: phase} of all who went silent or sent what could not be used; one that was lost at the last
             phase is in the sum all the same.

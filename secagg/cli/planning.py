@@ -69,7 +69,8 @@ def answer(wanted: Wanted) -> Answer:
     found = paper
     if wanted.adversary == "passive":
         found = majority_plan(n, wanted.corrupt, wanted.dropout, wanted.sigma, wanted.eta)
-    phases = sizes.of_round(n, found.neighbours, dim, bits)
+    active = found.threshold if wanted.adversary == "active" else None
+    phases = sizes.of_round(n, found.neighbours, dim, bits, active)
     return Answer(
         plan=found,
         paper=paper,
@@ -79,7 +80,7 @@ def answer(wanted: Wanted) -> Answer:
         phases=phases,
         client_bytes=sum(phase.client for phase in phases),
         server_bytes=sum(phase.server for phase in phases),
-        complete_client_bytes=sum(phase.client for phase in sizes.of_round(n, n - 1, dim, bits)),
+        complete_client_bytes=sum(phase.client for phase in sizes.of_round(n, n - 1, dim, bits, active)),
     )
 
 

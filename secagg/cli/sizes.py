@@ -11,7 +11,7 @@ import numpy as np
 from secagg.encoding.layout import Layout
 from secagg.encoding.update import UpdateEncoding
 from secagg.wire.frame import HEADER_SIZE
-from secagg_protocols.pairwise.messages import HASH_SIZE, KEY_SIZE, SEALED_SIZE, SHARE_SIZE
+from secagg_protocols.pairwise.messages import HASH_SIZE, KEY_SIZE, SEALED_SIZE, SHARE_SIZE, SIGNATURE_SIZE
 
 CONTEXT_SIZE = 32
 _INDEX = 4
@@ -32,7 +32,9 @@ class PhaseBytes:
     server: int
 
 
-def of_round(n: int, neighbours: int, dim: int, bits: int) -> tuple[PhaseBytes, ...]:
+def of_round(
+    n: int, neighbours: int, dim: int, bits: int, active_threshold: int | None = None
+) -> tuple[PhaseBytes, ...]:
     """One round of n clients.
 
     Args:
@@ -40,21 +42,30 @@ def of_round(n: int, neighbours: int, dim: int, bits: int) -> tuple[PhaseBytes, 
         neighbours: of each; n - 1 is the complete graph.
         dim: entries of an update, without weights.
         bits: of a quantized entry.
+        active_threshold: t in active mode, None in passive mode.
     """
+    active = active_threshold is not None
+    signature, shown = (SIGNATURE_SIZE, n) if active else (0, neighbours)
+    signers = active_threshold or 0
     complete = neighbours == n - 1
     k, holders = neighbours, neighbours + complete  # in the complete graph a client holds its own share too
     hashes = 2 * HASH_SIZE
     encoding = encoding_of(n, dim, bits)
     vector = -(-encoding.dim * encoding.ring.bits // 8)
     return (
-        PhaseBytes("keys", _message(KEY_SIZE, KEY_SIZE), n * _message()),
+        PhaseBytes("keys", _message(KEY_SIZE, KEY_SIZE, signature), n * _message()),
         PhaseBytes(
             "shares",
             _message(CONTEXT_SIZE, HASH_SIZE, k * SEALED_SIZE, holders * hashes),
-            n * _message(k * _INDEX, k * 2 * KEY_SIZE),
+            n * _message(shown * _INDEX, shown * 2 * KEY_SIZE, shown * signature),
         ),
         PhaseBytes("masked", _message(vector), n * _message(k * _INDEX, k * SEALED_SIZE, k * hashes)),
-        PhaseBytes("unmask", _message(_bits(holders), holders * SHARE_SIZE), n * _message(_bits(n))),
+        *([PhaseBytes("consistency", _message(signature), n * _message(_bits(n)))] if active else []),
+        PhaseBytes(
+            "unmask",
+            _message(_bits(holders), holders * SHARE_SIZE),
+            n * _message(_bits(n), signers * _INDEX, signers * signature),
+        ),
     )
 
 

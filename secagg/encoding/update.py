@@ -248,7 +248,7 @@ def _cast(mean: NDArray[np.float64], leaf: Leaf) -> NDArray[Any]:
 
 
 def _cast_error(leaf: Leaf, clip: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Half an ulp of the leaf's dtype at the clip."""
+    """An ulp of the leaf's dtype at the clip: twice what rounding to it can cost."""
     info = np.finfo(np.dtype(leaf.dtype))
     return clip * float(info.eps) + float(info.smallest_subnormal)
 

@@ -8,7 +8,7 @@ import msgspec
 
 from secagg.errors import BadCohort, ConfigError, PartyId, PeerMisbehaved, WireError
 from secagg.primitives import signing
-from secagg.scheme.session import MAX_PARTIES, party_id
+from secagg.scheme.session import MAX_PARTIES, check_party_id, party_id
 
 
 class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -34,12 +34,15 @@ class Roster:
     """
 
     def __init__(self, keys: Mapping[PartyId, bytes]) -> None:
-        self._keys = {party_id(party): bytes(key) for party, key in keys.items()}
+        if not isinstance(keys, Mapping):
+            raise ConfigError(f"roster is {type(keys).__name__}, expected a dict {{party: public key}}")
+        self._keys = {party_id(party): key for party, key in keys.items()}
         if not 1 <= len(self._keys) <= MAX_PARTIES:
             raise BadCohort(f"roster of {len(self._keys)} parties: expected 1 to 2**20")
         for party, key in self._keys.items():
-            if len(key) != signing.KEY_BYTES:
-                raise ConfigError(f"roster: key of party {party!r} has {len(key)} bytes, expected {signing.KEY_BYTES}")
+            check_party_id(party)
+            if not isinstance(key, bytes) or len(key) != signing.KEY_BYTES:
+                raise ConfigError(f"roster: key of party {party!r}: expected {signing.KEY_BYTES} bytes")
         if len(set(self._keys.values())) != len(self._keys):
             raise ConfigError("roster: one key stands for two parties")
 
@@ -74,7 +77,7 @@ class Roster:
         """Raise BadCohort naming a party that is not on the roster."""
         for party in parties:
             if party not in self._keys:
-                raise BadCohort(f"party {party!r} of the session is not on the roster")
+                raise BadCohort(f"party {party!r} is not on the roster")
 
     def verify(self, party: PartyId, message: bytes, signature: bytes) -> None:
         """Raise PeerMisbehaved naming `party` if `signature` is not its own for `message`."""
@@ -94,7 +97,7 @@ class Roster:
         try:
             file = msgspec.json.decode(data, type=_File)
             keys = [(entry.party, bytes.fromhex(entry.key)) for entry in file.roster]
-        except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        except (msgspec.DecodeError, ValueError, TypeError, RecursionError) as error:
             raise WireError(f"not a roster file: {error}") from None
         if file.version != 1:
             raise WireError(f"roster file of version {file.version}, expected 1")
@@ -123,7 +126,8 @@ class Credentials:
         return {party: cls(private, roster) for party, private in identities.items()}
 
     def check_identity(self, party: PartyId) -> None:
-        """Raise ConfigError if this is not the identity that the roster has for `party`."""
+        """Raise ConfigError if this is not the identity that the roster has for `party`, BadCohort if it has none."""
+        self.roster.check_members([party])
         if signing.public_key(self.identity) != self.roster.key(party):
             raise ConfigError(f"the identity key of party {party!r} is not the one on the roster")
 

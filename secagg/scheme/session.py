@@ -201,17 +201,22 @@ def party_id(party: Any) -> PartyId:
     return party if isinstance(party, int) else str(party)
 
 
+def check_party_id(party: PartyId) -> None:
+    """Raise BadCohort for an id that cannot travel: a text that is empty, long or malformed, an int beyond 64 bits."""
+    if isinstance(party, str) and not 1 <= len(party) <= MAX_ID_LENGTH:
+        raise BadCohort(f"party id of {len(party)} characters: expected 1..{MAX_ID_LENGTH}")
+    if isinstance(party, str) and not is_text(party):
+        raise BadCohort(f"party id {party!r} is no valid Unicode text")
+    if isinstance(party, int) and not -(2**63) <= party < 2**63:
+        raise BadCohort(f"party id {party}: expected a 64-bit integer")
+
+
 def _check_parties(parties: tuple[PartyId, ...]) -> None:
     if not 2 <= len(parties) <= MAX_PARTIES:
         raise BadCohort(f"{len(parties)} {'party' if len(parties) == 1 else 'parties'}: expected 2 to 2**20")
     seen: set[PartyId] = set()
     for party in parties:
-        if isinstance(party, str) and not 1 <= len(party) <= MAX_ID_LENGTH:
-            raise BadCohort(f"party id of {len(party)} characters: expected 1..{MAX_ID_LENGTH}")
-        if isinstance(party, str) and not is_text(party):
-            raise BadCohort(f"party id {party!r} is no valid Unicode text")
-        if isinstance(party, int) and not -(2**63) <= party < 2**63:
-            raise BadCohort(f"party id {party}: expected a 64-bit integer")
+        check_party_id(party)
         if party in seen:
             raise BadCohort(f"party id {party!r} stands twice among the parties")
         seen.add(party)

@@ -290,9 +290,14 @@ def test_plan_refuses_by_name(arguments, named):
 
 @pytest.mark.parametrize(("n", "neighbours"), [(5, None), (12, None), (12, 4), (12, 6)])
 @pytest.mark.parametrize(("dim", "bits"), [(1, 1), (300, 16), (40_000, 7)])
-def test_sizes_are_those_of_a_real_round(n, neighbours, dim, bits):
-    out = secagg.aggregate({i: np.zeros(dim, np.int64) for i in range(n)}, PairwiseMasking(neighbours), bits=bits)
-    traffic = sizes.of_round(n, neighbours or n - 1, dim, bits)
+@pytest.mark.parametrize("threshold", [None, 4])
+def test_sizes_are_those_of_a_real_round(n, neighbours, dim, bits, threshold):
+    scheme = PairwiseMasking(neighbours)
+    if threshold is not None:
+        threshold = n if neighbours is None else threshold
+        scheme = PairwiseMasking(neighbours, threshold, adversary="active", corrupt=0.0)
+    out = secagg.aggregate({i: np.zeros(dim, np.int64) for i in range(n)}, scheme, bits=bits)
+    traffic = sizes.of_round(n, neighbours or n - 1, dim, bits, threshold)
     assert out.traffic == {(told.phase, role): getattr(told, role) for told in traffic for role in ("client", "server")}
 
 

@@ -26,7 +26,8 @@ class PairwiseMasking(Scheme):
         neighbours: k, even and at least 2; None, or a k of n - 1 and more, is the complete graph.
         threshold: t shares open a secret. More than half of the holders, so that a server that asks two halves
             for two different secrets of one client gets neither or one. Default floor(2n/3) + 1 of n holders in
-            the complete graph, floor(k/2) + 1 of k neighbours otherwise.
+            the complete graph, floor(k/2) + 1 of k neighbours otherwise; in active mode more where corrupt clients
+            could make up the difference.
         adversary: "passive": the server follows the protocol and looks at all it sees. "active": it may also lie;
             parties then sign what they say (`authenticated`), agree on the contributors in a phase of its own, and
             the threshold allows for corrupt clients that answer both questions about a client: 2t > holders +

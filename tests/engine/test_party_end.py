@@ -1,0 +1,358 @@
+"""A party answers each ask once, in order, keeps the answer before it leaves, and reveals nothing out of turn."""
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+from damage import rewrapped, with_field
+from plainsum import PlainSum
+
+from secagg import Coordinator, Participant, Policy, Session
+from secagg.errors import (
+    InputError,
+    LocalMisuse,
+    NotFinite,
+    PeerMisbehaved,
+    PolicyRefused,
+    StateError,
+    UnknownParty,
+    WireError,
+)
+from secagg.testing import SeededEntropy, TestRound
+from secagg.wire import frame
+from secagg_protocols import PairwiseMasking
+
+PARTIES = ["a", 1, "c", 3]
+UPDATES = {party: np.full(5, i / 8) for i, party in enumerate(PARTIES)}
+KEY = bytes(range(32))
+SCHEME = PairwiseMasking()
+PHASES = [phase.name for phase in SCHEME.phases]
+
+
+def new_round(scheme=SCHEME, **options):
+    return TestRound(scheme, Session.create(PARTIES, UPDATES["a"]), UPDATES, **options)
+
+
+def recorded():
+    """{phase: ask to "a"} and {phase: its reply} of a whole round, and a fresh twin that gives the same replies."""
+    seen, session = {}, Session.create(PARTIES, UPDATES["a"])
+
+    def watch(phase, party, ask):
+        seen[phase, party] = ask
+        return ask
+
+    round_ = TestRound(SCHEME, session, UPDATES, asks=watch)
+    round_.participants["a"] = Participant(SCHEME, session, "a", entropy=SeededEntropy(7))
+    round_.run()
+    asks = {phase: seen[phase, "a"] for phase in PHASES}
+    replies = {phase: round_.sent[phase, "a"] for phase in PHASES}
+    return asks, replies, Participant(SCHEME, session, "a", entropy=SeededEntropy(7))
+
+
+def advanced(to):
+    """(asks, replies, a party that has answered every phase before `to`)."""
+    asks, replies, party = recorded()
+    for phase in PHASES[: PHASES.index(to)]:
+        assert party.answer(asks[phase], UPDATES["a"]) == replies[phase]
+    return asks, replies, party
+
+
+every_phase = pytest.mark.parametrize("phase", PHASES)
+
+
+@pytest.mark.parametrize(("phase", "wrong"), list(permutations(PHASES, 2)))
+def test_asks_out_of_order_are_the_servers_fault_and_change_nothing(phase, wrong):
+    asks, replies, party = advanced(phase)
+    before = party.step
+    if PHASES.index(wrong) == PHASES.index(phase) - 1:
+        assert party.answer(asks[wrong]) == replies[wrong]  # a repeat
+    else:
+        with pytest.raises(PeerMisbehaved, match=f"ask of phase {wrong!r}, expected {phase!r}") as caught:
+            party.answer(asks[wrong], UPDATES["a"])
+        assert caught.value.culprits == frozenset()
+    assert party.step == before
+    assert party.answer(asks[phase], UPDATES["a"]) == replies[phase]
+
+
+def test_nothing_is_expected_after_the_last_phase():
+    asks, replies, party = recorded()
+    for phase in PHASES:
+        party.answer(asks[phase], UPDATES["a"])
+    with pytest.raises(PeerMisbehaved, match="ask of phase 'keys', expected None"):
+        party.answer(asks["keys"])
+    assert party.answer(asks["unmask"]) == replies["unmask"]
+
+
+@every_phase
+def test_a_repeated_ask_gets_the_same_bytes_and_needs_no_update(phase):
+    asks, replies, party = advanced(phase)
+    assert party.answer(asks[phase], UPDATES["a"]) == replies[phase]
+    step = party.step
+
+    def never():
+        raise AssertionError("trained again")
+
+    for update in (never, None, UPDATES["a"] * 2):
+        assert party.answer(asks[phase], update) == replies[phase]
+    assert party.answer(bytearray(asks[phase])) == replies[phase]
+    assert party.step == step == PHASES.index(phase) + 1
+
+
+@every_phase
+def test_another_ask_in_the_same_phase_is_refused(phase):
+    asks, replies, party = advanced(phase)
+    party.answer(asks[phase], UPDATES["a"])
+    other = rewrapped(asks[phase], answers=b"another ask here")
+    with pytest.raises(PeerMisbehaved, match=f"a second, different ask in phase {phase!r}") as caught:
+        party.answer(other, UPDATES["a"] * 2)
+    assert caught.value.culprits == frozenset()
+    assert party.answer(asks[phase]) == replies[phase]
+
+
+FOREIGN = {
+    "reply": ({"direction": frame.REPLY}, "a reply where an ask was expected"),
+    "session": ({"tag": bytes(16)}, "an ask of another session"),
+    "party": ({"party": 1}, "an ask meant for another party"),
+    "phase": ({"phase": 4}, "an ask of phase 4: pairwise-masking has 4"),
+    "body": ({"body": b"\x93"}, "not a Ask"),
+    "longer body": ({"body": b"\x93\x01\x02\x03\x04"}, "not a Ask"),
+}
+
+
+@every_phase
+@pytest.mark.parametrize("name", FOREIGN)
+def test_bytes_that_are_no_ask_change_nothing(phase, name):
+    asks, replies, party = advanced(phase)
+    changes, message = FOREIGN[name]
+    with pytest.raises(WireError, match=message):
+        party.answer(rewrapped(asks[phase], **changes), UPDATES["a"])
+    for garbage in (b"", b"garbage", asks[phase][:-1], asks[phase] + b"\0"):
+        with pytest.raises(WireError):
+            party.answer(garbage, UPDATES["a"])
+    assert party.answer(asks[phase], UPDATES["a"]) == replies[phase]
+
+
+def test_a_refusal_is_final():
+    """A server that counts this party's vector out and asks for shares all the same: the party leaves, and says why."""
+    asks, _, party = advanced("unmask")
+    bad = with_field(asks["unmask"], SCHEME.phases[-1].ask, "contributors", b"\x0e")
+    with pytest.raises(PeerMisbehaved, match="leaves this party's vector out"):
+        party.answer(bad)
+    for end in (party, Participant.restore(SCHEME, party.save(KEY), KEY)):
+        for ask in (asks["unmask"], bad, asks["masked"]):
+            with pytest.raises(LocalMisuse, match="this party has left the round: the server asks"):
+                end.answer(ask, UPDATES["a"])
+
+
+def test_store_runs_before_the_reply_leaves_on_every_answer():
+    asks, replies, party = recorded()
+    stored = []
+    for phase in PHASES:
+        for _ in range(2):
+            reply = party.answer(asks[phase], UPDATES["a"], store=lambda me: stored.append(me.save(KEY)))
+            assert reply == replies[phase]
+            restored = Participant.restore(SCHEME, stored[-1], KEY, latch=party.step)
+            assert restored.answer(asks[phase]) == reply
+    assert len(stored) == 2 * len(PHASES)
+
+
+@every_phase
+def test_where_storing_fails_nothing_leaves(phase):
+    asks, replies, party = advanced(phase)
+    calls = []
+
+    def full(me):
+        calls.append(me)
+        raise OSError("disk full")
+
+    for _ in range(2):
+        with pytest.raises(OSError, match="disk full"):
+            party.answer(asks[phase], UPDATES["a"], store=full)
+    assert party.answer(asks[phase], None, store=calls.append) == replies[phase]
+    assert calls == [party] * 3
+
+
+def test_nothing_is_stored_where_the_answer_is_an_error():
+    asks, _, party = advanced("masked")
+    stored = []
+    for ask, update, error in (
+        (asks["masked"], np.full(5, np.nan), InputError),
+        (asks["keys"], None, PeerMisbehaved),
+        (b"garbage", None, WireError),
+    ):
+        with pytest.raises(error):
+            party.answer(ask, update, store=stored.append)
+    assert stored == []
+
+
+@pytest.mark.parametrize(
+    ("update", "message"),
+    [
+        (np.array([0, 0, np.nan, 0, 0]), r"party 'a': update\[2\] is nan, expected a finite number"),
+        (np.zeros(4), r"party 'a': update: shape \(4,\), expected \(5,\)"),
+        (None, r"party 'a': update: NoneType, expected floats"),
+        (lambda: "text", r"party 'a': update: entries are str"),
+    ],
+)
+def test_after_an_input_error_a_good_update_still_counts(update, message):
+    asks, replies, party = advanced("masked")
+    with pytest.raises(InputError, match=message) as caught:
+        party.answer(asks["masked"], update)
+    assert caught.value.party == "a"
+    with pytest.raises(InputError, match="party 'a': weight 2: the session has no weights"):
+        party.answer(asks["masked"], UPDATES["a"], weight=2)
+    assert party.answer(asks["masked"], UPDATES["a"]) == replies["masked"]
+
+
+def test_training_that_fails_may_be_tried_again():
+    asks, replies, party = advanced("masked")
+
+    def train():
+        raise RuntimeError("out of memory")
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        party.answer(asks["masked"], train)
+    assert party.answer(asks["masked"], lambda: UPDATES["a"]) == replies["masked"]
+
+
+def test_the_update_is_asked_for_once_and_only_where_it_is_due():
+    asks, _, party = recorded()
+    calls = []
+
+    def train():
+        calls.append(party.step)
+        return UPDATES["a"]
+
+    for phase in PHASES:
+        party.answer(asks[phase], train)
+        party.answer(asks[phase], train)
+    assert calls == [PHASES.index("masked")]
+
+
+@every_phase
+@pytest.mark.parametrize("answered", [False, True], ids=["before", "after"])
+def test_restored_in_any_phase_it_gives_the_same_replies(phase, answered):
+    asks, replies, party = advanced(phase)
+    if answered:
+        party.answer(asks[phase], UPDATES["a"])
+    restored = Participant.restore(SCHEME, party.save(KEY), KEY, latch=party.step)
+    assert (restored.me, restored.step, restored.session) == (party.me, party.step, party.session)
+    if answered:
+        assert restored.answer(asks[phase]) == replies[phase]
+    else:
+        assert restored.answer(asks[phase], UPDATES["a"]) is not None
+    for later in PHASES[PHASES.index(phase) + 1 :]:
+        assert restored.answer(asks[later], UPDATES["a"]) is not None
+
+
+def test_a_restored_party_keeps_its_policy_and_context():
+    session = Session.create(PARTIES, 0.0, context=b"theirs")
+    party = Participant(SCHEME, session, 1, policy=Policy(min_cohort=4), context=b"mine", entropy=SeededEntropy(1))
+    restored = Participant.restore(SCHEME, party.save(KEY), KEY, entropy=SeededEntropy(2))
+    assert restored.me == 1
+    seen = []
+    round_ = TestRound(SCHEME, session, dict.fromkeys(PARTIES, 0.0), lost={3: "masked"})
+    round_.participants[1] = restored
+    while round_.coordinator.phase != "masked":
+        seen.append(round_.coordinator.phase)
+        round_.step()
+    assert "another model, round or configuration" in round_.coordinator.misbehaved[1]
+
+    strict = Participant(SCHEME, session, 1, policy=Policy(min_cohort=4))
+    round_ = TestRound(SCHEME, session, dict.fromkeys(PARTIES, 0.0), lost={3: "masked"})
+    round_.participants[1] = Participant.restore(SCHEME, strict.save(KEY), KEY)
+    while round_.coordinator.phase != "unmask":
+        round_.step()
+    with pytest.raises(PolicyRefused, match="a sum over 3 parties: this party's policy asks for at least 4"):
+        round_.participants[1].answer(round_.coordinator.asks()[1])
+
+
+def spoilt():
+    """(name, state of "a" after "shares", scheme, key)."""
+    _, _, party = advanced("masked")
+    data = party.save(KEY)
+    yield "wrong key", data, SCHEME, bytes(32)
+    yield "other options", data, PairwiseMasking(threshold=4), KEY
+    yield "other scheme", data, PlainSum(), KEY
+    yield "server's state", Coordinator(SCHEME, party.session).save(KEY), SCHEME, KEY
+    for size in (0, 1, 27, 28, len(data) - 1):
+        yield f"cut to {size}", data[:size], SCHEME, KEY
+    yield "longer", data + b"\0", SCHEME, KEY
+    for place in range(0, len(data), 29):
+        yield f"bit {place}", data[:place] + bytes([data[place] ^ 4]) + data[place + 1 :], SCHEME, KEY
+
+
+def test_foreign_or_damaged_state_is_refused():
+    for name, data, scheme, key in spoilt():
+        with pytest.raises(StateError):
+            pytest.fail(f"restored: {name}, {Participant.restore(scheme, data, key)}")
+
+
+def test_state_older_than_the_latch_is_refused():
+    asks, _, party = advanced("masked")
+    old = party.save(KEY)
+    party.answer(asks["masked"], UPDATES["a"])
+    with pytest.raises(StateError, match="state at step 2, but this party is known to have reached step 3"):
+        Participant.restore(SCHEME, old, KEY, latch=party.step)
+    assert Participant.restore(SCHEME, party.save(KEY), KEY, latch=party.step).step == 3
+    assert Participant.restore(SCHEME, old, KEY, latch=2).step == 2
+
+
+def test_state_is_encrypted_afresh_each_time():
+    _, _, party = advanced("masked")
+    first, second = party.save(KEY), party.save(KEY)
+    assert first != second
+    plain = party._round.save()
+    assert not any(plain[i : i + 8] in first for i in range(0, len(plain) - 8, 8))
+
+
+@pytest.mark.parametrize("key", [b"", bytes(31), bytes(33), "x" * 32, None])
+def test_a_key_of_another_length_is_refused(key):
+    _, _, party = recorded()
+    with pytest.raises(ValueError, match="AES-256 key: expected 32 bytes"):
+        party.save(key)
+    with pytest.raises(ValueError, match="AES-256 key: expected 32 bytes"):
+        Participant.restore(SCHEME, party.save(KEY), key)
+
+
+@pytest.mark.parametrize("nobody", ["b", 2, "1"])
+def test_a_stranger_is_no_participant(nobody):
+    with pytest.raises(UnknownParty, match=repr(nobody)):
+        Participant(SCHEME, Session.create(PARTIES, 0.0), nobody)
+
+
+def test_the_policy_is_asked_before_anything_is_made():
+    with pytest.raises(PolicyRefused, match="a sum over 4 parties"):
+        Participant(SCHEME, Session.create(PARTIES, 0.0), "a", policy=Policy(min_cohort=5))
+
+
+def test_nan_is_refused_before_the_vector_is_masked():
+    asks, _, party = advanced("masked")
+    before = party._round.save()
+    with pytest.raises(NotFinite):
+        party.answer(asks["masked"], np.full(5, np.inf))
+    assert party._round.save() == before
+
+
+def test_an_announcement_has_no_reply_and_may_carry_the_result():
+    round_ = new_round(PlainSum())
+    round_.run()
+    for participant in round_.participants.values():
+        result = participant._round.result
+        assert result.contributors == frozenset(PARTIES)
+        assert result.vector.tolist() == round_.coordinator._round.result.vector.tolist()
+        again = Participant.restore(round_.scheme, participant.save(KEY), KEY)
+        assert again._round.result.vector.tolist() == result.vector.tolist()
+        assert again._round.result.contributors == result.contributors
+    assert round_.participants["a"].step == 3  # "a" is the elder too
+    assert round_.participants[1].step == 2
+
+
+def test_a_repeated_announcement_is_none_again():
+    round_ = new_round(PlainSum())
+    round_.step()
+    round_.step()
+    ask = round_.coordinator.asks()["c"]
+    assert round_.participants["c"].answer(ask) is None
+    assert round_.participants["c"].answer(ask) is None
+    assert round_.participants["c"].step == 2
