@@ -1,7 +1,7 @@
 """One client of pairwise masking.
 
-Bonawitz et al. 2017, Fig. 4, the client's side of rounds 0 (keys), 1 (shares), 2 (masked) and 4 (unmask), in active mode
-3 (consistency); Bell et al. 2020, where neighbours are few.
+Bonawitz et al. 2017, Fig. 4, the client's side of rounds 0 (keys), 1 (shares), 2 (masked) and 4 (unmask), and in
+active mode 3 (consistency); Bell et al. 2020, where neighbours are few.
 """
 
 from collections.abc import Mapping, Sequence
