@@ -79,8 +79,8 @@ class RoundParty:
         """The reply to `ask`; None to an announcement. `store` runs before the reply is returned.
 
         The same ask again gets the same bytes. Raises PeerMisbehaved (no culprits: the server) for another ask in
-        the same phase or one out of order, WireError for bytes that are no ask, and what the scheme raises; after
-        a refusal this party answers nothing more in this round.
+        the same phase or one out of order, WireError for bytes that are no ask, and what the scheme raises. After
+        a refusal by the scheme this party answers nothing more in this round; a stray ask does not end it.
         """
         unwrapped = self._unwrap(ask)
         if self._failure is not None:

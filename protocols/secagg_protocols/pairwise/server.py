@@ -1,7 +1,8 @@
 """The server of pairwise masking.
 
 Bonawitz et al. 2017, Fig. 4, the server's side of rounds 0 (keys), 1 (shares), 2 (masked) and 4 (unmask), and in
-active mode 3 (consistency); Bell et al. 2020, where neighbours are few. Parties are indices here, ids only at the interface.
+active mode 3 (consistency); Bell et al. 2020, where neighbours are few. Parties are indices here, ids only
+at the interface.
 """
 
 from collections.abc import Mapping, Sequence, Set
