@@ -150,6 +150,7 @@ class PairwiseParty(PartySide):
             mask_keys=b"".join(mask_keys),
             opening_keys=b"".join(opening),
             own=pairs.get(self._me, b""),
+            absent=pack_indices(self._without_keys(advertised)),
             view=derive.view_digest(ask.parties, ask.keys, ask.signatures),
         )
         return reply, dealt
@@ -175,9 +176,10 @@ class PairwiseParty(PartySide):
         masked = self._mask(vector, stage, dealers, [public[place[j]] for j in dealers])
         known = sorted(pairs)
         elsewhere = range(n) if self._terms.complete else neighbours
+        silent = {j for j in elsewhere if j not in pairs and j != self._me}
         submitted = Submitted(
             dealers=pack_indices(known),
-            absent=pack_indices(j for j in elsewhere if j not in pairs and j != self._me),
+            absent=pack_indices(sorted(silent.union(unpack_indices(stage.absent, n)))),
             held=pack_bits([pairs[j] is not None for j in known]),
             shares=b"".join(pairs[j] or bytes(2 * SHARE_SIZE) for j in known),
             view=stage.view,
@@ -229,12 +231,25 @@ class PairwiseParty(PartySide):
             raise PeerMisbehaved("the server relays one public key twice, or this party's own")
         return {i: key + signature for i, key, signature in zip(parties, keys, signatures, strict=True)}
 
+    def _without_keys(self, advertised: Mapping[int, bytes]) -> list[int]:
+        """Who advertised no keys, where this client was shown all advertisements: in active mode."""
+        if self._credentials is None:
+            return []
+        return [i for i in range(len(self._session.parties)) if i not in advertised]
+
     def _check_signatures(
         self, roster: Roster, parties: Sequence[int], keys: Sequence[bytes], signatures: Sequence[bytes]
     ) -> None:
         for i, key, signature in zip(parties, keys, signatures, strict=True):
             statement = derive.advertisement(self._session.digest, i, key)
+            self._check_relayed(roster, i, statement, signature)
+
+    def _check_relayed(self, roster: Roster, i: int, statement: bytes, signature: bytes) -> None:
+        """A signature that is not party i's own is the server's lie: it relays only what it has verified itself."""
+        try:
             roster.verify(self._session.parties[i], statement, signature)
+        except PeerMisbehaved as error:
+            raise PeerMisbehaved(f"the server relays what was not signed like this: {error}") from None
 
     def _neighbours(self, advertised: Mapping[int, bytes]) -> list[int]:
         """As the server says, or in active mode as the graph over all advertisements says."""
@@ -284,7 +299,7 @@ class PairwiseParty(PartySide):
             raise PeerMisbehaved("the server shows the signature of a party that holds none of this party's shares")
         statement = derive.agreement_on(self._bound, stage.view, ask.contributors)
         for i, signature in zip(signers, signatures, strict=True):
-            self._credentials.roster.verify(self._session.parties[i], statement, signature)
+            self._check_relayed(self._credentials.roster, i, statement, signature)
         if len(signers) < self._terms.threshold:
             raise PeerMisbehaved(f"{len(signers)} signatures of the contributor set, {self._terms.threshold} needed")
 

@@ -90,9 +90,11 @@ class PairwiseMasking(Scheme):
 
     @property
     def options(self) -> str:
-        """Degree, threshold and adversary as one line."""
-        active = f" corrupt={self._corrupt!r} sigma={self._sigma}" if self.authenticated else ""
-        return f"neighbours={self.neighbours} threshold={self.threshold} adversary={self.adversary}{active}"
+        """Graph, threshold and adversary as one line, such as "complete graph, derived threshold, passive"."""
+        graph = "complete graph" if self.neighbours is None else f"{self.neighbours} neighbours"
+        threshold = "derived threshold" if self.threshold is None else f"threshold {self.threshold}"
+        active = f", {self._corrupt!r} corrupt, {self._sigma} bits" if self.authenticated else ""
+        return f"{graph}, {threshold}, {self.adversary}{active}"
 
     def terms(self, session: Session) -> Terms:
         """Graph and threshold for `session`. Raises OutOfRange where the threshold does not fit its parties."""

@@ -145,7 +145,7 @@ class PairwiseServer(ServerSide):
             self._recovery = self._new_recovery()
             self._recovery.check_reachable(phase.name, self._terms.least_cohort, self._contributors)
         elif phase.reply is Consistency:
-            self._recovering.check_reachable(phase.name, self._terms.least_cohort, self._speakers())
+            self._close_consistency(phase)
         else:
             return self._finish(phase)
         return None
@@ -232,6 +232,13 @@ class PairwiseServer(ServerSide):
             raise TooFew(
                 phase.name, most, self._terms.threshold, "holders for each secret, in the best part of the graph"
             )
+
+    def _close_consistency(self, phase: Phase) -> None:
+        """Fig. 4, Round 4: a client speaks only once it sees `threshold` signatures of holders of its shares."""
+        signed = max((len(self._signers_for(i)) for i in self._signatures), default=0)
+        if signed < self._terms.threshold:
+            raise TooFew(phase.name, signed, self._terms.threshold, "holders of one client's shares signed the set")
+        self._recovering.check_reachable(phase.name, self._terms.least_cohort, self._speakers())
 
     def _finish(self, phase: Phase) -> Sum:
         """Fig. 4, Round 4: recover the secrets, remove the masks, reduce mod 2**b."""

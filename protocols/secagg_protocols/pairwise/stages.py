@@ -26,6 +26,7 @@ class Dealt(Message, frozen=True, tag=True):
         mask_keys: public mask key of each neighbour, 32 bytes each.
         opening_keys: AES keys of what each neighbour seals for this client, 32 bytes each.
         own: this client's shares of its own two secrets, where the graph is complete.
+        absent: indices of those who advertised no keys, as far as this client can know.
         view: digest of the advertisements it was shown.
     """
 
@@ -35,6 +36,7 @@ class Dealt(Message, frozen=True, tag=True):
     mask_keys: bytes
     opening_keys: bytes
     own: bytes
+    absent: bytes
     view: bytes
 
 
