@@ -48,7 +48,8 @@ class RoundServer:
     Attributes:
         result: the sum, once the last phase has closed.
         lost: {party: phase} of those who were asked and did not answer, or could not be asked any more.
-        misbehaved: {party: why} of those whose message broke the protocol; they are lost too.
+        misbehaved: {party: why} of those whose message broke the protocol, who are lost too, and of those whom
+            others accuse.
         tallies: one `Tally` per phase.
     """
 
@@ -134,6 +135,8 @@ class RoundServer:
             self.lost.setdefault(party, phase.name)
         if phase.role == "client":
             self._alive = answered
+        for party, why in self._machine.accusations().items():
+            self.misbehaved.setdefault(party, f"phase {phase.name!r}: {why}")
         try:
             self.result = self._machine.close(phase, answered)
         except ProtocolError as error:

@@ -94,6 +94,10 @@ class ServerSide(ABC):
         Raises TooFew, or PeerMisbehaved with the dealer of a secret that was mis-dealt.
         """
 
+    def accusations(self) -> Mapping[PartyId, str]:
+        """{party: why} of those whom others accuse so far; they stay in the round, and the result names them."""
+        return {}
+
     @abstractmethod
     def save(self) -> bytes:
         """All state; `Scheme.server(session, saved)` restores it. Secret as soon as the last phase is open."""

@@ -257,11 +257,20 @@ class PairwiseParty(PartySide):
             neighbours = list(advertised)
         else:
             self._policy.check_cohort(len(advertised))
+            self._check_drawn(len(advertised))
             neighbours = Cohort(advertised, self._terms).neighbours[self._me]
         if len(neighbours) > self._terms.degree:
             raise PeerMisbehaved(f"{len(neighbours)} neighbours: the session's graph has {self._terms.degree}")
         self._check_holders(neighbours)
         return neighbours
+
+    def _check_drawn(self, shown: int) -> None:
+        """A server that hides honest clients leaves the corrupt ones, who would then be this client's neighbours."""
+        if shown < self._terms.fewest_drawn:
+            raise PeerMisbehaved(
+                f"the server shows keys of {shown} parties: fewer than the {self._terms.fewest_drawn} among whom "
+                "corrupt neighbours are few enough"
+            )
 
     def _check_contributors(self, contributors: bytes, stage: Submitted) -> NDArray[np.bool_]:
         """One bit a party, (n,), if it is a set whose sum this client helps to open."""

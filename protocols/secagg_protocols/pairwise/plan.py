@@ -18,6 +18,7 @@ import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from numbers import Real
 from typing import Literal
 
@@ -112,15 +113,36 @@ def majority_plan(n: int, corrupt: float = 0.05, dropout: float = 0.05, sigma: i
     return _planned(n, corrupt, dropout, sigma, eta, "passive", majority=True)
 
 
-def corrupt_neighbours(n: int, neighbours: int, corrupt: float, sigma: int) -> int:
-    """The most corrupt neighbours that any of n clients has, up to odds of 2^-(sigma+1) for all of them together.
+@cache
+def corrupt_neighbours(n: int, neighbours: int, corrupt: float, sigma: int, absent: int = 0) -> int:
+    """The most corrupt neighbours that any client has, up to odds of 2^-(sigma+1) for all of them together.
 
     Args:
         n, corrupt, sigma: as in `plan`.
-        neighbours: degree of the random graph, 1..n-1.
+        neighbours: degree of the random graph, 1..n-absent-1.
+        absent: clients that the graph is drawn without, none of them corrupt.
     """
-    setting = _Setting(n, math.ceil(n * _rate("corrupt", corrupt)), 0, sigma, 1, active=True, majority=False)
-    return setting.colluders(neighbours) - 1
+    drawn = n - absent
+    colluding = min(math.ceil(n * _rate("corrupt", corrupt)), drawn)
+    return _Setting(drawn, colluding, 0, sigma, 1, active=True, majority=False).colluders(neighbours) - 1
+
+
+@cache
+def fewest_drawn(n: int, neighbours: int, threshold: int, corrupt: float, sigma: int) -> int:
+    """The least graph that keeps 2 * threshold above a client's neighbours, the corrupt ones counted twice.
+
+    A server that hides honest clients from one client does not hide the corrupt ones, so their share among its
+    neighbours grows. 0 where no graph, however small, brings enough of them together.
+
+    Args:
+        n, neighbours, corrupt, sigma: as in `corrupt_neighbours`.
+        threshold: more than half of all neighbours and corrupt ones where all n clients are drawn.
+    """
+
+    def holds(drawn: int) -> bool:
+        return 2 * threshold > neighbours + corrupt_neighbours(n, neighbours, corrupt, sigma, n - drawn)
+
+    return 0 if holds(neighbours + 1) else _first(holds, neighbours + 2, n)
 
 
 def _planned(

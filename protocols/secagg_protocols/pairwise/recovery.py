@@ -16,10 +16,11 @@ from secagg_protocols.pairwise.messages import HASH_SIZE, SHARE_SIZE, Unmask, ro
 
 
 class _Saved(Message, frozen=True):
-    """Which shares have come: their points (0 where none yet) and values."""
+    """Which shares have come: their points (0 where none yet) and values; and which are missing."""
 
     points: bytes
     values: bytes
+    missing: tuple[tuple[int, tuple[int, ...]], ...]
 
 
 class Recovery:
@@ -34,6 +35,9 @@ class Recovery:
         holders: {member: the members that hold shares of its secrets, ascending}; a symmetric relation.
         contributors: members whose vectors are in the sum.
         hashes_of: (dealer, holder) to the two published hashes of that pair of shares.
+
+    Attributes:
+        missing: {dealer: holders who say that its sealed shares did not open or fail their hashes}.
     """
 
     def __init__(
@@ -52,6 +56,7 @@ class Recovery:
         self._contributors = contributors
         self._hashes_of = hashes_of
         self._needed = [i for i in sorted(holders) if i in contributors or not contributors.isdisjoint(holders[i])]
+        self.missing: dict[int, list[int]] = {}
         self._row = {i: row for row, i in enumerate(self._needed)}
         self._count = np.zeros(len(self._needed), np.int64)
         self._points = np.zeros((len(self._needed), threshold), np.uint64)
@@ -71,9 +76,12 @@ class Recovery:
         held = unpack_bits(reply.held, len(dealers))
         shares = rows(reply.shares, SHARE_SIZE, int(held.sum()), "shares")
         present = [dealer for dealer, is_held in zip(dealers, held, strict=True) if is_held]
+        absent = [dealer for dealer, is_held in zip(dealers, held, strict=True) if not is_held]
         values = [self._checked(dealer, holder, share) for dealer, share in zip(present, shares, strict=True)]
         for dealer, value in zip(present, values, strict=True):
             self._keep(dealer, holder, value)
+        for dealer in absent:
+            self.missing.setdefault(dealer, []).append(holder)
 
     def open(self, phase: str, commitments: Mapping[int, bytes], mask_keys: Mapping[int, bytes]) -> dict[int, bytes]:
         """{member: its seed if it contributed, else its mask key}, each checked against what its owner published.
@@ -125,7 +133,8 @@ class Recovery:
 
     def save(self) -> bytes:
         """The shares that have come; they open secrets."""
-        return codec.encode(_Saved(self._points.tobytes(), self._values.tobytes()))
+        missing = tuple((dealer, tuple(holders)) for dealer, holders in self.missing.items())
+        return codec.encode(_Saved(self._points.tobytes(), self._values.tobytes(), missing))
 
     def load(self, saved: bytes) -> None:
         """The inverse of `save`, on a fresh object with the same arguments. Raises WireError for another size."""
@@ -135,6 +144,7 @@ class Recovery:
         self._points[:] = np.frombuffer(state.points, np.uint64).reshape(self._points.shape)
         self._values[:] = np.frombuffer(state.values, np.uint64).reshape(self._values.shape)
         self._count[:] = (self._points > 0).sum(axis=1)
+        self.missing = {dealer: list(holders) for dealer, holders in state.missing}
 
     def _checked(self, dealer: int, holder: int, share: bytes) -> NDArray[np.uint64]:
         """The share's value (5,), once it is known to be the one that its dealer published."""

@@ -8,12 +8,14 @@ from secagg.scheme import Credentials, Ledger, Phase, Policy, Roster, Scheme, Se
 from secagg.scheme.machine import Entropy
 from secagg_protocols.pairwise import derive, messages
 from secagg_protocols.pairwise.party import PairwiseParty
-from secagg_protocols.pairwise.plan import Adversary, corrupt_neighbours, majority_plan, plan
+from secagg_protocols.pairwise.plan import Adversary, corrupt_neighbours, fewest_drawn, majority_plan, plan
 from secagg_protocols.pairwise.server import PairwiseServer
 from secagg_protocols.pairwise.terms import Terms, check_threshold
 
 REDRAW_BITS = 64
 """Bits of security that redrawing the graph may cost an active server's clients."""
+ABSENT_AT_KEYS = 10
+"""One in so many clients may be silent at "keys" before a derived active threshold no longer covers the graph."""
 
 
 class PairwiseMasking(Scheme):
@@ -35,7 +37,8 @@ class PairwiseMasking(Scheme):
         corrupt: rate of corrupt clients that the active threshold allows for, in [0, 1).
         sigma: bits of security of the active threshold where neighbours are few: its odds that some client has
             more corrupt neighbours are at most 2^-(sigma + 64), as a server can redraw the graph by leaving
-            advertisements out.
+            advertisements out. The derived threshold covers graphs over nine tenths of the parties and more; over
+            fewer, where they could bring too many corrupt neighbours together, no round begins.
 
     Raises:
         OutOfRange, ConfigError: naming the parameter and its range.
@@ -107,12 +110,16 @@ class PairwiseMasking(Scheme):
         return Terms(True, n - 1, threshold)
 
     def _regular_terms(self, n: int, neighbours: int) -> Terms:
-        corrupt = (
-            corrupt_neighbours(n, neighbours, self._corrupt, self._sigma + REDRAW_BITS) if self.authenticated else 0
-        )
-        threshold = self.threshold or (neighbours + corrupt) // 2 + 1
-        check_threshold(threshold, neighbours, "neighbours", corrupt)
-        return Terms(False, neighbours, threshold)
+        if not self.authenticated:
+            threshold = self.threshold or neighbours // 2 + 1
+            check_threshold(threshold, neighbours, "neighbours")
+            return Terms(False, neighbours, threshold)
+        sigma = self._sigma + REDRAW_BITS
+        absent = min(n // ABSENT_AT_KEYS, n - 1 - neighbours)
+        likely = corrupt_neighbours(n, neighbours, self._corrupt, sigma, absent)
+        threshold = self.threshold or min((neighbours + likely) // 2 + 1, neighbours)
+        check_threshold(threshold, neighbours, "neighbours", corrupt_neighbours(n, neighbours, self._corrupt, sigma))
+        return Terms(False, neighbours, threshold, fewest_drawn(n, neighbours, threshold, self._corrupt, sigma))
 
     def capacity(self, session: Session) -> int:
         """All that the session's ring holds. Raises OutOfRange for a threshold that does not fit its parties."""
@@ -198,7 +205,9 @@ def secagg_plus(
     """SecAgg+ for n clients: degree and threshold as `plan` finds them, unless given.
 
     The passive plan is `majority_plan`, whose threshold is more than half of the neighbours; the active one asks for
-    64 bits more. Small cohorts, for which no smaller graph meets the odds, get the complete one.
+    64 bits more, and its threshold is one or two above the plan's, to leave room for clients that are silent at
+    "keys": that costs up to four bits of eta. Small cohorts, for which no smaller graph meets the odds, get the
+    complete one.
     """
     if neighbours is not None:
         return PairwiseMasking(neighbours, threshold, adversary, corrupt, sigma)
@@ -208,4 +217,6 @@ def secagg_plus(
         found = majority_plan(n, corrupt, dropout, sigma, eta)
     if found.complete:
         return PairwiseMasking(None, threshold, adversary, corrupt, sigma)
-    return PairwiseMasking(found.neighbours, threshold or found.threshold, adversary, corrupt, sigma)
+    if adversary == "passive":
+        threshold = threshold or found.threshold
+    return PairwiseMasking(found.neighbours, threshold, adversary, corrupt, sigma)

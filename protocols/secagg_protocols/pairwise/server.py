@@ -135,8 +135,8 @@ class PairwiseServer(ServerSide):
         """Apply the threshold rule of one phase; the sum at the end."""
         indices = frozenset(map(self._session.index, answered))
         if phase.reply is Keys:
-            if len(indices) < self._terms.least_cohort:
-                raise TooFew(phase.name, len(indices), self._terms.least_cohort)
+            if len(indices) < self._terms.least_advertised:
+                raise TooFew(phase.name, len(indices), self._terms.least_advertised)
             self._graph = Cohort(self._keys, self._terms)
         elif phase.reply is Shares:
             self._close_shares(phase, indices)
@@ -149,6 +149,15 @@ class PairwiseServer(ServerSide):
         else:
             return self._finish(phase)
         return None
+
+    def accusations(self) -> Mapping[PartyId, str]:
+        """{dealer: which holders say that it sealed them no sound share}; a holder may lie, so nobody is dropped."""
+        missing = {} if self._recovery is None else self._recovery.missing
+        parties = self._session.parties
+        return {
+            parties[dealer]: f"no sound share of its secrets, say the holders {[parties[i] for i in holders]}"
+            for dealer, holders in missing.items()
+        }
 
     def save(self) -> bytes:
         """All state: no secret before "unmask", shares of secrets from then on."""

@@ -13,16 +13,24 @@ class Terms:
         complete: every pair of clients shares a mask, and each client holds a share of its own secrets too.
         degree: neighbours of a client; fewer once so many are lost at "keys" that the rest is a complete graph.
         threshold: shares that open a secret.
+        fewest_drawn: clients over whose advertisements the graph may be drawn; with fewer of them, the corrupt ones
+            could be too many among somebody's neighbours. 0 where that cannot be, and in passive mode.
     """
 
     complete: bool
     degree: int
     threshold: int
+    fewest_drawn: int = 0
 
     @property
     def least_cohort(self) -> int:
         """Fewest clients among whom every secret finds `threshold` holders."""
         return self.threshold if self.complete else self.threshold + 1
+
+    @property
+    def least_advertised(self) -> int:
+        """Fewest clients with keys among whom a round can begin."""
+        return max(self.least_cohort, self.fewest_drawn)
 
 
 def check_threshold(threshold: int, holders: int, of: str, corrupt: int = 0) -> None:

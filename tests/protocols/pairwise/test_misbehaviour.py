@@ -103,6 +103,7 @@ def test_a_box_that_does_not_open_is_one_missing_share_and_no_missing_mask() -> 
     assert not out.lost
     held = unpack_bits(opened(round_.sent["unmask", 0], Unmask).held, N)
     assert held.tolist() == [i != LIAR for i in range(N)]
+    assert out.misbehaved == {LIAR: "phase 'unmask': no sound share of its secrets, say the holders [0]"}
     np.testing.assert_array_equal(out.ring_sum, sum(u.astype(np.uint64) for u in UPDATES.values()))
 
 
@@ -110,8 +111,10 @@ def test_too_many_boxes_that_do_not_open_end_in_too_few() -> None:
     def spoil(message: bytes) -> bytes:
         return rewritten(message, Shares, sealed=bytes(SEALED_SIZE * (N - 1)))
 
+    round_ = make_round(replies=lying("shares", spoil, LIAR))
     with pytest.raises(TooFew) as error:
-        make_round(replies=lying("shares", spoil, LIAR)).run()
+        round_.run()
+    assert round_.coordinator.misbehaved[LIAR].endswith("say the holders [0, 1, 3, 4, 5]")
     assert (error.value.phase, error.value.answered, error.value.needed) == ("unmask", 1, 5)
 
 
