@@ -7,7 +7,7 @@ out = secagg.aggregate({"a": x, "b": y, "c": z}, scheme=PairwiseMasking())
 out.mean
 """
 
-from secagg.api import Aggregate, Coordinator, Participant, aggregate
+from secagg.api import Aggregate, Coordinator, Journal, Participant, aggregate
 from secagg.errors import PartyId, SecaggError, TooFew
 from secagg.scheme import Credentials, Ledger, Policy, Roster, Session
 
@@ -16,6 +16,7 @@ __all__ = [
     "Aggregate",
     "Coordinator",
     "Credentials",
+    "Journal",
     "Ledger",
     "Participant",
     "PartyId",

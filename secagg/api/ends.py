@@ -12,7 +12,7 @@ from secagg.api.result import Aggregate, PhaseRole
 from secagg.encoding.layout import Update
 from secagg.encoding.ring import Lanes
 from secagg.engine import RoundParty, RoundServer
-from secagg.errors import ConfigError, InputError, PartyId
+from secagg.errors import ConfigError, InputError, PartyId, SecaggError
 from secagg.primitives import sealing
 from secagg.scheme import Credentials, Ledger, Policy, Roster, Scheme, Session
 from secagg.scheme.machine import Entropy
@@ -107,7 +107,10 @@ class Coordinator:
     def restore(cls, scheme: Scheme, data: bytes, key: bytes, roster: Roster | None = None) -> Self:
         """The coordinator that `save` wrote. Raises StateError for anything else, or another scheme's."""
         restored = cls.__new__(cls)
-        restored._round = RoundServer.restore(scheme, sealing.unlock(key, data, _SERVER_STATE), roster)
+        try:
+            restored._round = RoundServer.restore(scheme, sealing.unlock(key, data, _SERVER_STATE), roster)
+        except SecaggError as error:
+            raise error.with_traceback(None) from None  # likewise shares of secrets, in the last phase
         restored._seconds = defaultdict(float)
         restored._result = None
         return restored
@@ -140,8 +143,8 @@ class Participant:
             the party's masks cancel nobody's, and the server learns nothing from them. Default: the session's.
         entropy: source of all secrets.
         credentials: this party's identity and the roster, where the scheme is `authenticated`.
-        ledger: what this party has helped to open before; it refuses sums that would give away a few parties'
-            updates. Needs a `context` that names model and round.
+        ledger: what this party has helped to open before; it refuses a second cohort under one context. Needs a
+            `context` that names model and round.
 
     Raises PolicyRefused, UnknownParty or ConfigError.
     """
@@ -226,8 +229,13 @@ class Participant:
         """
         restored = cls.__new__(cls)
         restored._entropy = entropy
-        state = sealing.unlock(key, data, _PARTY_STATE)
-        restored._round = RoundParty.restore(scheme, state, entropy, latch, credentials, ledger)
+        try:
+            restored._round = RoundParty.restore(
+                scheme, sealing.unlock(key, data, _PARTY_STATE), entropy, latch, credentials, ledger
+            )
+        except SecaggError as error:
+            # The frames below have decrypted state among their local variables, and error reporters send those.
+            raise error.with_traceback(None) from None
         return restored
 
     def _encoded(self, update: Update | Callable[[], Update], weight: int) -> Lanes:

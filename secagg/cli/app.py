@@ -182,3 +182,71 @@ def check(as_json: AsJson = False) -> None:
     checkup.show(found, as_json=as_json)
     if not found.ok:
         raise typer.Exit(FAILED)
+
+
+keys = typer.Typer()
+app.add_typer(keys, name="keys")
+
+PassphraseFile = Annotated[
+    Path | None, typer.Option(help="Read the passphrase from this file instead of asking for it.")
+]
+
+
+@keys.callback(invoke_without_command=True)
+def identities(context: typer.Context) -> None:
+    """The signing keys with which parties tell each other apart from a server that lies."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@keys.command("make")
+def make_key(
+    party: Annotated[str, typer.Argument(metavar="PARTY", help="Whose key it is.")],
+    out: Annotated[Path, typer.Option(help="Where the private key goes; a new file.")],
+    passphrase_file: PassphraseFile = None,
+) -> None:
+    """Make a private key, encrypted under a passphrase, and print PARTY=PUBLICKEY for the roster."""
+    from secagg.cli import keys as work  # noqa: PLC0415  # imports the engine
+
+    work.make(party, out, passphrase_file)
+
+
+@keys.command("show")
+def show_key(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A private key file.")],
+    passphrase_file: PassphraseFile = None,
+) -> None:
+    """Print the public key that belongs to a private key file."""
+    from secagg.cli import keys as work  # noqa: PLC0415  # imports the engine
+
+    work.show(file, passphrase_file)
+
+
+@keys.command("roster")
+def make_roster(
+    entries: Annotated[
+        list[str],
+        typer.Argument(metavar="PARTY=PUBLICKEY|FILE...", help="Each party's public key, or a file that holds it."),
+    ],
+    out: Annotated[Path, typer.Option(help="Where the roster goes; a new file.")],
+    text_ids: Annotated[
+        bool, typer.Option("--text-ids", help="Take ids as text, even those that read as whole numbers.")
+    ] = False,
+) -> None:
+    """Write the list of all parties' public keys, which every party needs, and print its digest."""
+    from secagg.cli import keys as work  # noqa: PLC0415  # imports the engine
+
+    work.write_roster(entries, out, text_ids=text_ids)
+
+
+@keys.command("check")
+def check_roster(
+    roster: Annotated[Path, typer.Argument(metavar="ROSTER", help="A roster file.")],
+    party: Annotated[str | None, typer.Option(help="Whose private key to look at.")] = None,
+    key: Annotated[Path | None, typer.Option(help="That party's private key file.")] = None,
+    passphrase_file: PassphraseFile = None,
+) -> None:
+    """Print who is on a roster and its digest, and whether a private key is the one it names."""
+    from secagg.cli import keys as work  # noqa: PLC0415  # imports the engine
+
+    work.check(roster, party, key, passphrase_file)

@@ -9,9 +9,15 @@ from rich.filesize import decimal as bytes_text
 
 from secagg.cli import screen, sizes
 from secagg.errors import OutOfRange
-from secagg_protocols.pairwise.plan import Adversary, Plan, majority_plan, plan
+from secagg_protocols.pairwise.plan import Adversary, Plan, plan
+from secagg_protocols.pairwise.scheme import REDRAW_BITS, planned
 
 MAX_DIM = 2**36
+
+_WHY = {
+    "passive": "here more than half of the neighbours must answer, so that no two halves open both secrets of a client",
+    "active": f"here {REDRAW_BITS} bits more, since a server can redraw the graph by leaving advertisements out",
+}
 
 
 @dataclass(frozen=True)
@@ -66,9 +72,7 @@ def answer(wanted: Wanted) -> Answer:
             raise OutOfRange(f"{name} is {value}: expected 1..{most}")
     n, dim, bits = wanted.n, wanted.dim, wanted.bits
     paper = plan(n, wanted.corrupt, wanted.dropout, wanted.sigma, wanted.eta, wanted.adversary)
-    found = paper
-    if wanted.adversary == "passive":
-        found = majority_plan(n, wanted.corrupt, wanted.dropout, wanted.sigma, wanted.eta)
+    found = planned(n, wanted.corrupt, wanted.dropout, wanted.sigma, wanted.eta, wanted.adversary)
     active = found.threshold if wanted.adversary == "active" else None
     phases = sizes.of_round(n, found.neighbours, dim, bits, active)
     return Answer(
@@ -125,7 +129,7 @@ def _sentences(found: Answer) -> Iterator[str]:
     if (found.paper.neighbours, found.paper.threshold) != (asked.neighbours, asked.threshold):
         yield (
             f"            (Bell et al. 2020 ask for k = {found.paper.neighbours:,}, t = {found.paper.threshold:,}; "
-            "here more than half of the neighbours must answer, so that no two halves open both secrets of a client)"
+            f"{_WHY[asked.adversary]})"
         )
 
 

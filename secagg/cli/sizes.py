@@ -59,7 +59,7 @@ def of_round(
             _message(CONTEXT_SIZE, HASH_SIZE, k * SEALED_SIZE, holders * hashes),
             n * _message(shown * _INDEX, shown * 2 * KEY_SIZE, shown * signature),
         ),
-        PhaseBytes("masked", _message(vector), n * _message(k * _INDEX, k * SEALED_SIZE, k * hashes)),
+        PhaseBytes("masked", _message(vector), n * _message(CONTEXT_SIZE, k * _INDEX, k * SEALED_SIZE, k * hashes)),
         *([PhaseBytes("consistency", _message(signature), n * _message(_bits(n)))] if active else []),
         PhaseBytes(
             "unmask",

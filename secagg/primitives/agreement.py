@@ -38,7 +38,7 @@ def shared_secret(private: bytes, public: bytes) -> bytes:
         ConfigError: either key is not 32 bytes.
         PeerMisbehaved: the result is all zero (RFC 7748, 6.1): the peer sent a point of low order.
     """
-    secret = _exchange(_private_key(private), public)
+    secret = _exchange(_private_key(private), _public_key(public))
     if secret is None:
         raise PeerMisbehaved("X25519 public key is a point of low order: the shared secret would be zero")
     return secret
@@ -72,8 +72,8 @@ def derive_many(
 ) -> list[bytes | None]:
     """Row i is hkdf(X25519(privates[i], publics[i]), info=infos[i], salt=salt), 32 bytes.
 
-    A row whose shared secret is all zero (`publics[i]` is a point of low order) is None. Equal private keys
-    are parsed once, so that a row costs one exchange.
+    A row whose shared secret is all zero (`publics[i]` is a point of low order) is None. Equal keys are parsed
+    once (a private one costs as much as an exchange, a public one a fifteenth), so that a row costs one exchange.
 
     Raises:
         ConfigError: the three sequences differ in length, or a key is not 32 bytes.
@@ -82,10 +82,11 @@ def derive_many(
         counts = f"{len(privates)} privates, {len(publics)} publics, {len(infos)} infos"
         raise ConfigError(f"derive_many: expected as many of each, got {counts}")
     parsed = {private: _private_key(private) for private in set(privates)}
+    peers = {public: _public_key(public) for public in set(publics)}
     extract = _Hmac(salt)
     rows: list[bytes | None] = []
     for private, public, info in zip(privates, publics, infos, strict=True):
-        secret = _exchange(parsed[private], public)
+        secret = _exchange(parsed[private], peers[public])
         rows.append(None if secret is None else _Hmac(extract.digest(secret)).digest(info + b"\x01"))
     return rows
 
@@ -94,11 +95,14 @@ def _private_key(private: bytes) -> X25519PrivateKey:
     return X25519PrivateKey.from_private_bytes(of_length(private, KEY_BYTES, "X25519 private key"))
 
 
-def _exchange(private: X25519PrivateKey, public: bytes) -> bytes | None:
+def _public_key(public: bytes) -> X25519PublicKey:
+    return X25519PublicKey.from_public_bytes(of_length(public, KEY_BYTES, "X25519 public key"))
+
+
+def _exchange(private: X25519PrivateKey, public: X25519PublicKey) -> bytes | None:
     """The shared secret, or None where it is all zero."""
-    peer = X25519PublicKey.from_public_bytes(of_length(public, KEY_BYTES, "X25519 public key"))
     try:
-        return private.exchange(peer)
+        return private.exchange(public)
     except ValueError:  # OpenSSL's refusal of an all-zero result; nothing else is left to go wrong
         return None
 

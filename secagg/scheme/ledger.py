@@ -21,29 +21,30 @@ class _Saved(codec.Message, frozen=True):
 
 
 class Ledger:
-    """Remembers, for each context, the cohorts whose sums this party helped to open.
+    """Remembers, for each context, the cohort whose sum this party helped to open.
 
-    Two sums of the same updates over cohorts that differ in a few parties give away the difference: the sum of
-    those few. So two cohorts under one context must be the same or differ by `min_cohort` parties. Keep it where
-    the party's identity is kept, and save it before each reply leaves (`store` of `Participant.answer`).
+    Two sums of the same updates over two cohorts give away the sum over those in which they differ; and sums over
+    cohorts that lie far apart may together give away one party, whatever each party sees of them. So a party
+    helps one cohort per context. Keep the ledger where the party's identity is kept, and save it before each reply
+    leaves (`store` of `Participant.answer`).
     """
 
     def __init__(self) -> None:
-        self._opened: dict[bytes, set[frozenset[PartyId]]] = {}
+        self._opened: dict[bytes, frozenset[PartyId]] = {}
 
-    def check(self, context: bytes, contributors: Set[PartyId], min_cohort: int) -> None:
-        """Raise PolicyRefused if a sum over `contributors` is too close to one that was opened before."""
-        for before in self._opened.get(_digest(context), ()):
-            apart = len(before ^ contributors)
-            if 0 < apart < min_cohort:
-                raise PolicyRefused(
-                    f"a second sum under the same context over a cohort that differs by {apart}: "
-                    f"this party's policy asks for none or at least {min_cohort} (Policy.min_cohort)"
-                )
+    def check(self, context: bytes, contributors: Set[PartyId]) -> None:
+        """Raise PolicyRefused if another cohort's sum was opened under `context` before."""
+        before = self._opened.get(_digest(context), contributors)
+        if before != contributors:
+            raise PolicyRefused(
+                f"a second sum under the same context over a cohort that differs by {len(before ^ contributors)}: "
+                "the two would give away the difference; a retry with other parties needs a context of its own"
+            )
 
     def add(self, context: bytes, contributors: Set[PartyId]) -> None:
-        """Remember that a sum over `contributors` was opened under `context`."""
-        self._opened.setdefault(_digest(context), set()).add(frozenset(contributors))
+        """Remember that a sum over `contributors` was opened under `context`. Raises what `check` does."""
+        self.check(context, contributors)
+        self._opened[_digest(context)] = frozenset(contributors)
 
     def forget(self, context: bytes) -> None:
         """Drop a context that no server can use again, because this party has moved on from its model."""
@@ -51,12 +52,14 @@ class Ledger:
 
     def to_bytes(self) -> bytes:
         """All of it; not secret, but who trained with whom."""
-        rows = (
-            _Opened(context, tuple(sorted(cohort, key=lambda party: (isinstance(party, str), party))))
-            for context, cohorts in self._opened.items()
-            for cohort in cohorts
+        return codec.encode(
+            _Saved(
+                tuple(
+                    _Opened(context, tuple(sorted(cohort, key=lambda party: (isinstance(party, str), party))))
+                    for context, cohort in sorted(self._opened.items())
+                )
+            )
         )
-        return codec.encode(_Saved(tuple(sorted(rows, key=codec.encode))))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Ledger":
@@ -65,7 +68,9 @@ class Ledger:
         for row in codec.decode(data, _Saved).opened:
             if len(row.context) != hashlib.sha256().digest_size:
                 raise WireError("ledger with a context that is no digest")
-            ledger._opened.setdefault(row.context, set()).add(frozenset(row.contributors))
+            ledger._opened[row.context] = frozenset(row.contributors)
+        if ledger.to_bytes() != data:
+            raise WireError("ledger with a context or a party twice, or out of order")
         return ledger
 
 

@@ -4,5 +4,15 @@ from secagg.testing.conformance import SchemeConformance
 from secagg.testing.entropy import SeededEntropy
 from secagg.testing.faults import all_losses, sampled_losses
 from secagg.testing.round import TestRound, opened, rewritten
+from secagg.testing.transport import HostileTransport
 
-__all__ = ["SchemeConformance", "SeededEntropy", "TestRound", "all_losses", "opened", "rewritten", "sampled_losses"]
+__all__ = [
+    "HostileTransport",
+    "SchemeConformance",
+    "SeededEntropy",
+    "TestRound",
+    "all_losses",
+    "opened",
+    "rewritten",
+    "sampled_losses",
+]

@@ -20,6 +20,7 @@ from secagg.fedavg.history import Metrics, RoundRecord, Run
 from secagg.fedavg.settings import Settings
 from secagg.primitives import prg
 from secagg_protocols import PairwiseMasking
+from secagg_protocols.pairwise.scheme import secagg_plus
 
 SMALL = ("--clients", "3", "--rounds", "2", "--epochs", "1", "--dropout", "0")
 
@@ -263,8 +264,16 @@ def test_plan_takes_more_neighbours_where_half_must_answer():
     assert found.plan.neighbours > found.paper.neighbours
     assert found.plan.log2_incorrect <= -30
     assert "Bell et al. 2020 ask for" in call("plan", "1000", "--dropout", "0.33").stdout
-    same = planning.answer(dataclasses.replace(wanted, adversary="active"))
-    assert same.plan == same.paper
+
+
+def test_plan_against_an_active_server_is_that_of_the_scheme():
+    wanted = planning.Wanted(1000, 0.05, 0.05, 40, 30, "active", 100, 16)
+    found = planning.answer(wanted)
+    scheme = secagg_plus(1000, adversary="active")
+    assert (found.plan.neighbours, found.plan.threshold) == (scheme.neighbours, scheme.threshold)
+    assert (found.plan.neighbours, found.plan.sigma) == (80, 40 + 64)
+    assert found.plan.log2_insecure <= -104
+    assert "64 bits more" in call("plan", "1000", "--adversary", "active").stdout
 
 
 def test_plan_of_a_small_cohort_is_the_complete_graph():

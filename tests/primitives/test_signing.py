@@ -1,13 +1,26 @@
-"""Ed25519 gives the RFC's signatures and refuses every other one."""
+"""Ed25519 gives the RFC's signatures and refuses every other one; a key file opens with its passphrase alone."""
 
+import base64
 import json
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from secagg.errors import ConfigError, PeerMisbehaved
+from secagg.errors import ConfigError, PeerMisbehaved, StateError
 from secagg.primitives import signing
 
 CASES = json.loads((Path(__file__).parents[1] / "vectors" / "ed25519_rfc8032.json").read_text())["cases"]
@@ -74,3 +87,133 @@ def test_generate_takes_exactly_one_key_from_its_entropy():
     asked = []
     assert signing.generate(lambda n: asked.append(n) or b"\x01" * n) == b"\x01" * 32
     assert asked == [32]
+
+
+# Key files.
+
+PRIVATE = b"SECRET KEY OF 32 BYTES, PLAINTEXT"[:32]
+PASSPHRASE = b"correct horse battery"
+FILE = signing.save_private(PRIVATE, PASSPHRASE)
+
+
+def no_file(data, says, passphrase=PASSPHRASE):
+    with pytest.raises(StateError, match=says) as caught:
+        signing.load_private(data, passphrase)
+    assert caught.value.__cause__ is None
+    assert not any(word in str(caught.value) for word in ("SECRET", "horse", "battery", "SSS"))
+
+
+def pem_of(key, encryption=None):
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption or BestAvailableEncryption(PASSPHRASE))
+
+
+@given(private=st.binary(min_size=32, max_size=32), passphrase=st.binary(min_size=1, max_size=80))
+def test_a_key_file_gives_the_key_back(private, passphrase):
+    assert signing.load_private(signing.save_private(private, passphrase), passphrase) == private
+
+
+def test_a_key_file_is_an_encrypted_pkcs8_key_that_another_reader_opens():
+    assert FILE.startswith(b"-----BEGIN ENCRYPTED PRIVATE KEY-----\n")
+    der = base64.b64decode(b"".join(FILE.splitlines()[1:-1]))
+    assert PRIVATE not in der
+    assert bytes.fromhex("060960864801650304012a") in der  # aes256-CBC-PAD (RFC 8018, B.2.5)
+    read = load_pem_private_key(FILE, PASSPHRASE)
+    assert isinstance(read, Ed25519PrivateKey)
+    assert read.private_bytes_raw() == PRIVATE
+
+
+def test_two_files_of_one_key_share_nothing():
+    assert signing.save_private(PRIVATE, PASSPHRASE) != FILE
+
+
+@pytest.mark.parametrize("passphrase", [b"correct horse batterz", b"Correct horse battery", PASSPHRASE + b"\n", b"x"])
+def test_another_passphrase(passphrase):
+    no_file(FILE, "wrong passphrase, or damaged", passphrase)
+
+
+@pytest.mark.parametrize("passphrase", [b"", "text", None, bytearray(b"horse")])
+def test_what_is_no_passphrase(passphrase):
+    for call in (lambda: signing.save_private(PRIVATE, passphrase), lambda: signing.load_private(FILE, passphrase)):
+        with pytest.raises(ConfigError, match="passphrase: expected 1 or more bytes") as caught:
+            call()
+        assert "horse" not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", [b"S" * 31, b"S" * 33, "S" * 32])
+def test_what_is_no_key_is_not_saved(key):
+    with pytest.raises(ConfigError, match="Ed25519 private key: expected 32 bytes") as caught:
+        signing.save_private(key, PASSPHRASE)
+    assert "SSS" not in str(caught.value)
+
+
+def test_a_file_that_is_not_encrypted():
+    no_file(pem_of(Ed25519PrivateKey.from_private_bytes(PRIVATE), NoEncryption()), "is not encrypted")
+
+
+@pytest.mark.parametrize("key", [X25519PrivateKey.from_private_bytes(PRIVATE), generate_private_key(SECP256R1())])
+def test_a_key_of_another_kind(key):
+    no_file(pem_of(key), "a key of another kind: expected Ed25519")
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"", "not a key file: expected one PEM block"),
+        (b"garbage", "not a key file: expected one PEM block"),
+        (FILE[:-20], "not a key file: expected one PEM block"),
+        (FILE + FILE, "not a key file: expected one PEM block"),
+        (FILE.replace(b"ENCRYPTED PRIVATE", b"PUBLIC"), "not a key file: expected one PEM block"),
+        (b"\n" * 5000, "not a key file: expected at most 4096 bytes"),
+        (FILE.decode(), "not a key file: expected at most 4096 bytes"),
+        (FILE.replace(b"\nM", b"\n", 1), "damaged base64"),
+        (FILE.replace(b"\nMIG", b"\nMIA", 1), "expected PBES2 with PBKDF2|wrong passphrase, or damaged"),
+    ],
+)
+def test_what_is_no_key_file(data, says):
+    no_file(data, says)
+
+
+def with_iterations(count):
+    """FILE asking for another number of iterations of PBKDF2, with every length mended."""
+    der = base64.b64decode(b"".join(FILE.splitlines()[1:-1]))
+    assert der.count(b"\x02\x02\x08\x00") == 1
+    number = count.to_bytes(4)
+    der = bytearray(der.replace(b"\x02\x02\x08\x00", b"\x02\x04" + number))
+    for at in (2, 4, 17, 19, 32):  # the five sequences around it
+        der[at] += 2
+    text = base64.encodebytes(bytes(der))
+    return b"-----BEGIN ENCRYPTED PRIVATE KEY-----\n" + text + b"-----END ENCRYPTED PRIVATE KEY-----\n"
+
+
+def test_a_file_may_not_ask_for_hours_of_work():
+    no_file(with_iterations(10_000_001), "at most 10000000 iterations")
+    no_file(with_iterations(2**31 - 1), "at most 10000000 iterations")
+
+
+@settings(max_examples=200)
+@given(st.integers(0, len(FILE) - 1), st.integers(1, 255), st.integers(0, len(FILE)))
+def test_damaged_files_do_not_open(at, flip, length):
+    damaged = bytearray(FILE[:length] + FILE[length + 1 :])
+    damaged[at % len(damaged)] ^= flip
+    try:
+        key = signing.load_private(bytes(damaged), PASSPHRASE)
+    except StateError:
+        return
+    assert len(key) == 32
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the openssl command")
+def test_openssl_makes_and_reads_key_files(tmp_path):
+    def openssl(*arguments, data=None):
+        return subprocess.run(["openssl", *arguments], input=data, capture_output=True, check=True).stdout
+
+    made = openssl("genpkey", "-algorithm", "ed25519", "-aes-256-cbc", "-pass", "pass:correct horse")
+    private = signing.load_private(made, b"correct horse")
+    public = openssl("pkey", "-pubout", "-outform", "DER", "-passin", "pass:correct horse", data=made)
+    assert public[-32:] == signing.public_key(private)
+    public = openssl("pkey", "-pubout", "-outform", "DER", "-passin", f"pass:{PASSPHRASE.decode()}", data=FILE)
+    assert public[-32:] == signing.public_key(PRIVATE)
+    scrypt = openssl(
+        "pkcs8", "-topk8", "-scrypt", "-passin", f"pass:{PASSPHRASE.decode()}", "-passout", "pass:x", data=FILE
+    )
+    no_file(scrypt, "encrypted in another way: expected PBES2 with PBKDF2", b"x")

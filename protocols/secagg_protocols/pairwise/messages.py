@@ -64,8 +64,12 @@ class Shares(Message, frozen=True):
 
 
 class AskMasked(Message, frozen=True):
-    """Server: the neighbours whose shares came, each with what it sealed for you and the hashes of that pair."""
+    """Server: the neighbours whose shares came, each with what it sealed for you and the hashes of that pair.
 
+    `context` is what all of them say the round is about: the server has dropped the others.
+    """
+
+    context: bytes
     dealers: bytes
     sealed: bytes
     hashes: bytes

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from secagg.encoding.packing import pack
 from secagg.encoding.ring import Lanes
-from secagg.errors import LocalMisuse, PartyId, PeerMisbehaved, WireError
+from secagg.errors import InconsistentModel, LocalMisuse, PartyId, PeerMisbehaved, SecaggError, WireError
 from secagg.primitives import agreement, prg, sealing, shamir
 from secagg.scheme import Credentials, Ledger, PartySide, Policy, Roster, Session, Sum
 from secagg.scheme.machine import Entropy
@@ -86,27 +86,32 @@ class PairwiseParty(PartySide):
 
     def answer(self, ask: Message, vector: Lanes | None) -> tuple[Message | None, Sum | None]:
         """One phase's reply; this party learns no result."""
-        reply: Message
-        stage: Stage
-        match ask, self._stage:
-            case AskKeys(), Fresh():
-                reply, stage = self._advertise()
-            case AskShares(), Advertised() as advertised:
-                reply, stage = self._deal(ask, advertised)
-            case AskMasked(), Dealt() as dealt if vector is not None:
-                reply, stage = self._submit(ask, dealt, vector)
-            case AskConsistency(), Submitted(agreed=b"") as submitted if self._credentials is not None:
-                reply, stage = self._agree_on(ask, submitted, self._credentials)
-            case AskUnmask(), Submitted() as submitted:
-                reply, stage = self._unmask(ask, submitted)
-            case _:
-                raise LocalMisuse(f"{type(ask).__name__} after stage {type(self._stage).__name__}")
+        try:
+            reply, stage = self._answered(ask, vector)
+        except SecaggError as error:
+            # The frames below have secrets among their local variables, and error reporters send those.
+            raise error.with_traceback(None) from None
         self._stage = stage
         return reply, None
 
     def save(self) -> bytes:
         """The current stage."""
         return codec.encode(Saved(self._stage))
+
+    def _answered(self, ask: Message, vector: Lanes | None) -> tuple[Message, Stage]:
+        match ask, self._stage:
+            case AskKeys(), Fresh():
+                return self._advertise()
+            case AskShares(), Advertised() as advertised:
+                return self._deal(ask, advertised)
+            case AskMasked(), Dealt() as dealt if vector is not None:
+                return self._submit(ask, dealt, vector)
+            case AskConsistency(), Submitted(agreed=b"") as submitted if self._credentials is not None:
+                return self._agree_on(ask, submitted, self._credentials)
+            case AskUnmask(), Submitted() as submitted:
+                return self._unmask(ask, submitted)
+            case _:
+                raise LocalMisuse(f"{type(ask).__name__} after stage {type(self._stage).__name__}")
 
     def _advertise(self) -> tuple[Keys, Advertised]:
         """Bonawitz et al. 2017, Fig. 4, Round 0: two fresh key pairs."""
@@ -157,6 +162,7 @@ class PairwiseParty(PartySide):
 
     def _submit(self, ask: AskMasked, stage: Dealt, vector: Lanes) -> tuple[Masked, Submitted]:
         """Fig. 4, Round 2: open the shares, add the self-mask and one mask a neighbour."""
+        self._check_model(ask.context)
         n = len(self._session.parties)
         neighbours = unpack_indices(stage.neighbours, n)
         dealers = unpack_indices(ask.dealers, n)
@@ -288,7 +294,7 @@ class PairwiseParty(PartySide):
         if contributed[unpack_indices(stage.absent, n)].any():
             raise PeerMisbehaved("the server counts a party as contributor whose shares it never relayed")
         if self._ledger is not None:
-            self._ledger.check(self._context, self._ids(contributed), self._policy.min_cohort)
+            self._ledger.check(self._context, self._ids(contributed))
         return contributed
 
     def _check_agreement(self, ask: AskUnmask, stage: Submitted, dealers: Sequence[int]) -> None:
@@ -318,6 +324,14 @@ class PairwiseParty(PartySide):
 
     def _ids(self, contributed: NDArray[np.bool_]) -> frozenset[PartyId]:
         return frozenset(self._session.parties[i] for i in np.flatnonzero(contributed))
+
+    def _check_model(self, theirs: bytes) -> None:
+        own = derive.context_digest(self._context)
+        if theirs != own:
+            raise InconsistentModel(
+                "this party received another model, round or configuration than its neighbours: "
+                f"digest {own.hex()[:16]}, theirs is {theirs.hex()[:16]}"
+            )
 
     def _check_dealers(self, dealers: Sequence[int], neighbours: Sequence[int]) -> None:
         if not set(dealers) <= set(neighbours):

@@ -16,7 +16,7 @@ here is a natural logarithm, because the interesting ones lie far below the leas
 import math
 import operator
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
 from numbers import Real
@@ -111,6 +111,22 @@ def majority_plan(n: int, corrupt: float = 0.05, dropout: float = 0.05, sigma: i
     open both of its secrets. It takes more neighbours where many are lost. Arguments and errors as of `plan`.
     """
     return _planned(n, corrupt, dropout, sigma, eta, "passive", majority=True)
+
+
+def with_threshold(found: Plan, threshold: int) -> Plan:
+    """The regular graph of `found` with another threshold, and the odds that come with it."""
+    setting = _Setting(
+        found.n,
+        math.ceil(found.n * _rate("corrupt", found.corrupt)),
+        math.ceil(found.n * _rate("dropout", found.dropout)),
+        found.sigma,
+        found.eta,
+        found.adversary == "active",
+        majority=False,
+    )
+    insecure, incorrect = setting.odds(found.neighbours, threshold)
+    odds = {"log2_insecure": insecure / math.log(2), "log2_incorrect": incorrect / math.log(2)}
+    return replace(found, threshold=threshold, **odds)
 
 
 @cache

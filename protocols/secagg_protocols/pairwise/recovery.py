@@ -1,6 +1,6 @@
 """Taking the masks off: shares come in, secrets come out, and what did not cancel is subtracted."""
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,11 +8,18 @@ from numpy.typing import NDArray
 from secagg.encoding.ring import Lanes
 from secagg.errors import PeerMisbehaved, TooFew, WireError
 from secagg.primitives import agreement, prg, shamir
+from secagg.primitives.overlap import use_while_making
 from secagg.scheme import Session
 from secagg.wire import codec
 from secagg.wire.codec import Message
 from secagg_protocols.pairwise import derive
 from secagg_protocols.pairwise.messages import HASH_SIZE, SHARE_SIZE, Unmask, rows, unpack_bits
+
+PAIRS_AT_ONCE = 1024
+"""Pairs whose masks are added while the next ones' keys are agreed: 40 ms of agreement, and memory for any number."""
+
+_Masks = tuple[NDArray[np.uint8], NDArray[np.int8]]
+"""Seeds (k, 16) and signs (k,)."""
 
 
 class _Saved(Message, frozen=True):
@@ -72,16 +79,19 @@ class Recovery:
 
     def absorb(self, holder: int, reply: Unmask) -> None:
         """Check all of one holder's shares against their dealers' hashes, then keep what is still needed."""
-        dealers = self._holders[holder]
-        held = unpack_bits(reply.held, len(dealers))
+        every = self._holders[holder]
+        held = unpack_bits(reply.held, len(every))
         shares = rows(reply.shares, SHARE_SIZE, int(held.sum()), "shares")
-        present = [dealer for dealer, is_held in zip(dealers, held, strict=True) if is_held]
-        absent = [dealer for dealer, is_held in zip(dealers, held, strict=True) if not is_held]
-        values = [self._checked(dealer, holder, share) for dealer, share in zip(present, shares, strict=True)]
-        for dealer, value in zip(present, values, strict=True):
-            self._keep(dealer, holder, value)
-        for dealer in absent:
-            self.missing.setdefault(dealer, []).append(holder)
+        dealers = [dealer for dealer, is_held in zip(every, held, strict=True) if is_held]
+        for dealer, share in zip(dealers, shares, strict=True):
+            self._check_hash(dealer, holder, share)
+        table = np.frombuffer(reply.shares, np.uint8).reshape(-1, SHARE_SIZE)
+        values = np.ascontiguousarray(table[:, : shamir.SHARE_BYTES]).view("<u8").astype(np.uint64, copy=False)
+        shamir.check_limbs(values)
+        self._keep(dealers, holder, values)
+        for dealer, is_held in zip(every, held, strict=True):
+            if not is_held:
+                self.missing.setdefault(dealer, []).append(holder)
 
     def open(self, phase: str, commitments: Mapping[int, bytes], mask_keys: Mapping[int, bytes]) -> dict[int, bytes]:
         """{member: its seed if it contributed, else its mask key}, each checked against what its owner published.
@@ -110,8 +120,16 @@ class Recovery:
 
     def unmask(self, accumulator: Lanes, opened: Mapping[int, bytes], mask_keys: Mapping[int, bytes]) -> None:
         """Subtract, in place, the self-masks of contributors and their masks with members that were lost."""
+
+        def add(masks: _Masks) -> None:
+            prg.add_masks(accumulator, *masks)
+
+        use_while_making(self._masks(opened, mask_keys), add)
+
+    def _masks(self, opened: Mapping[int, bytes], mask_keys: Mapping[int, bytes]) -> Iterator[_Masks]:
+        """What `unmask` adds, batch by batch."""
         seeds = [derive.self_mask_seed(self._bound, opened[i]) for i in sorted(self._contributors)]
-        signs = [-1] * len(seeds)
+        yield _table(seeds, [-1] * len(seeds))
         pairs = [
             (lost, i)
             for lost in self._needed
@@ -119,17 +137,23 @@ class Recovery:
             for i in self._holders[lost]
             if i in self._contributors
         ]
+        for first in range(0, len(pairs), PAIRS_AT_ONCE):
+            yield self._pair_masks(pairs[first : first + PAIRS_AT_ONCE], opened, mask_keys)
+
+    def _pair_masks(
+        self, pairs: Sequence[tuple[int, int]], opened: Mapping[int, bytes], mask_keys: Mapping[int, bytes]
+    ) -> _Masks:
+        """The masks of pairs of a lost member and a contributor, with the signs that take them off the sum."""
         infos = [derive.pair_info(derive.MASK, lost, mask_keys[lost], i, mask_keys[i]) for lost, i in pairs]
         shared = agreement.derive_many(
             [opened[lost] for lost, _ in pairs], [mask_keys[i] for _, i in pairs], infos, self._bound
         )
-        for (lost, i), key in zip(pairs, shared, strict=True):
+        seeds = []
+        for (_, i), key in zip(pairs, shared, strict=True):
             if key is None:
                 raise PeerMisbehaved("a public key of low order", {self._session.parties[i]})
             seeds.append(derive.mask_seed(key))
-            signs.append(-1 if i < lost else 1)
-        streams = np.frombuffer(b"".join(seeds), np.uint8).reshape(-1, prg.SEED_BYTES)
-        prg.add_masks(accumulator, streams, np.array(signs, np.int8))
+        return _table(seeds, [-1 if i < lost else 1 for lost, i in pairs])
 
     def save(self) -> bytes:
         """The shares that have come; they open secrets."""
@@ -146,8 +170,8 @@ class Recovery:
         self._count[:] = (self._points > 0).sum(axis=1)
         self.missing = {dealer: list(holders) for dealer, holders in state.missing}
 
-    def _checked(self, dealer: int, holder: int, share: bytes) -> NDArray[np.uint64]:
-        """The share's value (5,), once it is known to be the one that its dealer published."""
+    def _check_hash(self, dealer: int, holder: int, share: bytes) -> None:
+        """Refuse a share that is not the one that its dealer published."""
         of_seed = dealer in self._contributors
         kind = derive.SEED_SHARE if of_seed else derive.KEY_SHARE
         published = self._hashes_of(dealer, holder)
@@ -157,12 +181,18 @@ class Recovery:
                 f"a share of {self._session.parties[dealer]!r} that its dealer never published",
                 {self._session.parties[holder]},
             )
-        return shamir.from_bytes(share[: shamir.SHARE_BYTES])
 
-    def _keep(self, dealer: int, holder: int, value: NDArray[np.uint64]) -> None:
-        row = self._row.get(dealer)
-        if row is None or self._count[row] == self._threshold:
-            return
-        self._points[row, self._count[row]] = holder + 1
-        self._values[row, self._count[row]] = value
+    def _keep(self, dealers: Sequence[int], holder: int, values: NDArray[np.uint64]) -> None:
+        """Note the shares, (len(dealers), 5), of those secrets that still lack some."""
+        row = np.array([self._row.get(dealer, -1) for dealer in dealers], np.int64)
+        wanted = row >= 0
+        wanted[wanted] = self._count[row[wanted]] < self._threshold
+        row = row[wanted]
+        place = self._count[row]
+        self._points[row, place] = holder + 1
+        self._values[row, place] = values[wanted]
         self._count[row] += 1
+
+
+def _table(seeds: Sequence[bytes], signs: Sequence[int]) -> _Masks:
+    return np.frombuffer(b"".join(seeds), np.uint8).reshape(-1, prg.SEED_BYTES), np.array(signs, np.int8)

@@ -8,7 +8,15 @@ from secagg.scheme import Credentials, Ledger, Phase, Policy, Roster, Scheme, Se
 from secagg.scheme.machine import Entropy
 from secagg_protocols.pairwise import derive, messages
 from secagg_protocols.pairwise.party import PairwiseParty
-from secagg_protocols.pairwise.plan import Adversary, corrupt_neighbours, fewest_drawn, majority_plan, plan
+from secagg_protocols.pairwise.plan import (
+    Adversary,
+    Plan,
+    corrupt_neighbours,
+    fewest_drawn,
+    majority_plan,
+    plan,
+    with_threshold,
+)
 from secagg_protocols.pairwise.server import PairwiseServer
 from secagg_protocols.pairwise.terms import Terms, check_threshold
 
@@ -101,7 +109,10 @@ class PairwiseMasking(Scheme):
 
     def terms(self, session: Session) -> Terms:
         """Graph and threshold for `session`. Raises OutOfRange where the threshold does not fit its parties."""
-        n = len(session.parties)
+        return self.terms_for(len(session.parties))
+
+    def terms_for(self, n: int) -> Terms:
+        """The same for any session of n parties."""
         if self.neighbours is not None and self.neighbours < n - 1:
             return self._regular_terms(n, self.neighbours)
         corrupt = ceil(self._corrupt * n) if self.authenticated else 0
@@ -202,21 +213,27 @@ def secagg_plus(
     eta: int = 30,
     adversary: Adversary = "passive",
 ) -> PairwiseMasking:
-    """SecAgg+ for n clients: degree and threshold as `plan` finds them, unless given.
-
-    The passive plan is `majority_plan`, whose threshold is more than half of the neighbours; the active one asks for
-    64 bits more, and its threshold is one or two above the plan's, to leave room for clients that are silent at
-    "keys": that costs up to four bits of eta. Small cohorts, for which no smaller graph meets the odds, get the
-    complete one.
+    """SecAgg+ for n clients: degree and threshold as `planned` finds them, unless given. Small cohorts, for which no
+    smaller graph meets the odds, get the complete one.
     """
     if neighbours is not None:
         return PairwiseMasking(neighbours, threshold, adversary, corrupt, sigma)
-    if adversary == "active":
-        found = plan(n, corrupt, dropout, sigma + REDRAW_BITS, eta, adversary)
-    else:
-        found = majority_plan(n, corrupt, dropout, sigma, eta)
+    found = planned(n, corrupt, dropout, sigma, eta, adversary)
     if found.complete:
         return PairwiseMasking(None, threshold, adversary, corrupt, sigma)
+    return PairwiseMasking(found.neighbours, threshold or found.threshold, adversary, corrupt, sigma)
+
+
+def planned(n: int, corrupt: float, dropout: float, sigma: int, eta: int, adversary: Adversary) -> Plan:
+    """What `secagg_plus` uses: `majority_plan` against a passive server.
+
+    Against an active one it is `plan` with 64 bits more of sigma. Its threshold is one or two above the plan's, to
+    leave room for clients that are silent at "keys", which costs up to four bits of eta.
+    """
     if adversary == "passive":
-        threshold = threshold or found.threshold
-    return PairwiseMasking(found.neighbours, threshold, adversary, corrupt, sigma)
+        return majority_plan(n, corrupt, dropout, sigma, eta)
+    found = plan(n, corrupt, dropout, sigma + REDRAW_BITS, eta, adversary)
+    if found.complete:
+        return found
+    scheme = PairwiseMasking(found.neighbours, None, adversary, corrupt, sigma)
+    return with_threshold(found, scheme.terms_for(n).threshold)

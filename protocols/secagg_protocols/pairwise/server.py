@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from secagg.encoding.packing import add_packed
-from secagg.errors import InconsistentModel, LocalMisuse, PartyId, PeerMisbehaved, TooFew, WireError
+from secagg.errors import InconsistentModel, LocalMisuse, PartyId, PeerMisbehaved, ProtocolError, TooFew, WireError
 from secagg.primitives import agreement
 from secagg.scheme import Phase, Roster, ServerSide, Session, Sum
 from secagg.wire import codec
@@ -147,7 +147,11 @@ class PairwiseServer(ServerSide):
         elif phase.reply is Consistency:
             self._close_consistency(phase)
         else:
-            return self._finish(phase)
+            try:
+                return self._finish(phase)
+            except ProtocolError as error:
+                # The frames below have opened secrets among their local variables, and error reporters send those.
+                raise error.with_traceback(None) from None
         return None
 
     def accusations(self) -> Mapping[PartyId, str]:
@@ -187,6 +191,8 @@ class PairwiseServer(ServerSide):
         self._members = frozenset(saved.members)
         self._accumulator[:] = np.frombuffer(saved.accumulator, self._accumulator.dtype)
         self._contributors = frozenset(saved.contributors)
+        if not self._contributors <= self._members <= set(self._keys) or (self._members and self._graph is None):
+            raise WireError("saved server of another round: members that never advertised keys")
         if saved.recovery is not None:
             self._recovery = self._new_recovery()
             self._recovery.load(saved.recovery)
@@ -283,6 +289,7 @@ class PairwiseServer(ServerSide):
     def _ask_masked(self, i: int) -> AskMasked:
         dealers = [j for j in self._cohort.neighbours[i] if j in self._members]
         return AskMasked(
+            context=self._context,
             dealers=pack_indices(dealers),
             sealed=b"".join(
                 _row(self._sealed[j], SEALED_SIZE, self._cohort.place_among_neighbours(j, i)) for j in dealers

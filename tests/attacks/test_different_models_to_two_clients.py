@@ -1,0 +1,109 @@
+"""A server gives the victim the model and the others one on which every gradient is zero, so that the sum is the
+victim's update (Pasquini, Francati and Ateniese, "Eluding Secure Aggregation in Federated Learning via Model
+Inconsistency", CCS 2022).
+"""
+
+import msgspec
+import numpy as np
+import pytest
+from attacker import DIM, OTHERS, UPDATES, VICTIM, LyingServer, N, make_session
+from twins import IgnoresItsModel
+
+from secagg.api import Participant
+from secagg.errors import InconsistentModel, TooFew
+from secagg.testing import TestRound, opened, rewritten
+from secagg_protocols import PairwiseMasking
+from secagg_protocols.pairwise import derive
+from secagg_protocols.pairwise.messages import Shares
+from secagg_protocols.pairwise.server import PairwiseServer
+
+ON_THE_CRAFTED_MODEL = np.zeros(DIM, np.uint16)
+
+
+def make_round(scheme, **options):
+    """All but the victim were given a crafted model, and say so."""
+    session = make_session()
+    updates = {i: UPDATES[i] if i == VICTIM else ON_THE_CRAFTED_MODEL for i in range(N)}
+    round_ = TestRound(scheme, session, updates, **options)
+    for i in OTHERS:
+        credentials = round_.credentials.get(i)
+        round_.participants[i] = Participant(scheme, session, i, context=b"crafted", credentials=credentials)
+    return round_
+
+
+def hiding_it(session_context_digest):
+    """The server takes part in the lie: it relays the shares as if all models were one."""
+    return lambda phase, _, m: rewritten(m, Shares, context=session_context_digest) if phase == "shares" else m
+
+
+@pytest.fixture
+def agreeing_with_everyone(monkeypatch):
+    """And it tells each party that its neighbours have the model it has."""
+    ask_masked = PairwiseServer._ask_masked
+
+    def lie(self, i):
+        ask = ask_masked(self, i)
+        return ask if i == VICTIM else msgspec.structs.replace(ask, context=derive.context_digest(b"crafted"))
+
+    monkeypatch.setattr(PairwiseServer, "_ask_masked", lie)
+
+
+def honest_digest():
+    round_ = make_round(PairwiseMasking())
+    round_.step()
+    round_.exchange()
+    return opened(round_.sent["shares", VICTIM], Shares).context
+
+
+def test_parties_that_do_not_bind_their_model_are_open_to_it():
+    out = make_round(IgnoresItsModel()).run()
+    assert out.contributors == set(range(N))
+    np.testing.assert_array_equal(out.ring_sum, UPDATES[VICTIM])
+
+
+def test_an_honest_server_names_the_odd_ones():
+    round_ = make_round(PairwiseMasking())
+    with pytest.raises(TooFew) as error:
+        round_.run()
+    assert error.value.phase == "shares"
+    assert set(round_.coordinator.misbehaved) == set(OTHERS)
+    assert "received another model" in round_.coordinator.misbehaved[0]
+
+
+def test_a_party_names_both_digests_where_its_neighbours_have_another_model():
+    round_ = make_round(PairwiseMasking(), replies=hiding_it(honest_digest()))
+    with pytest.raises(TooFew):
+        round_.run()
+    for i in OTHERS:
+        error = round_.refusals[i]
+        assert isinstance(error, InconsistentModel)
+        assert derive.context_digest(b"crafted").hex()[:16] in str(error)
+        assert honest_digest().hex()[:16] in str(error)
+        assert ("masked", i) not in round_.sent
+
+
+def masks_that_cancel_nobodys(adversary):
+    """The round's error, and the victim's share of itself: the most that the server gets of its seed."""
+    round_ = make_round(PairwiseMasking(adversary=adversary), replies=hiding_it(honest_digest()))
+    with pytest.raises(TooFew) as error:
+        round_.run()
+    assert round_.coordinator.result is None
+    server = LyingServer.of(round_)
+    rows = server.shares_of(VICTIM, range(N), {i: list(range(N)) for i in range(N)})
+    assert set(rows) <= {VICTIM}  # nobody else could open what the victim dealt
+    assert server.seed(VICTIM, rows) is None
+    total = sum(server.masked(i).astype(np.uint64) for i in range(N)) % 2**round_.session.ring.bits
+    assert (total[:DIM] != UPDATES[VICTIM]).any()
+    return error.value
+
+
+@pytest.mark.usefixtures("agreeing_with_everyone")
+def test_a_server_that_hides_it_cannot_open_the_victims_mask():
+    error = masks_that_cancel_nobodys("passive")
+    assert (error.phase, error.needed) == ("unmask", 5)
+
+
+@pytest.mark.usefixtures("agreeing_with_everyone")
+def test_in_active_mode_they_do_not_even_sign_the_same_set():
+    error = masks_that_cancel_nobodys("active")
+    assert (error.phase, error.needed) == ("consistency", 5)

@@ -1,0 +1,94 @@
+"""Shares that are forged, flipped on their way or dealt wrongly: they frame an honest dealer, or bend the sum in
+silence (verifiable sharing: Feldman, FOCS 1987; for this protocol Bell et al., "ACORN", USENIX Security 2023).
+"""
+
+import numpy as np
+import pytest
+from attacker import UPDATES, VICTIM, N, as_if_asked, make_round, on
+from twins import NoCommitments, Twin
+
+from secagg.errors import PeerMisbehaved
+from secagg.testing import opened, rewritten
+from secagg_protocols import PairwiseMasking
+from secagg_protocols.pairwise import derive
+from secagg_protocols.pairwise.messages import (
+    HASH_SIZE,
+    SALT_SIZE,
+    SEALED_SIZE,
+    SHARE_SIZE,
+    AskMasked,
+    Unmask,
+    unpack_bits,
+)
+from secagg_protocols.pairwise.party import PairwiseParty
+
+LIAR = 2
+EXPECTED = sum(UPDATES[i].astype(np.uint64) for i in range(N))
+
+
+def flip(data, at, bit=1):
+    return data[:at] + bytes([data[at] ^ bit]) + data[at + 1 :]
+
+
+def forging(at):
+    """The liar changes one byte of its share of the victim's seed."""
+    return on("unmask", [LIAR], lambda m: rewritten(m, Unmask, shares=flip(opened(m, Unmask).shares, at)))
+
+
+AT = SHARE_SIZE * VICTIM
+
+
+def test_without_hashes_a_forger_frames_the_dealer(monkeypatch):
+    monkeypatch.setattr(derive, "share_hash", lambda *_: bytes(HASH_SIZE))  # one hash for all shares
+    with pytest.raises(PeerMisbehaved, match="dealt wrongly") as error:
+        make_round(PairwiseMasking(), replies=forging(AT)).run()
+    assert error.value.culprits == {VICTIM}
+
+
+@pytest.mark.parametrize("at", [AT, AT + 7, AT + 39, AT + SHARE_SIZE - SALT_SIZE, AT + SHARE_SIZE - 1])
+def test_the_forger_is_named_and_the_sum_is_exact(at):
+    out = make_round(PairwiseMasking(), replies=forging(at)).run()
+    assert set(out.misbehaved) == {LIAR}
+    np.testing.assert_array_equal(out.ring_sum, EXPECTED)
+
+
+class Misdealer(PairwiseParty):
+    """Deals shares of another seed than it masks with; all of them agree with each other and with their hashes."""
+
+    def _split(self, seed, private, holders):
+        return super()._split(bytes(32) if self._me == LIAR else seed, private, holders)
+
+
+def test_without_commitments_a_wrong_seed_bends_the_sum_in_silence():
+    class Scheme(NoCommitments):
+        client = Misdealer
+
+    out = make_round(Scheme()).run()
+    assert not out.misbehaved
+    assert (out.ring_sum != EXPECTED).any()
+
+
+def test_the_misdealer_is_named_and_there_is_no_sum():
+    class Scheme(Twin):
+        client = Misdealer
+
+    round_ = make_round(Scheme())
+    with pytest.raises(PeerMisbehaved, match="dealt wrongly") as error:
+        round_.run()
+    assert error.value.culprits == {LIAR}
+    assert round_.coordinator.result is None
+
+
+@pytest.mark.parametrize("at", [0, SHARE_SIZE, SEALED_SIZE - 1])
+def test_a_box_flipped_on_its_way_is_one_missing_share(at):
+    """In the first dealer's box for the liar: seed share, key share, tag. Both ends of it are named: either may lie."""
+    spoil = on("masked", [LIAR], lambda m: rewritten(m, AskMasked, sealed=flip(opened(m, AskMasked).sealed, at)))
+    round_ = make_round(
+        PairwiseMasking(), asks=spoil, replies=lambda _, i, m: as_if_asked(m, round_.coordinator.asks()[i])
+    )
+    out = round_.run()
+    held = unpack_bits(opened(round_.sent["unmask", LIAR], Unmask).held, N)
+    assert held.tolist() == [i != 0 for i in range(N)]
+    assert set(out.misbehaved) == {0}
+    assert "no sound share of its secrets, say the holders [2]" in out.misbehaved[0]
+    np.testing.assert_array_equal(out.ring_sum, EXPECTED)

@@ -1,0 +1,163 @@
+"""Weakened twins: each is ours with one defence removed, and nothing else."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from secagg.api import Participant
+from secagg.encoding.ring import Lanes
+from secagg.primitives import agreement, prg, shamir
+from secagg.scheme import Policy, Session
+from secagg_protocols import PairwiseMasking
+from secagg_protocols.pairwise import derive
+from secagg_protocols.pairwise.messages import AskUnmask, Keys, Unmask
+from secagg_protocols.pairwise.party import PairwiseParty
+from secagg_protocols.pairwise.recovery import Recovery
+from secagg_protocols.pairwise.server import PairwiseServer
+from secagg_protocols.pairwise.stages import Advertised, Dealt, Stage, Submitted
+from secagg_protocols.pairwise.terms import Terms
+
+
+class Twin(PairwiseMasking):
+    """PairwiseMasking whose clients or whose server are weaker by one method."""
+
+    client: ClassVar[type[PairwiseParty]] = PairwiseParty
+    recovery: ClassVar[type[Recovery]] = Recovery
+
+    def party(self, *args: Any, **options: Any) -> PairwiseParty:
+        made = super().party(*args, **options)
+        made.__class__ = self.client
+        return made
+
+    def server(self, *args: Any, **options: Any) -> PairwiseServer:
+        made = super().server(*args, **options)
+        made.__class__ = type("Server", (_Recovering,), {"recovery": self.recovery})
+        return made
+
+
+class _Recovering(PairwiseServer):
+    recovery: ClassVar[type[Recovery]]
+
+    def _new_recovery(self) -> Recovery:
+        made = super()._new_recovery()
+        made.__class__ = self.recovery
+        return made
+
+
+class AnyThreshold(PairwiseMasking):
+    """No rule that a threshold is more than half of the holders."""
+
+    def terms(self, session: Session) -> Terms:
+        assert self.threshold is not None
+        return Terms(True, len(session.parties) - 1, self.threshold)
+
+
+class AnswersAgain(Twin):
+    """A client that keeps its shares after "unmask", and answers for a second set."""
+
+    class client(PairwiseParty):
+        def _unmask(self, ask: AskUnmask, stage: Submitted) -> tuple[Unmask, Stage]:  # type: ignore[override]
+            return super()._unmask(ask, stage)[0], stage
+
+
+class SeesNoSignatures(Twin):
+    """A client that does not ask what the others have signed."""
+
+    class client(PairwiseParty):
+        def _check_agreement(self, ask: AskUnmask, stage: Submitted, dealers: Sequence[int]) -> None:
+            pass
+
+
+class IgnoresItsModel(PairwiseMasking):
+    """A client that takes the session's word for what it received."""
+
+    def party(self, *args: Any, context: bytes | None = None, **options: Any) -> PairwiseParty:
+        return super().party(*args, context=None, **options)
+
+
+class NoSelfMask(Twin):
+    """The single mask of Bonawitz et al. 2017, section 4.1."""
+
+    class client(PairwiseParty):
+        def _mask(self, vector: Lanes, stage: Dealt, dealers: Sequence[int], publics: Sequence[bytes]) -> Lanes:
+            masked = super()._mask(vector, stage, dealers, publics)
+            seed = np.frombuffer(derive.self_mask_seed(self._bound, stage.seed), np.uint8)
+            prg.add_masks(masked, seed[np.newaxis], np.array([-1], np.int8))
+            return masked
+
+
+class ReusesKeys(Twin):
+    """A client whose mask key outlives the round."""
+
+    class client(PairwiseParty):
+        lasting: ClassVar[dict[int, bytes]] = {}
+
+        def _advertise(self) -> tuple[Keys, Advertised]:
+            keys, stage = super()._advertise()
+            private = self.lasting.setdefault(self._me, stage.mask)
+            return Keys(keys.sealing, agreement.public_key(private), b""), Advertised(stage.sealing, private)
+
+
+class TakesLowOrderKeys(Twin):
+    """A client that goes on with a shared secret of zero."""
+
+    class client(PairwiseParty):
+        def _agree(self, purpose: bytes, private: bytes, peers: Sequence[int], publics: Sequence[bytes]) -> list[bytes]:
+            own = agreement.public_key(private)
+            infos = [derive.pair_info(purpose, self._me, own, j, key) for j, key in zip(peers, publics, strict=True)]
+            found = agreement.derive_many([private] * len(peers), publics, infos, self._bound)
+            return [
+                key if key is not None else agreement.hkdf(bytes(32), info=info, salt=self._bound)
+                for key, info in zip(found, infos, strict=True)
+            ]
+
+
+class TakesNamedNeighbours(Twin):
+    """A client, in active mode, whose neighbours are those that the server names."""
+
+    class client(PairwiseParty):
+        def _neighbours(self, advertised: Mapping[int, bytes]) -> list[int]:
+            return [j for j in advertised if j != self._me]
+
+
+class NoCommitments(Twin):
+    """A server that takes what the shares give for the secret."""
+
+    class recovery(Recovery):
+        def open(
+            self, phase: str, commitments: Mapping[int, bytes], mask_keys: Mapping[int, bytes]
+        ) -> dict[int, bytes]:
+            secrets, _ = shamir.combine_many(self._points, self._values)
+            return {i: secrets[row].tobytes() for row, i in enumerate(self._needed)}
+
+
+class NoMinimum(Policy):
+    """A party that helps to open the sum of any cohort."""
+
+    def check_cohort(self, contributors: int) -> None:
+        pass
+
+
+class NoLatch(Participant):
+    """A party that forgets, over a crash, how far it had come."""
+
+    @classmethod
+    def restore(cls, *args: Any, latch: int = 0, **options: Any) -> "NoLatch":
+        return super().restore(*args, latch=0, **options)
+
+
+def unbound(monkeypatch: Any, *names: str) -> None:
+    """Derivations that do not say between whom: the ids and public keys are left out of those named."""
+    bare = {
+        "pair_info": lambda purpose, a, key_a, b, key_b: purpose,
+        "sealing_key": lambda shared, dealer, holder: agreement.hkdf(shared, info=b"seal"),
+        "sealing_data": lambda bound, dealer, holder: bound,
+        "share_hash": _unbound_hash(derive.share_hash),
+    }
+    for name in names:
+        monkeypatch.setattr(derive, name, bare[name])
+
+
+def _unbound_hash(bound_hash: Any) -> Any:
+    return lambda bound, kind, dealer, holder, salted: bound_hash(bound, kind, 0, 0, salted)

@@ -1,0 +1,77 @@
+"""Bytes made to grow when they are decoded: many small things, deep nests, lengths that promise more than comes."""
+
+import msgspec
+from decoders import DECODERS
+
+COUNT = 11_000
+_CLIP = b"\0\0\0\0\0\0\xf0\x3f"  # 1.0
+_LEAF = ["leaf", [], "int8", False]
+_EMPTY = ["list", [], False]
+
+
+def written(value: object) -> bytes:
+    return msgspec.msgpack.encode(value)
+
+
+ANYWHERE = {
+    "small integers": written([1] * COUNT),
+    "nothings": written([None] * COUNT),
+    "empty lists": written([[]] * COUNT),
+    "short texts": written([f"{i:x}" for i in range(COUNT)]),
+    "a deep nest": b"\x91" * COUNT,
+    "one long string": written([b"x" * COUNT]),
+    "a list of 2**32 - 1 items": b"\xdd\xff\xff\xff\xff\x01",
+    "a string of 2**32 - 1 bytes": b"\x91\xc6\xff\xff\xff\xff\x01",
+    "a map of 2**32 - 1 items": b"\xdf\xff\xff\xff\xff",
+    "spaces": b" " * COUNT,
+    "braces": b"{" * COUNT,
+}
+
+
+def _with(name: str, example: int, changes: dict[int, object]) -> bytes:
+    """An example with some of its fields, by their place, replaced."""
+    value = msgspec.msgpack.decode(DECODERS[name].examples[example])
+    for place, new in changes.items():
+        value[place] = new
+    return written(value)
+
+
+def _roster(entries: str) -> bytes:
+    return f'{{"version":1,"roster":[{entries}]}}'.encode()
+
+
+def _machine_with_members(members: list[int]) -> bytes:
+    """What the server's machine saved, with other members."""
+    machine = msgspec.msgpack.decode(msgspec.msgpack.decode(DECODERS["secagg server state"].examples[-2])[2])
+    machine[4] = members
+    return written(machine)
+
+
+AIMED = [
+    ("session", _with("session", 0, {2: list(range(COUNT))})),
+    ("session", _with("session", 0, {2: [f"{i:x}" for i in range(COUNT)]})),
+    ("session", _with("session", 0, {2: [0] * COUNT})),
+    ("session", _with("session", 0, {3: [["list", [_LEAF] * COUNT, False]], 5: [_CLIP] * COUNT})),
+    ("session", _with("session", 0, {3: [["list", [_EMPTY] * COUNT, False]], 5: []})),
+    ("session", _with("session", 0, {3: [["dict", list(range(COUNT)), [_EMPTY] * COUNT]], 5: []})),
+    ("session", _with("session", 0, {3: [["leaf", [1] * COUNT, "int8", False]]})),
+    ("session", _with("session", 0, {3: [["leaf", [2**35], "int8", False]], 5: [_CLIP]})),
+    ("session", _with("session", 0, {5: [b""] * COUNT})),
+    ("layout", written([["list", [_LEAF] * COUNT, False]])),
+    ("layout", written([["dict", list(range(COUNT)), [_EMPTY] * COUNT]])),
+    ("ledger", written([[[b"", []]] * COUNT])),
+    ("ledger", written([[[b"x" * 32, list(range(COUNT))]]])),
+    ("ledger", written([[[b"x" * 32, [f"{i:x}" for i in range(COUNT)]]]])),
+    ("ledger", written([[[i.to_bytes(32), [1]] for i in range(COUNT // 30)]])),
+    ("roster", _roster(",".join(f'{{"party":{i},"key":"{i:064x}"}}' for i in range(COUNT // 60)))),
+    ("roster", _roster(",".join(['{"party":1,"key":""}'] * COUNT))),
+    ("roster", _roster('{"party":1,"key":"' + " " * COUNT + '"}')),
+    ("roster", _roster('{"party":' + "1" * COUNT + ',"key":""}')),
+    ("secagg server state", _with("secagg server state", -2, {4: [1] * COUNT})),
+    ("secagg server state", _with("secagg server state", -2, {6: [[1, b""]] * COUNT})),
+    ("secagg server state", _with("secagg server state", -2, {8: [[1, 1]] * COUNT})),
+    ("secagg server state", _with("secagg server state", -2, {9: [[1, ""]] * COUNT})),
+    ("secagg server state", _with("secagg server state", -2, {10: [[0, 1, 1]] * COUNT})),
+    ("secagg server state", _with("secagg server state", -2, {2: _machine_with_members([0, 9])})),
+    ("secagg server state", _with("secagg server state", -2, {2: _machine_with_members([1] * COUNT)})),
+]

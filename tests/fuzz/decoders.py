@@ -1,0 +1,186 @@
+"""Every decoder of the engine: how to call it, what valid bytes look like, what it may raise, how much it may hold.
+
+Shared by the Hypothesis tests, which run in `make test`, and `atheris_target`, which runs as long as asked.
+"""
+
+import tracemalloc
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+
+from secagg import Ledger, Roster, Session
+from secagg.encoding.layout import Layout
+from secagg.engine import RoundParty, RoundServer
+from secagg.errors import ConfigError, PartyId, PolicyRefused, SecaggError, StateError, WireError
+from secagg.scheme import Credentials
+from secagg.testing import SeededEntropy, TestRound
+from secagg.wire import codec, frame
+from secagg_protocols import PairwiseMasking
+
+SCHEMES = {
+    "secagg": PairwiseMasking(threshold=4),
+    "secagg+": PairwiseMasking(neighbours=4),
+    "active": PairwiseMasking(threshold=4, adversary="active", corrupt=0.0),
+}
+PARTIES: list[PartyId] = [0, "one", 2, 70_000, "four", -5]
+UPDATES = {party: {"w": np.arange(5, dtype=np.uint16), "b": [1, np.ones(2, np.uint8)]} for party in PARTIES}
+FLOATS = {"w": np.zeros((2, 3)), "b": [0.5, (np.zeros(0, np.float32), True)]}
+
+
+STATE_ERRORS = (StateError, ConfigError, PolicyRefused)
+"""Saved state opens only under its key, so the last two, for a session or policy in it, take the key's own holder."""
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """One way in.
+
+    Attributes:
+        decode: the call.
+        examples: valid bytes.
+        errors: all that it may raise.
+        growth: bytes of memory at most for each byte of input, beside `ALLOWANCE`.
+    """
+
+    decode: Callable[[bytes], object]
+    examples: tuple[bytes, ...]
+    errors: tuple[type[SecaggError], ...] = (WireError,)
+    growth: int = 48
+
+
+ALLOWANCE = 64 * 1024
+"""Bytes of memory for what does not depend on the input: an error with its traceback, a session's ring."""
+
+
+class Recorded:
+    """One round of a scheme: every message that travelled, and what both ends saved before each phase."""
+
+    def __init__(self, scheme: PairwiseMasking) -> None:
+        draw = SeededEntropy(7)
+        session = Session.create(PARTIES, UPDATES[0], context=b"c", entropy=draw)
+        self.scheme, self.session = scheme, session
+        self.round = TestRound(scheme, session, UPDATES, lost={2: "masked"}, entropy=draw)
+        self.credentials = self.round.credentials
+        self.asks: dict[str, list[bytes]] = {}
+        self.replies: dict[str, list[bytes]] = {}
+        self.server_states = [self.server_state()]
+        self.party_states = [self.party_state()]
+        while not self.round.coordinator.done:
+            self.step()
+
+    def step(self) -> None:
+        """One phase."""
+        phase = self.round.coordinator.phase or ""
+        self.asks[phase] = list(self.round.coordinator.asks().values())
+        self.round.exchange()
+        self.server_states.append(self.server_state())
+        self.replies[phase] = [reply for (at, _), reply in self.round.sent.items() if at == phase]
+        self.round.coordinator.close_phase()
+        self.server_states.append(self.server_state())
+        self.party_states.append(self.party_state())
+
+    def server_state(self) -> bytes:
+        return self.round.coordinator._round.save()
+
+    def party_state(self) -> bytes:
+        return self.round.participants[PARTIES[0]]._round.save()
+
+    def restore_server(self, data: bytes) -> RoundServer:
+        return RoundServer.restore(self.scheme, data, self.round.roster)
+
+    def restore_party(self, data: bytes) -> RoundParty:
+        """Of the first party: another's credentials are no fault of the bytes."""
+        return RoundParty.restore(self.scheme, data, SeededEntropy(1), 0, self.credentials.get(PARTIES[0]))
+
+    def decoders(self) -> dict[str, Decoder]:
+        """Of every message type, by phase and way, and of saved state."""
+        found = {}
+        for phase in self.scheme.phases:
+            for kind, frames in ((phase.ask, self.asks[phase.name]), (phase.reply, self.replies[phase.name])):
+                bodies = tuple(frame.unwrap(each).body for each in frames)
+                found[kind.__name__] = Decoder(lambda data, kind=kind: codec.decode(data, kind), bodies)
+        return found
+
+    def state_decoders(self) -> dict[str, Decoder]:
+        """Of what `save` of either end wrote."""
+        return {
+            "server state": Decoder(self.restore_server, tuple(self.server_states), STATE_ERRORS),
+            "party state": Decoder(self.restore_party, tuple(self.party_states), STATE_ERRORS),
+        }
+
+
+def sessions() -> tuple[bytes, ...]:
+    draw = SeededEntropy(3)
+    made = [
+        Session.create(PARTIES, UPDATES[0], entropy=draw),
+        Session.create(range(300), np.zeros(7), weight_max=1000, clip=0.5, context=b"round 3", entropy=draw),
+        Session.create(["a", "b"], FLOATS, bits=8, rounding="stochastic", entropy=draw),
+    ]
+    return tuple(session.to_bytes() for session in made)
+
+
+def ledgers() -> tuple[bytes, ...]:
+    ledger = Ledger()
+    empty = ledger.to_bytes()
+    ledger.add(b"one", frozenset(PARTIES))
+    ledger.add(b"two", frozenset(PARTIES[:4]))
+    return empty, ledger.to_bytes()
+
+
+def rosters() -> tuple[bytes, ...]:
+    made = [Credentials.generate(parties, SeededEntropy(4)) for parties in (PARTIES, [0])]
+    return tuple(next(iter(credentials.values())).roster.to_bytes() for credentials in made)
+
+
+def layouts() -> tuple[bytes, ...]:
+    return tuple(codec.encode(Layout.of(update)) for update in (UPDATES[0], FLOATS, 1.0))
+
+
+def checked_layout(data: bytes) -> Layout:
+    layout = codec.decode(data, Layout)
+    layout.check()
+    return layout
+
+
+RECORDED = {name: Recorded(scheme) for name, scheme in SCHEMES.items()}
+FRAMES = tuple(
+    message
+    for recorded in RECORDED.values()
+    for kept in (recorded.asks, recorded.replies)
+    for message in kept["shares"]
+)
+DECODERS: dict[str, Decoder] = {
+    "frame": Decoder(frame.unwrap, FRAMES, growth=4),
+    "session": Decoder(Session.from_bytes, sessions(), (WireError, ConfigError)),
+    "layout": Decoder(checked_layout, layouts(), (WireError, ConfigError)),
+    "roster": Decoder(Roster.from_bytes, rosters(), (WireError, ConfigError)),
+    "ledger": Decoder(Ledger.from_bytes, ledgers(), growth=100),
+    **{f"{name} {kind}": each for name, one in RECORDED.items() for kind, each in one.decoders().items()},
+    **{f"{name} {kind}": each for name, one in RECORDED.items() for kind, each in one.state_decoders().items()},
+}
+
+
+def attempt(decoder: Decoder, data: bytes) -> tuple[object, int]:
+    """What the bytes decode to, or the error they raise, and the peak of memory on the way, bytes.
+
+    Any exception that the decoder does not state passes.
+    """
+    tracemalloc.start()
+    try:
+        return decoder.decode(data), tracemalloc.get_traced_memory()[1]
+    except decoder.errors as error:
+        return error, tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def holds(decoder: Decoder, data: bytes) -> object:
+    """`attempt`, within the decoder's bound of memory; a message is exactly its bytes."""
+    result, peak = attempt(decoder, data)
+    if isinstance(result, msgspec.Struct):
+        assert codec.encode(result) == data
+    bound = decoder.growth * len(data) + ALLOWANCE
+    assert peak <= bound, f"{peak} bytes of memory for {len(data)} bytes: at most {bound}"
+    return result

@@ -1,0 +1,124 @@
+"""Whatever the network does: exact over the contributors or a named error, and one reply of a party to a phase."""
+
+import random
+from collections import Counter
+from contextlib import suppress
+
+import numpy as np
+import pytest
+from rollcall import RollCall
+
+from secagg.errors import PeerMisbehaved, TooFew
+from secagg.scheme import Credentials, Policy, Session
+from secagg.testing import HostileTransport, SeededEntropy
+from secagg_protocols import PairwiseMasking
+
+KINDS = {
+    "roll call": lambda n: RollCall(),
+    "secagg": lambda n: PairwiseMasking(threshold=n // 2 + 1),
+    "secagg+": lambda n: PairwiseMasking(neighbours=4 if n > 5 else 2),
+    "active": lambda n: PairwiseMasking(threshold=n // 2 + 1, adversary="active", corrupt=0.0),
+}
+SCHEDULES = 300
+NIGHTLY_SCHEDULES = 3400
+"""Of each kind."""
+DIM = 2
+CREDENTIALS = Credentials.generate(range(6), random.Random(0).randbytes)
+
+
+class Schedules:
+    """Rounds of one kind, each under its own seed; their endings and the messages of the last few."""
+
+    def __init__(self, kind: str) -> None:
+        self.make = KINDS[kind]
+        self.endings: Counter[str] = Counter()
+        self.earlier: list[bytes] = []
+
+    def run(self, seed: int, **options: object) -> HostileTransport:
+        draw = np.random.default_rng(seed)
+        n = int(draw.integers(3, 7))
+        parties = list(range(n))
+        scheme = self.make(n)
+        transport = HostileTransport(
+            scheme,
+            Session.create(parties, np.zeros(DIM, np.uint16)),
+            lambda party: draw.integers(0, 2**16, DIM, np.uint16),
+            seed,
+            earlier=self.earlier,
+            credentials={i: CREDENTIALS[i] for i in parties} if scheme.authenticated else None,
+            policy=Policy(min_cohort=2),
+            **options,
+        )
+        try:
+            self.endings[ending(transport)] += 1
+            law(transport)
+        except BaseException as error:
+            error.add_note(f"schedule of seed {seed}")
+            raise
+        self.earlier = [*transport.traffic, *self.earlier][:300]
+        return transport
+
+
+def ending(transport: HostileTransport) -> str:
+    """How the round ended; any other exception than the two passes through."""
+    try:
+        out = transport.run()
+    except TooFew:
+        return "too few"
+    except PeerMisbehaved as error:
+        return "misbehaved" if error.culprits else "nobody's fault"
+    return "all" if len(out.contributors) == len(transport.session.parties) else "some"
+
+
+def law(transport: HostileTransport) -> None:
+    assert transport.steps <= transport.max_steps
+    for (phase, party), replies in transport.replies.items():
+        assert len(replies) == 1, f"{party} answered twice at {phase!r}"
+    if isinstance(transport.scheme, PairwiseMasking):  # which no server can bring to open two sums
+        assert len({out.contributors for out in transport.results}) <= 1
+    for out in transport.results:
+        expected = sum(transport.submitted[i].astype(np.uint64) for i in out.contributors)
+        np.testing.assert_array_equal(out.ring_sum.astype(np.uint64), expected)
+
+
+def all_hold(kind: str, seeds: range) -> None:
+    schedules = Schedules(kind)
+    for seed in seeds:
+        schedules.run(seed)
+    assert set(schedules.endings) <= {"all", "some", "too few", "misbehaved"}
+    assert min(schedules.endings[how] for how in ("all", "some", "too few")) > len(seeds) // 50, schedules.endings
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_exact_or_a_named_error(kind: str) -> None:
+    all_hold(kind, range(SCHEDULES))
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("kind", KINDS)
+def test_exact_or_a_named_error_over_many_schedules(kind: str) -> None:
+    all_hold(kind, range(SCHEDULES, SCHEDULES + NIGHTLY_SCHEDULES))
+
+
+def test_a_seed_is_a_schedule() -> None:
+    def traffic(seed: int) -> list[bytes]:
+        session = Session.create(range(4), np.zeros(DIM, np.uint16), entropy=SeededEntropy(1))
+        vectors = np.random.default_rng(1).integers(0, 2**16, (4, DIM), np.uint16)
+        transport = HostileTransport(
+            PairwiseMasking(), session, lambda party: vectors[int(party)], seed, entropy=SeededEntropy(2)
+        )
+        with suppress(TooFew):
+            transport.run()
+        return transport.traffic
+
+    assert traffic(5) == traffic(5)
+    assert traffic(5) != traffic(6)
+
+
+def test_a_kind_network_loses_nobody() -> None:
+    schedules = Schedules("secagg")
+    for seed in range(10):
+        transport = schedules.run(seed, harshness=0.0)
+        assert not transport.refusals
+        assert not transport.coordinator.misbehaved
+    assert schedules.endings == {"all": 10}
