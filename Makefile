@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 DEV    := hatchling hypothesis mypy pandas-stubs pytest pytest-benchmark pytest-xdist ruff scipy-stubs
 
-.PHONY: demo test test-all lint clean
+.PHONY: demo test test-all fuzz lint clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.run
@@ -18,6 +18,12 @@ test: $(VENV)/.dev lint
 test-all: $(VENV)/.dev lint
 	$(BIN)/python -m pytest --numprocesses 2
 
+# Only this target needs a fuzzer, so only this target installs it; what it finds and learns stays in build/fuzz.
+fuzz: SECONDS ?= 60
+fuzz: $(VENV)/.dev
+	@$(PIP) atheris==3.0.0
+	$(BIN)/python tests/fuzz/atheris_target.py build/fuzz -max_total_time=$(SECONDS)
+
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -25,7 +31,7 @@ lint: $(VENV)/.dev
 
 $(VENV)/.run: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "secagg needs Python 3.11 or newer; set PYTHON=")'
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	@echo "installing secagg into $(VENV) ..."
 	@$(PIP) --editable '.[all]'
 	@touch $@
@@ -37,3 +43,46 @@ $(VENV)/.dev: $(VENV)/.run
 
 clean:
 	rm -rf $(VENV) report build dist
+
+# Flower and its pins live in an environment of their own; only these targets install them.
+FLOWER := .venv-flower
+.PHONY: .venv-flower test-flower
+
+test-flower: $(FLOWER)
+	$(FLOWER)/bin/python -m mypy secagg/adapters/flower
+	$(FLOWER)/bin/python -m pytest tests/adapters/flower
+
+.venv-flower: .venv-flower/.run
+
+.venv-flower/.run: pyproject.toml constraints.txt constraints-flower.txt
+	@$(FLOWER)/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(FLOWER)
+	@echo "*" > $(FLOWER)/.gitignore
+	@echo "installing Flower and secagg into $(FLOWER) ..."
+	@$(FLOWER)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+	    --constraint constraints-flower.txt --editable '.[flower]' 'flwr[simulation]==1.41.0' scikit-learn \
+	    hypothesis mypy pytest scipy-stubs
+	@touch $@
+
+# Benchmarks, with Flower beside ours in an environment of their own. `bench` measures everything and writes
+# docs/benchmarks.md (under fifteen minutes on two cores); `bench-quick` shows that everything runs.
+BENCH := .venv-bench
+SUITES := kernels handlers rounds peers
+.PHONY: bench bench-quick
+
+bench: $(BENCH)/.run
+	@for suite in $(SUITES); do \
+	    $(BENCH)/bin/python -m bench $$suite --json bench/results/$$suite.json || exit 1; done
+	$(BENCH)/bin/python -m bench report
+
+bench-quick: $(BENCH)/.run
+	@for suite in $(SUITES); do \
+	    $(BENCH)/bin/python -m bench $$suite --quick --json build/bench/$$suite.json || exit 1; done
+	$(BENCH)/bin/python -m bench report --results build/bench --docs build/bench
+
+$(BENCH)/.run: pyproject.toml constraints.txt constraints-bench.txt
+	@test -x $(BENCH)/bin/python || $(PYTHON) -m venv $(BENCH)
+	@echo "*" > $(BENCH)/.gitignore
+	@echo "installing Flower and secagg into $(BENCH) ..."
+	@$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+	    --constraint constraints-bench.txt --editable '.[fedavg,cli]' flwr==1.41.0
+	@touch $@

@@ -9,7 +9,7 @@
 | `StateError` | saved state that is foreign, stale or forged | the party sits this round out |
 | `PeerMisbehaved` | the `culprits` | a server counts them as lost; a party leaves the round |
 | `PolicyRefused` | the server asks what the party's policy forbids | the party reveals nothing |
-| `TooFew` | nobody: too many went silent | run another round; nothing was revealed |
+| `TooFew` | nobody: too many went silent | run another round; no sum was opened |
 """
 
 from collections.abc import Iterable
@@ -116,7 +116,7 @@ class InconsistentModel(ProtocolError):
 
 
 class TooFew(ProtocolError):
-    """A phase closed under its threshold: the round ends and nothing is revealed.
+    """A phase closed under its threshold: the round ends and no sum is opened.
 
     Attributes:
         phase: name of the phase that closed.
@@ -125,7 +125,7 @@ class TooFew(ProtocolError):
     """
 
     def __init__(self, phase: str, answered: int, needed: int, of: str = "parties answered") -> None:
-        super().__init__(f"phase {phase!r}: {answered} {of}, {needed} needed; nothing was revealed")
+        super().__init__(f"phase {phase!r}: {answered} {of}, {needed} needed; no sum was opened")
         self.phase = phase
         self.answered = answered
         self.needed = needed

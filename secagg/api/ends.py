@@ -2,7 +2,7 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from statistics import median
 from time import perf_counter
@@ -12,10 +12,10 @@ from secagg.api.result import Aggregate, PhaseRole
 from secagg.encoding.layout import Update
 from secagg.encoding.ring import Lanes
 from secagg.engine import RoundParty, RoundServer
-from secagg.errors import ConfigError, InputError, PartyId, SecaggError
+from secagg.errors import InputError, PartyId, SecaggError
 from secagg.primitives import sealing
-from secagg.scheme import Credentials, Ledger, Policy, Roster, Scheme, Session
-from secagg.scheme.machine import Entropy
+from secagg.primitives.entropy import Entropy
+from secagg.scheme import Credentials, Ledger, Policy, Roster, Scheme, Session, Sum
 
 _SERVER_STATE = b"secagg/state/server/1"
 _PARTY_STATE = b"secagg/state/party/1"
@@ -70,8 +70,13 @@ class Coordinator:
         """{party: why} of those whose message broke the protocol."""
         return dict(self._round.misbehaved)
 
-    def asks(self) -> dict[PartyId, bytes]:
-        """{party: bytes to send it} of the open phase; empty after the last one."""
+    @property
+    def accused(self) -> dict[PartyId, str]:
+        """{party: why} of those of whom others say so, who may lie; they stay in the round."""
+        return dict(self._round.accused)
+
+    def asks(self) -> Mapping[PartyId, bytes]:
+        """{party: bytes to send it} of the open phase; empty after the last one. Bytes are made when looked up."""
         with self._timed():
             return self._round.asks()
 
@@ -88,12 +93,13 @@ class Coordinator:
     @property
     def result(self) -> Aggregate | None:
         """The aggregate, once `done`. Raises PeerMisbehaved where the summed weights are impossible."""
-        if self._result is None and self._round.result is not None:
+        if self._result is None and self.done and self._round.result is not None:
             self._result = Aggregate.of(
                 self.session,
                 self._round.result,
                 self._round.lost,
                 self._round.misbehaved,
+                self._round.accused,
                 self._traffic(),
                 dict(self._seconds),
             )
@@ -160,8 +166,6 @@ class Participant:
         credentials: Credentials | None = None,
         ledger: Ledger | None = None,
     ) -> None:
-        if ledger is not None and not (session.context if context is None else context):
-            raise ConfigError("a ledger tells rounds apart by their context, and this session has none")
         self._entropy = entropy
         self._round = RoundParty(scheme, session, me, entropy, policy or Policy(), context, credentials, ledger)
 
@@ -174,6 +178,11 @@ class Participant:
     def session(self) -> Session:
         """The session this party takes part in."""
         return self._round.session
+
+    @property
+    def result(self) -> Sum | None:
+        """What this party learns, in protocols where parties learn something."""
+        return self._round.result
 
     @property
     def step(self) -> int:
@@ -192,7 +201,7 @@ class Participant:
         Args:
             ask: bytes from the coordinator.
             update: arrays in the session's structure, or a callable that returns them (training, say); used only in
-                the phase that takes input.
+                the phase that takes input, and called once the ask is known to be in order.
             weight: integer 1..weight_max, where the session has weights.
             store: called with this participant before the reply is returned, so that `save` can put it on disk; a
                 participant that is restored answers the same ask with the same bytes.
@@ -202,9 +211,9 @@ class Participant:
             PeerMisbehaved, PolicyRefused: the server asks what it must not; nothing was revealed.
             WireError: the bytes are no ask of this session.
         """
-        takes_input = self._round.phase_of(ask).takes_input and not self._round.is_repeated(ask)
-        vector = self._encoded(update, weight) if takes_input else None
-        return self._round.answer(ask, vector, lambda: None if store is None else store(self))
+        return self._round.answer(
+            ask, lambda: self._encoded(update, weight), lambda: None if store is None else store(self)
+        )
 
     def save(self, key: bytes) -> bytes:
         """All state between two asks, encrypted and authenticated under `key`, 32 bytes."""

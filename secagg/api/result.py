@@ -24,7 +24,8 @@ class Aggregate:
         contributors: who is in the sum.
         lost: {party: phase} of all who went silent or sent what could not be used; one that was lost at the last
             phase is in the sum all the same.
-        misbehaved: {party: why}.
+        misbehaved: {party: why} of those whose message broke the protocol.
+        accused: {party: why} of those of whom others say so, who may lie.
         saturated: entries clipped, all contributors together.
         weight: sum of the contributors' weights, or their number.
         traffic: {(phase, role): bytes sent}, median over clients, total for the server.
@@ -38,6 +39,7 @@ class Aggregate:
     contributors: frozenset[PartyId]
     lost: dict[PartyId, str]
     misbehaved: dict[PartyId, str]
+    accused: dict[PartyId, str]
     saturated: int
     weight: int
     traffic: dict[PhaseRole, float] = field(default_factory=dict)
@@ -50,6 +52,7 @@ class Aggregate:
         total: Sum,
         lost: dict[PartyId, str],
         misbehaved: dict[PartyId, str],
+        accused: dict[PartyId, str],
         traffic: dict[PhaseRole, float],
         seconds: dict[PhaseRole, float],
     ) -> "Aggregate":
@@ -63,6 +66,7 @@ class Aggregate:
             contributors=total.contributors,
             lost=dict(lost),
             misbehaved=dict(misbehaved),
+            accused=dict(accused),
             saturated=decoded.saturated,
             weight=decoded.weight,
             traffic=traffic,

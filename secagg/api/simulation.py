@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from statistics import median
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
 
 from secagg.api.ends import Coordinator, Participant
 from secagg.api.result import Aggregate, PhaseRole
@@ -23,20 +23,23 @@ from secagg.errors import (
     UnknownParty,
     UnknownPhase,
 )
+from secagg.primitives.entropy import Entropy
 from secagg.scheme import Credentials, Policy, Scheme, Session
-from secagg.scheme.machine import Entropy
+
+P = TypeVar("P", bound=PartyId)
+"""int or str: a mapping's key type is invariant, so one that has only str keys is no mapping of PartyId."""
 
 
 def aggregate(
-    updates: Mapping[PartyId, Update],
+    updates: Mapping[P, Update],
     scheme: Scheme,
     *,
-    weights: Mapping[PartyId, int] | None = None,
+    weights: Mapping[P, int] | None = None,
     weight_max: int | None = None,
     bits: int = 16,
     clip: Update = 1.0,
     rounding: Rounding = "nearest",
-    lost: Mapping[PartyId, str] | None = None,
+    lost: Mapping[P, str] | None = None,
     policy: Policy | None = None,
     context: bytes = b"",
     entropy: Entropy = os.urandom,
@@ -63,33 +66,35 @@ def aggregate(
     Raises:
         BadCohort, OutOfRange, UnknownParty, UnknownPhase: parameters that cannot work.
         NotFinite, ShapeMismatch, BadDtype, OutOfRing, BadWeight: an input; names party and position.
-        TooFew: too many were lost; nothing was revealed.
+        TooFew: too many were lost; no sum was opened.
     """
     _check_kinds(updates, scheme, weights, lost, policy)
     if not updates:
         raise BadCohort("0 parties: expected 2 or more")
-    first = next(iter(updates))
+    inputs: dict[PartyId, Update] = dict[Any, Update](updates)
+    counts: dict[PartyId, int] | None = None if weights is None else dict[Any, int](weights)
+    first = next(iter(inputs))
     try:
         session = Session.create(
-            updates,
-            updates[first],
+            inputs,
+            inputs[first],
             bits=bits,
             clip=clip,
-            weight_max=_weight_max(weights, weight_max),
+            weight_max=_weight_max(counts, weight_max),
             rounding=rounding,
             context=context,
             entropy=entropy,
         )
     except InputError as error:
         raise error.of(first) from None
-    _check_weights(updates, weights)
-    silent_from = _silent_from(session, scheme, lost or {})
-    _check_updates(session, updates, weights)
-    return _Simulation(session, scheme, updates, weights, silent_from, policy, entropy).run()
+    _check_weights(inputs, counts)
+    silent_from = _silent_from(session, scheme, dict[Any, str](lost or {}))
+    _check_updates(session, inputs, counts)
+    return _Simulation(session, scheme, inputs, counts, silent_from, policy, entropy).run()
 
 
 class _Simulation:
-    """One round: a coordinator, and a participant made when it is first asked."""
+    """One round: a coordinator and all its participants."""
 
     def __init__(
         self,

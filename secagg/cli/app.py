@@ -7,9 +7,8 @@ from typing import Annotated, Literal
 import click
 import typer
 
-from secagg.cli.group import FAILED, Commands, needs
-
-FEDAVG_LIBRARIES = frozenset({"sklearn", "pandas", "matplotlib", "jinja2", "markupsafe"})
+from secagg.cli.extras import needs
+from secagg.cli.group import FAILED, Commands
 
 app = typer.Typer(
     cls=Commands,
@@ -58,6 +57,14 @@ def fedavg(
     threshold: Annotated[
         int | None,
         typer.Option(rich_help_panel=_SUMS, help="Shares that open a secret; derived where not given."),
+    ] = None,
+    adversary: Annotated[
+        str | None,
+        typer.Option(
+            click_type=_one_of("passive", "active"),
+            rich_help_panel=_SUMS,
+            help="Whether the server only looks on or may lie too; passive where not given.",
+        ),
     ] = None,
     clients: Annotated[int, typer.Option(rich_help_panel=_PATIENTS, help="Hospitals, at least 3.")] = 10,
     rounds: Annotated[int, typer.Option(rich_help_panel=_LEARNING, help="Rounds of training.")] = 20,
@@ -120,7 +127,7 @@ def fedavg(
     ] = False,
 ) -> None:
     """Hospitals train one model together by FedAvg over secure sums, and some go silent on the way."""
-    with needs("fedavg", FEDAVG_LIBRARIES):
+    with needs("fedavg"):
         from secagg.cli import training  # noqa: PLC0415  # imports scikit-learn, pandas and matplotlib
     training.fedavg(
         {
@@ -145,7 +152,7 @@ def fedavg(
             "weight_max": weight_max,
             "seed": seed,
         },
-        training.Protocol(protocol, neighbours, threshold),
+        training.Protocol(protocol, {"neighbours": neighbours, "threshold": threshold, "adversary": adversary}),
         report,
         as_json=as_json,
     )

@@ -85,10 +85,10 @@ def show(found: Checkup, *, as_json: bool) -> None:
         screen.print_json(msgspec.json.encode({"ok": found.ok, **asdict(found)}))
         return
     out = screen.console()
-    facts = screen.table(f"secagg {found.secagg}", "what", "found", words=2)
+    facts = screen.table(out, f"secagg {found.secagg}", "what", "found", words=2)
     for name, value in _facts(found):
         facts.add_row(name, value)
-    checks = screen.table("Self-test", "result", "what", "known answer from", words=3)
+    checks = screen.table(out, "Self-test", "result", "what", "known answer from", words=3)
     for check in found.checks:
         verdict = Text("ok", "green") if check.ok else Text(f"FAILED {check.problem}", "bold red")
         checks.add_row(verdict, check.name, check.source)

@@ -1,17 +1,16 @@
 """How the command ends: every error is one line on stderr and an exit code, never a traceback."""
 
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import click
 from typer.core import TyperGroup
 
+from secagg.cli.extras import BAD_INPUT
 from secagg.errors import ConfigError, InputError, SecaggError
 
 FAILED = 1
-BAD_INPUT = 2
 STOPPED = 130
 """What a shell expects after Ctrl-C."""
 
@@ -48,16 +47,3 @@ def _say(message: str, code: int) -> int:
     line = " ".join(message.split())
     click.echo(f"secagg: {''.join(c if c.isprintable() else '?' for c in line)}", err=True)
     return code
-
-
-@contextmanager
-def needs(extra: str, libraries: frozenset[str]) -> Iterator[None]:
-    """Within it, a missing library of an optional extra becomes one line that says how to install it."""
-    try:
-        yield
-    except ModuleNotFoundError as missing:
-        name = (missing.name or "").partition(".")[0]
-        if name not in libraries:
-            raise
-        error = click.UsageError(f"this command needs {name}; install it with: pip install 'secagg[{extra}]'")
-        raise error from None

@@ -15,8 +15,8 @@ from rich.text import Text
 from secagg.cli import screen
 from secagg.errors import ConfigError, PartyId, StateError, WireError
 from secagg.primitives import signing
+from secagg.primitives.entropy import Entropy
 from secagg.scheme import Credentials, Roster
-from secagg.scheme.machine import Entropy
 from secagg.scheme.session import check_party_id
 
 MIN_PASSPHRASE = 12
@@ -92,10 +92,10 @@ def check(path: Path, party: str | None, key: Path | None, passphrase_file: Path
 
 
 def _print_roster(roster: Roster) -> None:
-    parties = screen.table(f"{len(roster.parties)} parties", "party", "public key", words=2)
+    out = screen.console()
+    parties = screen.table(out, f"{len(roster.parties)} parties", "party", "public key", words=2)
     for party in roster.parties:
         parties.add_row(Text(repr(party)), roster.key(party).hex())
-    out = screen.console()
     out.print(parties)
     out.print("digest, equal wherever the roster is the same; compare it by telephone:")
     out.print(_spoken(roster.digest))

@@ -5,14 +5,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import msgspec
-from rich.filesize import decimal as bytes_text
 
-from secagg.cli import screen, sizes
+from secagg.cli import screen
 from secagg.errors import OutOfRange
+from secagg.scheme.session import MAX_DIM
+from secagg_protocols.pairwise import sizes
 from secagg_protocols.pairwise.plan import Adversary, Plan, plan
 from secagg_protocols.pairwise.scheme import REDRAW_BITS, planned
-
-MAX_DIM = 2**36
 
 _WHY = {
     "passive": "here more than half of the neighbours must answer, so that no two halves open both secrets of a client",
@@ -97,15 +96,16 @@ def show(found: Answer, *, as_json: bool) -> None:
     for line in _sentences(found):
         out.print(line)
     costs = screen.table(
+        out,
         f"Bytes of one round: {found.dim:,} entries of {found.bits} bits, nobody lost",
         "phase",
         "a client sends",
         "the server sends",
     )
     for phase in found.phases:
-        costs.add_row(phase.phase, bytes_text(phase.client), bytes_text(phase.server))
+        costs.add_row(phase.phase, f"{phase.client:,}", f"{phase.server:,}")
     costs.add_section()
-    costs.add_row("all phases", bytes_text(found.client_bytes), bytes_text(found.server_bytes))
+    costs.add_row("all phases", f"{found.client_bytes:,}", f"{found.server_bytes:,}")
     out.print()
     out.print(costs)
 
@@ -124,8 +124,8 @@ def _sentences(found: Answer) -> Iterator[str]:
     yield f"incorrect   {_odds(asked.log2_incorrect)} (asked for 2^-{asked.eta})"
     yield f"ring        {found.ring_bits} bits an entry, so that {asked.n:,} entries add up exactly"
     if not asked.complete:
-        here, there = bytes_text(found.client_bytes), bytes_text(found.complete_client_bytes)
-        yield f"bytes       {here} from each client; {there} in the complete graph (secagg)"
+        here, there = found.client_bytes, found.complete_client_bytes
+        yield f"bytes       {here:,} from each client; {there:,} in the complete graph (secagg)"
     if (found.paper.neighbours, found.paper.threshold) != (asked.neighbours, asked.threshold):
         yield (
             f"            (Bell et al. 2020 ask for k = {found.paper.neighbours:,}, t = {found.paper.threshold:,}; "

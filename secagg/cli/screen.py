@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 _PIPE_WIDTH = 100
+_WIDE = 96
 
 
 def console() -> Console:
@@ -23,11 +24,22 @@ def console() -> Console:
     )
 
 
-def table(title: str, *columns: str, words: int = 1) -> Table:
-    """A calm table: the first `words` columns hold words, the others numbers."""
+def narrow(out: Console) -> bool:
+    """Whether `out` is a terminal in which a line of this program does not fit."""
+    return out.is_terminal and out.width < _WIDE
+
+
+def table(out: Console, title: str, *columns: str, words: int = 1) -> Table:
+    """A calm table: the first `words` columns hold words, the others numbers, which never break."""
     made = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    if narrow(out):
+        made.padding = (0, 0)
     for place, name in enumerate(columns):
-        made.add_column(Text(name), justify="left" if place < words else "right", overflow="fold")
+        if place < words:
+            made.add_column(Text(name), overflow="fold")
+        else:
+            heading = name.replace(" ", "\n") if narrow(out) else name
+            made.add_column(Text(heading), justify="right", vertical="bottom", no_wrap=True)
     return made
 
 

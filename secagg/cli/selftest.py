@@ -2,12 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from secagg.api import aggregate
-from secagg.errors import PartyId
 from secagg.primitives import agreement, prg, sealing, shamir, signing
 from secagg_protocols import PairwiseMasking
 
@@ -86,7 +84,7 @@ def _shamir() -> bool:
 
 def _sum() -> bool:
     """Five clients, one lost before and one after it gave its vector."""
-    vectors: dict[PartyId, Any] = {client: np.array([client, 1000 * client, 65535]) for client in range(1, 6)}
+    vectors = {client: np.array([client, 1000 * client, 65535]) for client in range(1, 6)}
     out = aggregate(vectors, PairwiseMasking(threshold=3), lost={2: "masked", 4: "unmask"})
     return out.contributors == {1, 3, 4, 5} and out.ring_sum.tolist() == [13, 13_000, 4 * 65535]
 

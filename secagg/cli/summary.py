@@ -6,23 +6,23 @@ from rich.console import Console
 from rich.table import Table
 
 from secagg.cli import screen
+from secagg.fedavg import tables
+from secagg.fedavg.formats import bytes_text, counted, decimals, percent, printable, seconds_text
 from secagg.fedavg.history import SECURE, Metrics, Run
-from secagg.fedavg.page import tables
-from secagg.fedavg.page.words import bytes_text, counted, decimals, percent, printable, seconds_text
 
 
 def show(run: Run, out: Console) -> None:
     """Print the closing tables and sentences."""
     out.print()
-    for table in (_models(run), _hospitals(run), _costs(run)):
+    for table in (_models(run, out), _hospitals(run, out), _costs(run, out)):
         out.print(table)
     for sentence in _sentences(run):
         out.print(sentence)
 
 
-def _models(run: Run) -> Table:
+def _models(run: Run, out: Console) -> Table:
     patients = counted(tables.secure(run).patients, "held-out patient")
-    table = screen.table(f"Four models on the same {patients}", "model", "accuracy, %", "AUC", "log loss")
+    table = screen.table(out, f"Four models on the same {patients}", "model", "accuracy, %", "AUC", "log loss")
     for row in run.comparison:
         mean = f" (mean of {len(row.hospitals)})" if row.alone else ""
         style = "bold" if row.model == SECURE else None
@@ -30,9 +30,10 @@ def _models(run: Run) -> Table:
     return table
 
 
-def _hospitals(run: Run) -> Table:
-    names = ("patients", "alone", "central", "plain", "secure", "AUC", "log loss")
+def _hospitals(run: Run, out: Console) -> Table:
+    names = ("held out", "alone", "central", "plain", "secure", "AUC", "log loss")
     table = screen.table(
+        out,
         "Hospital by hospital: accuracy in %; AUC and log loss of secure FedAvg",
         "hospital",
         *names,
@@ -49,11 +50,11 @@ def _figures(metrics: Metrics) -> tuple[str, str, str]:
     return percent(metrics.accuracy), decimals(metrics.auc, 3), decimals(metrics.log_loss, 3)
 
 
-def _costs(run: Run) -> Table:
+def _costs(run: Run, out: Console) -> Table:
     roles = tables.roles_of(run.rounds)
     ends = {"client": "hospital"}
     columns = [f"{ends.get(role, role)} {does}" for role in roles for does in ("sends", "computes")]
-    table = screen.table("A typical round", "phase", *columns)
+    table = screen.table(out, "A typical round", "phase", *columns)
     costs = tables.typical_costs(run)
     for cost in costs:
         table.add_row(cost.phase, *_amounts(cost, roles))
@@ -73,6 +74,9 @@ def _sentences(run: Run) -> Iterator[str]:
     lost, void = tables.all_losses(run), tables.void_rounds(run)
     late = sum(loss.outcome == "in the sum" for loss in lost)
     yield f"lost:   {counted(len(lost), 'time')} a hospital left a sum, {late} of them with its update already in it"
+    said = tables.all_claims(run)
+    if said:
+        yield f"claims: {counted(len(said), 'time')} hospitals said of one that stayed that it did wrong, true or not"
     yield f"rounds: {len(run.rounds) - len(void)} of {len(run.rounds)} with a sum, {len(void)} skipped"
     exact = tables.exactness(run)
     if exact.gap is not None and exact.bound is not None:

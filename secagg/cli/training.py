@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -23,27 +24,30 @@ class Protocol:
     """A scheme by name.
 
     Attributes:
-        name: "secagg" or "secagg+".
-        neighbours: of a client in secagg+; None is planned.
-        threshold: shares that open a secret; None is derived.
+        name: one of `PROTOCOLS`.
+        options: {option of the command: its value}; None leaves the choice to the protocol.
     """
 
     name: str
-    neighbours: int | None
-    threshold: int | None
+    options: Mapping[str, Any]
 
-    def scheme(self, dropout: float, n: int) -> Scheme:
-        """The scheme for n clients, of which a share of `dropout` may be lost.
+    def scheme(self, n: int, dropout: float) -> Scheme:
+        """The scheme for n clients, of which a share of `dropout` may be lost: told to protocols that ask for it.
 
         Raises:
             OutOfRange, ConfigError: naming the option.
         """
-        options: dict[str, Any] = {"threshold": self.threshold}
-        if self.name == "secagg+":
-            options |= {"dropout": dropout} if self.neighbours is None else {"neighbours": self.neighbours}
-        elif self.neighbours is not None:
-            raise ConfigError("neighbours: secagg is the complete graph and takes none, expected protocol secagg+")
-        return PROTOCOLS[self.name](n, **options)
+        chosen = {option: value for option, value in self.options.items() if value is not None}
+        for option, value in chosen.items():
+            if not _takes(self.name, option):
+                takers = ", ".join(name for name in PROTOCOLS if _takes(name, option))
+                raise ConfigError(f"{option} is {value!r}: protocol {self.name} takes none, expected one of {takers}")
+        told = {"dropout": dropout} if _takes(self.name, "dropout") else {}
+        return PROTOCOLS[self.name](n, **told, **chosen)
+
+
+def _takes(protocol: str, option: str) -> bool:
+    return option in signature(PROTOCOLS[protocol]).parameters
 
 
 def fedavg(options: Mapping[str, Any], protocol: Protocol, report: Path | None, *, as_json: bool) -> None:
@@ -71,4 +75,4 @@ def fedavg(options: Mapping[str, Any], protocol: Protocol, report: Path | None, 
 
 
 def _run(settings: Settings, protocol: Protocol, listener: Listener) -> Run:
-    return run_experiment(settings, lambda n: protocol.scheme(settings.dropout, n), listener)
+    return run_experiment(settings, lambda n: protocol.scheme(n, settings.dropout), listener)

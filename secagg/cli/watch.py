@@ -4,11 +4,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from secagg.cli import screen
+from secagg.fedavg.formats import counted, decimals, percent, printable
 from secagg.fedavg.history import Event, RoundRecord, Stage, Started
-from secagg.fedavg.page.words import Record, counted, decimals, losses, name_of, percent, printable
+from secagg.fedavg.losses import Record, claims, losses, name_of
 
 Listener = Callable[[Event], None]
 
@@ -43,16 +45,16 @@ class Lines:
                     self._out.print(line)
 
     def _round(self, record: RoundRecord) -> str:
-        left = "; ".join(loss.brief for loss in losses(record))
+        left = "; ".join([*(loss.brief for loss in losses(record)), *(claim.brief for claim in claims(record))])
         return " | ".join(
             part
             for part in (
                 f"round {record.number:>{len(str(self._rounds))}}/{self._rounds}",
                 f"log loss {decimals(record.secure.log_loss, 4)}",
                 f"accuracy {percent(record.secure.accuracy)} %",
-                f"sum of {len(record.contributors)} of {len(record.sampled)}"
-                if record.too_few is None
-                else f"skipped: {record.too_few}",
+                f"sum of {len(record.sum.contributors)} of {len(record.sum.sampled)}"
+                if record.sum.too_few is None
+                else f"skipped: {record.sum.too_few}",
                 left,
             )
             if part
@@ -96,18 +98,18 @@ class Bar:
     def _troubles(self, record: Record) -> None:
         self._lost += sum(1 for _ in losses(record))
         for line in troubles(record):
-            self._tell(line, "yellow" if record.too_few is None else "red")
+            self._tell(line, "yellow" if record.sum.too_few is None else "red")
 
     def _tell(self, text: str, style: str) -> None:
         self._progress.console.print(Text(printable(text), style))
 
 
 def troubles(record: Record) -> Iterator[str]:
-    """In plain words: who left this sum, and why there is none."""
-    for loss in losses(record):
-        yield str(loss)
-    if record.too_few is not None:
-        yield printable(f"{name_of(record)}: skipped, {record.too_few}")
+    """In plain words: who left this sum, what is claimed of whom, and why there is no sum."""
+    yield from map(str, losses(record))
+    yield from map(str, claims(record))
+    if record.sum.too_few is not None:
+        yield printable(f"{name_of(record)}: skipped, {record.sum.too_few}")
 
 
 def cohort(started: Started) -> str:
@@ -125,6 +127,13 @@ def watching(out: Console) -> Iterator[Listener]:
     if not out.is_terminal or out.is_dumb_terminal:
         yield Lines(out)
         return
-    columns = (TextColumn("{task.description:<10}"), BarColumn(24), TextColumn("{task.fields[figures]}"))
-    with Progress(*columns, TimeElapsedColumn(), console=out, transient=True) as progress:
+    with Progress(*_columns(screen.narrow(out)), console=out, transient=True) as progress:
         yield Bar(progress)
+
+
+def _columns(narrow: bool) -> tuple[ProgressColumn, ...]:
+    """What stands in the line that moves; sixty columns hold the figures and a short bar."""
+    figures = TextColumn("{task.fields[figures]}")
+    if narrow:
+        return BarColumn(6), figures
+    return TextColumn("{task.description:<10}"), BarColumn(24), figures, TimeElapsedColumn()

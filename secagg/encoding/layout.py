@@ -2,14 +2,17 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from math import prod
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from secagg.errors import BadDtype, ConfigError, ShapeMismatch
 
+MAX_LEAVES = 2**16
+"""Arrays of an update, and entries of one list or dict in it."""
 MAX_DEPTH = 32
 """Nesting of lists and dicts that a layout may have."""
 MAX_AXES = 64
@@ -31,7 +34,7 @@ class Leaf(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=T
         plain: a Python number rather than an array; results come back as one.
     """
 
-    shape: tuple[int, ...]
+    shape: Annotated[tuple[int, ...], Meta(max_length=MAX_AXES)]
     dtype: str
     plain: bool
 
@@ -49,15 +52,15 @@ class Leaf(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=T
 class ListOf(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="list"):
     """A list, or a tuple where `is_tuple`."""
 
-    items: "tuple[Node, ...]"
+    items: "Annotated[tuple[Node, ...], Meta(max_length=MAX_LEAVES)]"
     is_tuple: bool
 
 
 class DictOf(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="dict"):
     """A dict; `items[i]` belongs to `keys[i]`, in insertion order."""
 
-    keys: tuple[str | int, ...]
-    items: "tuple[Node, ...]"
+    keys: Annotated[tuple[str | int, ...], Meta(max_length=MAX_LEAVES)]
+    items: "Annotated[tuple[Node, ...], Meta(max_length=MAX_LEAVES)]"
 
 
 Node: TypeAlias = Leaf | ListOf | DictOf

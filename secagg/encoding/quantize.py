@@ -4,7 +4,6 @@ A float x becomes round(clip(x) * r * L / c) + 2**(bits-1) with L = 2**(bits-1) 
 (1 where there are no weights): zero is exact, and all values lie in 1..2**bits - 1.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,6 +14,7 @@ from secagg.encoding.ring import Lanes
 from secagg.errors import OutOfRange
 from secagg.kernels import quantize as kernels
 from secagg.primitives import prg
+from secagg.primitives.entropy import Entropy
 
 Rounding = Literal["nearest", "stochastic"]
 _EPS = float(np.finfo(np.float64).eps)
@@ -58,7 +58,7 @@ class Quantizer:
         clip: NDArray[np.float64],
         ratio: float,
         out: Lanes,
-        entropy: Callable[[int], bytes],
+        entropy: Entropy,
     ) -> int:
         """Write the integers of finite `x` (dim,) to `out` (dim,); returns how many entries were clipped.
 

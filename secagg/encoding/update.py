@@ -4,7 +4,6 @@ The vector holds, in this order: the update's entries, the weight (where the ses
 number of clipped entries, both as little-endian limbs of `bits` bits, so that sums of limbs stay exact too.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,6 +16,7 @@ from secagg.encoding.quantize import Quantizer, Rounding, contiguous
 from secagg.encoding.ring import Lanes, Ring
 from secagg.errors import BadWeight, ConfigError, InputError, NotFinite, OutOfRange, OutOfRing, PeerMisbehaved
 from secagg.kernels import quantize as kernels
+from secagg.primitives.entropy import Entropy
 
 Clip = tuple[NDArray[np.float64], ...]
 """One array a leaf, shape () or (leaf.size,)."""
@@ -98,7 +98,7 @@ class UpdateEncoding:
         for (path, array), leaf in zip(self.layout.flatten(update), self.layout.leaves, strict=True):
             _check_entries(path, array, leaf, self.bits)
 
-    def encode(self, update: Update, weight: int, entropy: Callable[[int], bytes]) -> Lanes:
+    def encode(self, update: Update, weight: int, entropy: Entropy) -> Lanes:
         """The ring vector (dim,) of one party.
 
         Raises ShapeMismatch, BadDtype, NotFinite, OutOfRing or BadWeight, naming the position.

@@ -3,9 +3,11 @@
 from collections.abc import Callable
 
 from secagg.encoding.ring import Lanes
-from secagg.errors import LocalMisuse, PartyId, PeerMisbehaved, ProtocolError, StateError, WireError
+from secagg.engine.exchange import check_capacity, check_fingerprint, check_header, tag_of
+from secagg.errors import ConfigError, LocalMisuse, PartyId, PeerMisbehaved, ProtocolError, StateError, WireError
+from secagg.primitives.entropy import Entropy
 from secagg.scheme import Credentials, Ledger, PartySide, Phase, Policy, Scheme, Session, Sum
-from secagg.scheme.machine import Entropy, SavedSum
+from secagg.scheme.machine import SavedSum
 from secagg.scheme.session import context_of
 from secagg.wire import codec, frame
 
@@ -45,8 +47,11 @@ class RoundParty:
         ledger: Ledger | None = None,
         saved: bytes | None = None,
     ) -> None:
+        self.context = session.context if context is None else bytes(context)
+        if ledger is not None and not self.context:
+            raise ConfigError("a ledger tells rounds apart by their context, and this session has none")
         policy.check_session(session)
-        scheme.capacity(session)
+        check_capacity(scheme, session)
         self.scheme = scheme
         self.session = session
         self.me = session.parties[session.index(me)]
@@ -67,37 +72,28 @@ class RoundParty:
         self._last: tuple[int, bytes, bytes] | None = None  # phase, checksum of the ask, reply
         self._failure: str | None = None
 
-    def phase_of(self, ask: bytes) -> Phase:
-        """Which phase the ask belongs to. Raises WireError for bytes that are no ask of this session."""
-        return self.scheme.phases[self._unwrap(ask).phase]
-
-    def is_repeated(self, ask: bytes) -> bool:
-        """Whether the reply to this very ask is already there, so that no input is needed again."""
-        return self._last is not None and self._last[1] == self._unwrap(ask).checksum
-
-    def answer(self, ask: bytes, vector: Lanes | None, store: Callable[[], object]) -> bytes | None:
+    def answer(self, ask: bytes, encoded: Callable[[], Lanes], store: Callable[[], object]) -> bytes | None:
         """The reply to `ask`; None to an announcement. `store` runs before the reply is returned.
 
-        The same ask again gets the same bytes. Raises PeerMisbehaved (no culprits: the server) for another ask in
-        the same phase or one out of order, WireError for bytes that are no ask, and what the scheme raises. After
-        a refusal by the scheme this party answers nothing more in this round; a stray ask does not end it.
+        `encoded` gives this party's vector; it is called in the phase that takes input, once the ask is known to be
+        in order. The same ask again gets the same bytes. Raises PeerMisbehaved (no culprits: the server) for another
+        ask in the same phase or one out of order, WireError for bytes that are no ask, and what the scheme raises.
+        After a refusal by the scheme this party answers nothing more in this round; a stray ask does not end it.
         """
-        unwrapped = self._unwrap(ask)
+        found = frame.unwrap(ask)
+        check_header(found, frame.ASK, self.session, self.session.index(self.me))
         if self._failure is not None:
             raise LocalMisuse(f"this party has left the round: {self._failure}")
-        if self._last is None or self._last[1] != unwrapped.checksum:
-            self._check_order(unwrapped.phase)
-            self._advance(unwrapped, vector)
+        if self._last is None or self._last[1] != found.checksum:
+            self._advance(found, self._next_phase(found.phase), encoded)
         store()
         return None if self._last is None or not self._last[2] else self._last[2]
 
-    def _advance(self, ask: frame.Frame, vector: Lanes | None) -> None:
-        phase = self.scheme.phases[ask.phase]
+    def _advance(self, ask: frame.Frame, phase: Phase, encoded: Callable[[], Lanes]) -> None:
         message = codec.decode(ask.body, phase.ask)
-        if phase.takes_input and vector is None:
-            raise LocalMisuse(f"phase {phase.name!r} takes this party's update and none was given")
+        vector = encoded() if phase.takes_input else None
         try:
-            reply, result = self._machine.answer(message, vector if phase.takes_input else None)
+            reply, result = self._machine.answer(message, vector)
         except ProtocolError as error:
             self._failure = str(error)
             raise
@@ -139,8 +135,7 @@ class RoundParty:
         """
         try:
             saved = codec.decode(data, _Saved)
-            if saved.fingerprint != scheme.fingerprint:
-                raise StateError(f"state of another scheme or other options than {scheme.name} with {scheme.options}")
+            check_fingerprint(saved.fingerprint, scheme)
             if saved.step < latch:
                 raise StateError(f"state at step {saved.step}, but this party is known to have reached step {latch}")
             session = Session.from_bytes(saved.session)
@@ -161,31 +156,23 @@ class RoundParty:
         party.result = None if saved.result is None else Sum.load(saved.result, session)
         return party
 
-    def _check_order(self, phase: int) -> None:
-        mine = [i for i, p in enumerate(self.scheme.phases) if p.role == "client" or i == phase]
+    def _next_phase(self, index: int) -> Phase:
+        """Phase `index`, if it is this party's turn to answer it."""
+        phases = self.scheme.phases
+        if index >= len(phases):
+            raise WireError(f"an ask of phase {index}: {self.scheme.name} has {len(phases)}")
         done = -1 if self._last is None else self._last[0]
-        expected = next((i for i in mine if i > done), None)
-        if phase == done:
-            raise PeerMisbehaved(f"a second, different ask in phase {self.scheme.phases[phase].name!r}")
-        if phase != expected:
-            name = None if expected is None else self.scheme.phases[expected].name
-            raise PeerMisbehaved(f"ask of phase {self.scheme.phases[phase].name!r}, expected {name!r}")
-
-    @property
-    def _tag(self) -> bytes:
-        return self.session.digest[: frame.HALF_DIGEST]
+        if index == done:
+            raise PeerMisbehaved(f"a second, different ask in phase {phases[index].name!r}")
+        # Phases of other roles may or may not ask this party.
+        expected = next(
+            (i for i, phase in enumerate(phases) if i > done and (phase.role == "client" or i == index)), None
+        )
+        if index != expected:
+            name = None if expected is None else phases[expected].name
+            raise PeerMisbehaved(f"ask of phase {phases[index].name!r}, expected {name!r}")
+        return phases[index]
 
     def _wrap(self, ask: frame.Frame, message: codec.Message) -> bytes:
-        return frame.wrap(frame.REPLY, ask.phase, ask.party, self._tag, ask.checksum, codec.encode(message))
-
-    def _unwrap(self, ask: bytes) -> frame.Frame:
-        unwrapped = frame.unwrap(ask)
-        if unwrapped.direction != frame.ASK:
-            raise WireError("a reply where an ask was expected")
-        if unwrapped.tag != self._tag:
-            raise WireError("an ask of another session")
-        if unwrapped.party != self.session.index(self.me):
-            raise WireError("an ask meant for another party")
-        if unwrapped.phase >= len(self.scheme.phases):
-            raise WireError(f"an ask of phase {unwrapped.phase}: {self.scheme.name} has {len(self.scheme.phases)}")
-        return unwrapped
+        tag = tag_of(self.session)
+        return frame.wrap(frame.REPLY, ask.phase, ask.party, tag, ask.checksum, codec.encode(message))

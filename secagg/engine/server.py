@@ -1,8 +1,10 @@
 """The server's end of a round: order, duplicates, strangers, wrong types, deadlines, save and restore."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from secagg.engine.exchange import Asks, check_capacity, check_fingerprint, check_header
 from secagg.errors import LocalMisuse, PartyId, PeerMisbehaved, ProtocolError, StateError, WireError
 from secagg.scheme import Phase, Roster, Scheme, ServerSide, Session, Sum
 from secagg.scheme.machine import SavedSum
@@ -17,11 +19,12 @@ class _Saved(codec.Message, frozen=True):
     machine: bytes
     phase: int
     alive: tuple[int, ...]
-    asks: tuple[tuple[int, bytes], ...] | None
+    asks: tuple[tuple[bytes, ...], tuple[tuple[int, int], ...]] | None
     replies: tuple[tuple[int, bytes], ...]
     rejected: tuple[int, ...]
     lost: tuple[tuple[int, int], ...]
     misbehaved: tuple[tuple[int, str], ...]
+    accused: tuple[tuple[int, str], ...]
     traffic: tuple[tuple[int, int, int], ...]
     failure: str | None
     result: SavedSum | None
@@ -48,24 +51,25 @@ class RoundServer:
     Attributes:
         result: the sum, once the last phase has closed.
         lost: {party: phase} of those who were asked and did not answer, or could not be asked any more.
-        misbehaved: {party: why} of those whose message broke the protocol, who are lost too, and of those whom
-            others accuse.
+        misbehaved: {party: why} of those whose message broke the protocol; they are lost too.
+        accused: {party: why} of those of whom others say so, who may lie; they stay in the round.
         tallies: one `Tally` per phase.
     """
 
     def __init__(self, scheme: Scheme, session: Session, roster: Roster | None = None) -> None:
-        scheme.capacity(session)
+        check_capacity(scheme, session)
         self.scheme = scheme
         self.session = session
         self.result: Sum | None = None
         self.lost: dict[PartyId, str] = {}
         self.misbehaved: dict[PartyId, str] = {}
+        self.accused: dict[PartyId, str] = {}
         self.tallies = [Tally() for _ in scheme.phases]
         self._machine: ServerSide = scheme.server(session, roster=roster)
         self._roster = roster
         self._phase = 0
         self._alive = frozenset(session.parties)
-        self._asks: dict[PartyId, bytes] | None = None
+        self._asks: Asks | None = None
         self._replies: dict[PartyId, bytes] = {}  # checksum of the accepted reply
         self._rejected: set[PartyId] = set()  # sent a bad message in the open phase
         self._failure: str | None = None
@@ -78,24 +82,30 @@ class RoundServer:
     @property
     def waiting(self) -> frozenset[PartyId]:
         """Who was asked in this phase and is still to answer."""
-        if self.phase is None or self.phase.reply is None:
+        phase = self.phase
+        if self._failure is not None or phase is None or phase.reply is None:
             return frozenset()
-        return frozenset(self.asks()) - frozenset(self._replies) - self._rejected
+        return frozenset(self._opened(phase)) - self._replies.keys() - self._rejected
 
-    def asks(self) -> dict[PartyId, bytes]:
-        """{party: bytes to send} of the open phase; the same on every call until it closes, empty at the end."""
+    def asks(self) -> Mapping[PartyId, bytes]:
+        """{party: bytes to send} of the open phase; the same on every call until it closes, empty at the end.
+
+        Bytes are made when they are looked up, so that a thousand asks of one message are not a thousand copies.
+        """
         phase = self._open_phase()
-        if phase is None:
-            return {}
+        return {} if phase is None else self._opened(phase)
+
+    def _opened(self, phase: Phase) -> Asks:
+        """The asks of the open phase, made when they are first wanted."""
         if self._asks is None:
-            asks = self._machine.open(phase, self._alive)
+            messages = self._machine.open(phase, self._alive)
             if phase.role == "client":
-                for party in self._alive - set(asks):
+                for party in self._alive - set(messages):
                     self.lost[party] = phase.name
-                self._alive = frozenset(asks)
-            self._asks = {party: self._wrap(party, message) for party, message in asks.items()}
-            self.tallies[self._phase].sent = sum(map(len, self._asks.values()))
-        return dict(self._asks)
+                self._alive = frozenset(messages)
+            self._asks = Asks.encoding(self.session, self._phase, messages)
+            self.tallies[self._phase].sent = self._asks.total_size()
+        return self._asks
 
     def receive(self, party: PartyId, data: bytes) -> None:
         """Take one reply. A peer's fault never raises: it is recorded in `misbehaved` and costs the sender its place.
@@ -103,15 +113,20 @@ class RoundServer:
         A late reply, even after the round's end, or the same reply again changes nothing. Raises UnknownParty for a
         party that is not of the session: the transport must know who is speaking.
         """
-        party = self.session.parties[self.session.index(party)]
+        index = self.session.index(party)
+        party = self.session.parties[index]
         phase = self.phase
-        if self._failure is not None or phase is None or party not in self.asks() or party in self._rejected:
-            return  # too late, or not asked
+        if self._failure is not None or phase is None:
+            return  # too late
+        asks = self._opened(phase)
+        if party not in asks or party in self._rejected:
+            return
         try:
             reply = frame.unwrap(data)
+            check_header(reply, frame.REPLY, self.session, index)
             if self._is_repeated(party, reply):
                 return
-            self._check(party, reply)
+            self._check(party, reply, asks)
             self._machine.absorb(phase, party, self._decode(reply, phase))
         except (ProtocolError, WireError) as error:
             self.misbehaved[party] = f"phase {phase.name!r}: {error}"
@@ -129,16 +144,16 @@ class RoundServer:
         phase = self._open_phase()
         if phase is None:
             raise LocalMisuse("close_phase after the last phase")
-        asked = self.asks()
-        answered = frozenset(asked if phase.reply is None else self._replies)
-        for party in set(asked) - answered:
+        asked = frozenset(self._opened(phase))
+        answered = asked if phase.reply is None else frozenset(self._replies)
+        for party in asked - answered:
             self.lost.setdefault(party, phase.name)
         if phase.role == "client":
             self._alive = answered
         for party, why in self._machine.accusations().items():
-            self.misbehaved.setdefault(party, f"phase {phase.name!r}: {why}")
+            self.accused.setdefault(party, f"phase {phase.name!r}: {why}")
         try:
-            self.result = self._machine.close(phase, answered)
+            self.result = self._machine.close(phase, answered) or self.result
         except ProtocolError as error:
             self._failure = str(error)
             raise
@@ -158,11 +173,14 @@ class RoundServer:
                 machine=b"" if self.phase is None else self._machine.save(),
                 phase=self._phase,
                 alive=tuple(sorted(map(index, self._alive))),
-                asks=None if self._asks is None else tuple((index(p), ask) for p, ask in self._asks.items()),
+                asks=None
+                if self._asks is None
+                else (self._asks.bodies, tuple((index(p), i) for p, i in self._asks.body_of.items())),
                 replies=tuple((index(p), digest) for p, digest in self._replies.items()),
                 rejected=tuple(map(index, self._rejected)),
                 lost=tuple((index(p), names.index(name)) for p, name in self.lost.items()),
                 misbehaved=tuple((index(p), why) for p, why in self.misbehaved.items()),
+                accused=tuple((index(p), why) for p, why in self.accused.items()),
                 traffic=tuple(
                     (phase, index(p), size) for phase, t in enumerate(self.tallies) for p, size in t.received.items()
                 )
@@ -177,8 +195,7 @@ class RoundServer:
         """The server that `save` wrote. Raises StateError when it is not one of this scheme's."""
         try:
             saved = codec.decode(data, _Saved)
-            if saved.fingerprint != scheme.fingerprint:
-                raise StateError(f"state of another scheme or other options than {scheme.name} with {scheme.options}")
+            check_fingerprint(saved.fingerprint, scheme)
             server = cls(scheme, Session.from_bytes(saved.session), roster)
             server._load(saved)
         except (WireError, IndexError) as error:
@@ -192,12 +209,15 @@ class RoundServer:
         if self._phase < len(phases):
             self._machine = self.scheme.server(self.session, saved.machine, roster=self._roster)
         self._alive = frozenset(parties[i] for i in saved.alive)
-        self._asks = None if saved.asks is None else {parties[i]: ask for i, ask in saved.asks}
+        if saved.asks is not None:
+            bodies, body_of = saved.asks
+            self._asks = Asks(self.session, saved.phase, bodies, {parties[i]: body for i, body in body_of})
         self._replies = {parties[i]: digest for i, digest in saved.replies}
         self._rejected = {parties[i] for i in saved.rejected}
         self.result = None if saved.result is None else Sum.load(saved.result, self.session)
         self.lost = {parties[i]: phases[phase].name for i, phase in saved.lost}
         self.misbehaved = {parties[i]: why for i, why in saved.misbehaved}
+        self.accused = {parties[i]: why for i, why in saved.accused}
         for phase, i, size in saved.traffic:
             if i < 0:
                 self.tallies[phase].sent = size
@@ -209,33 +229,17 @@ class RoundServer:
             raise LocalMisuse(f"this round has ended: {self._failure}")
         return self.phase
 
-    @property
-    def _tag(self) -> bytes:
-        return self.session.digest[: frame.HALF_DIGEST]
-
-    def _wrap(self, party: PartyId, message: codec.Message) -> bytes:
-        index = self.session.index(party)
-        return frame.wrap(frame.ASK, self._phase, index, self._tag, frame.NO_ASK, codec.encode(message))
-
     def _is_repeated(self, party: PartyId, reply: frame.Frame) -> bool:
         """Whether the reply came before, in this phase or for one that has closed: late is no fault."""
-        if reply.tag != self._tag or reply.direction != frame.REPLY or reply.party != self.session.index(party):
-            return False
         return reply.phase < self._phase or self._replies.get(party) == reply.checksum
 
-    def _check(self, party: PartyId, reply: frame.Frame) -> None:
+    def _check(self, party: PartyId, reply: frame.Frame, asks: Asks) -> None:
         """Raise for a frame that does not answer what this party was asked in the open phase."""
         if party in self._replies:
             raise PeerMisbehaved("a second, different reply; the first one counts")
-        if reply.direction != frame.REPLY:
-            raise WireError("an ask where a reply was expected")
-        if reply.tag != self._tag:
-            raise WireError("a reply of another session")
-        if reply.party != self.session.index(party):
-            raise WireError("a reply made by another party")
         if reply.phase != self._phase:
             raise WireError(f"a reply to phase {reply.phase}, which has not begun")
-        if reply.answers != frame.unwrap(self.asks()[party]).checksum:
+        if reply.answers != asks.checksum(party):
             raise WireError("a reply to another ask than the one that was sent")
 
     def _decode(self, reply: frame.Frame, phase: Phase) -> codec.Message:

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -34,10 +34,10 @@ class Table:
     """
 
     source: str
-    features: pd.DataFrame
-    outcome: NDArray[np.uint8]
+    features: pd.DataFrame = field(repr=False)
+    outcome: NDArray[np.uint8] = field(repr=False)
     classes: tuple[str, str]
-    sites: NDArray[np.str_] | None
+    sites: NDArray[np.str_] | None = field(repr=False)
 
 
 def load(source: str | Path = BREAST_CANCER, *, target: str | None = None, site: str | None = None) -> Table:
@@ -129,10 +129,10 @@ def _check_numbers(source: str, column: pd.Series) -> None:
 def _check_categories(source: str, column: pd.Series) -> None:
     values = column.dropna().astype(str)
     if values.nunique() > MAX_CATEGORIES:
+        # What may be names of patients is not quoted.
         raise InputError(
-            f"{source}: column {column.name!r}: text with {values.nunique()} different values such as "
-            f"{values.iloc[0]!r} in row {int(values.index[0]) + 1}, expected numbers or at most "
-            f"{MAX_CATEGORIES} categories"
+            f"{source}: column {column.name!r}: text with {values.nunique()} different values, expected numbers or "
+            f"at most {MAX_CATEGORIES} categories"
         )
 
 
@@ -145,9 +145,11 @@ def _outcome(source: str, column: pd.Series) -> tuple[NDArray[np.uint8], tuple[s
         )
     if len(values) > 2:
         third = int(np.argmax(~column.isin(column.unique()[:2]).to_numpy()))
+        # Few values are outcomes, which help when told; many may be names of patients.
+        told = f" ({_listed(values)})" if len(values) <= MAX_NAMED else ""
         raise InputError(
-            f"{source}: target column {column.name!r}, row {third + 1}: {column.tolist()[third]!r} is a third "
-            f"value of {len(values)} ({_listed(values)}), expected exactly two"
+            f"{source}: target column {column.name!r}, row {third + 1}: a third value of {len(values)}{told}, "
+            "expected exactly two"
         )
     positive = (column == values[1]).to_numpy(dtype=np.uint8)
     return positive, (_plain(values[0]), _plain(values[1]))

@@ -15,7 +15,7 @@ from secagg.fedavg.secure import SchemeSource, check_counts, ignore, scheme_for
 from secagg.fedavg.seeds import Purpose, stream
 from secagg.fedavg.settings import Settings
 from secagg.fedavg.statistics import federated
-from secagg.scheme.machine import Entropy
+from secagg.primitives.entropy import Entropy
 
 OnEvent = Callable[[Event], None]
 
@@ -107,7 +107,7 @@ def _started(
     protocol = scheme_for(scheme, len(sites))
     return Started(
         settings=settings,
-        protocol=f"{protocol.name}, {protocol.options}",
+        protocol=str(protocol),
         phases=tuple(phase.name for phase in protocol.phases),
         classes=table.classes,
         sites=tuple(site.summary() for site in sites),

@@ -13,8 +13,6 @@ ALONE = "alone"
 CENTRALIZED = "centralized"
 PLAIN = "plain FedAvg"
 SECURE = "secure FedAvg"
-COMPARED = (ALONE, CENTRALIZED, PLAIN, SECURE)
-"""The four compared models, in the order of `Run.comparison`."""
 
 
 @dataclass(frozen=True)
@@ -52,31 +50,44 @@ class Flow:
 
 
 @dataclass(frozen=True)
+class SumRecord:
+    """What one secure sum came to, with the hospitals in the cohort's order.
+
+    Attributes:
+        sampled: the hospitals asked.
+        contributors: the hospitals in the sum; empty in a void one.
+        lost: {hospital: phase} for all who went silent; one lost after it gave its update is still in the sum.
+        misbehaved: {hospital: why}, of what the server saw itself.
+        accused: {hospital: what others claim of it}; whoever is wrong, the accused stays in the round.
+        too_few: the error's text if the sum was void, else None.
+        saturated: entries clipped by the quantizers, all contributors together.
+        traffic: bytes and seconds by phase and role; empty in a void sum.
+    """
+
+    sampled: tuple[str, ...]
+    contributors: tuple[str, ...]
+    lost: dict[str, str]
+    misbehaved: dict[str, str]
+    accused: dict[str, str]
+    too_few: str | None
+    saturated: int
+    traffic: tuple[Flow, ...]
+
+
+@dataclass(frozen=True)
 class StatisticsRecord:
     """One secure sum of the standardisation.
 
     Attributes:
         name: "ranges", "means", "spreads" or "squares", in this order.
         attempt: 1, or more after a sum that ended in TooFew.
-        sampled: the hospitals asked.
-        contributors: the hospitals in the sum; empty when there was none.
-        lost: {hospital: phase} for all who went silent; one lost in the last phase is still in the sum.
-        misbehaved: {hospital: why}.
-        too_few: the error's text if the round was void, else None.
-        saturated: entries clipped by the quantizers, all contributors together.
-        traffic: bytes and seconds by phase and role; empty when the round was void.
-        seconds: of the whole round.
+        sum: what it came to.
+        seconds: of the whole sum.
     """
 
     name: str
     attempt: int
-    sampled: tuple[str, ...]
-    contributors: tuple[str, ...]
-    lost: dict[str, str]
-    misbehaved: dict[str, str]
-    too_few: str | None
-    saturated: int
-    traffic: tuple[Flow, ...]
+    sum: SumRecord
     seconds: float
 
 
@@ -86,11 +97,7 @@ class RoundRecord:
 
     Attributes:
         number: 1..rounds.
-        sampled: the hospitals asked.
-        contributors: the hospitals in the sum; empty in a void round.
-        lost: {hospital: phase} for all who went silent; one lost in the last phase is still in the sum.
-        misbehaved: {hospital: why}.
-        too_few: the error's text if the round was void and the models stay as they were, else None.
+        sum: what the secure sum of the updates came to; where it is void, both models stay as they were.
         secure: the secure model after this round, on all held-out patients.
         plain: the same for the model of plain FedAvg.
         local_loss: mean log loss of the sampled hospitals' secure-trained models on their own training
@@ -98,24 +105,16 @@ class RoundRecord:
         gap: largest |secure mean - plain mean of the same clipped updates| over all entries, both from the
             same starting model; None in a void round.
         bound: largest error bound over all entries (each entry is checked against its own); None likewise.
-        saturated: entries clipped by the quantizers, all contributors together.
-        traffic: bytes and seconds by phase and role; empty in a void round.
         seconds: of the whole round, local training of both models included.
     """
 
     number: int
-    sampled: tuple[str, ...]
-    contributors: tuple[str, ...]
-    lost: dict[str, str]
-    misbehaved: dict[str, str]
-    too_few: str | None
+    sum: SumRecord
     secure: Metrics
     plain: Metrics
     local_loss: float
     gap: float | None
     bound: float | None
-    saturated: int
-    traffic: tuple[Flow, ...]
     seconds: float
 
 
@@ -162,7 +161,7 @@ class ComparisonRow:
     """One of the four models on the same held-out patients.
 
     Attributes:
-        model: one of `COMPARED`.
+        model: "alone", "centralized", "plain FedAvg" or "secure FedAvg".
         overall: on all held-out patients together; for "alone" the mean over the hospitals' models.
         hospitals: {hospital: on its own held-out patients}; for "alone" each hospital's own model.
         alone: only for "alone": the hospitals' models on everybody's held-out patients.
@@ -222,7 +221,7 @@ class Run:
         constant: the features without variance across the hospitals, which the model sees as zero.
         statistics: the secure sums of the standardisation, retried ones included.
         rounds: one record for each round.
-        comparison: the four models, in the order of `COMPARED`.
+        comparison: the four models: alone, centralized, plain, secure.
         seconds: of the whole run.
     """
 

@@ -10,21 +10,29 @@ import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from secagg.api import Aggregate
+from secagg.api import Aggregate, aggregate
 from secagg.errors import BadCohort, SecaggError, TooFew
-from secagg.fedavg.history import RoundRecord
+from secagg.fedavg.history import RoundRecord, SumRecord
 from secagg.fedavg.models import Model, Params
 from secagg.fedavg.preparation import Patients
-from secagg.fedavg.secure import Outcome, SchemeSource, check_counts, draw_losses, ignore, scheme_for, secure_sum
+from secagg.fedavg.secure import (
+    SchemeSource,
+    check_counts,
+    draw_losses,
+    ignore,
+    recorded,
+    scheme_for,
+    void,
+)
 from secagg.fedavg.seeds import Purpose, stream
 from secagg.fedavg.settings import MIN_COHORT, Training
+from secagg.primitives.entropy import Entropy
 from secagg.scheme import Scheme
-from secagg.scheme.machine import Entropy
 
 
 @dataclass(frozen=True)
@@ -90,10 +98,9 @@ def train(
 
 
 class _Step(NamedTuple):
-    """What the secure sum of one round came to."""
+    """The secure sum of one round, and how it compares."""
 
-    outcome: Outcome
-    too_few: str | None
+    sum: SumRecord
     gap: float | None
     bound: float | None
 
@@ -103,13 +110,13 @@ class _Loop:
     """Both models between rounds."""
 
     model: Model
-    hospitals: Mapping[str, Patients]
-    held_out: Patients
+    hospitals: Mapping[str, Patients] = field(repr=False)
+    held_out: Patients = field(repr=False)
     scheme: SchemeSource
     options: Training
-    entropy: Entropy
-    secure: Params
-    plain: Params
+    entropy: Entropy = field(repr=False)
+    secure: Params = field(repr=False)
+    plain: Params = field(repr=False)
 
     def round(self, number: int) -> RoundRecord:
         start = time.perf_counter()
@@ -118,21 +125,14 @@ class _Loop:
         losses = draw_losses(sampled, scheme, self.options.dropout, stream(self.options.seed, Purpose.SILENCE, number))
         fitted = {name: self._fit(name, self.secure, number) for name in sampled}
         step = self._step(fitted, scheme, losses, number)
-        outcome = step.outcome
         return RoundRecord(
             number=number,
-            sampled=sampled,
-            contributors=outcome.contributors,
-            lost=outcome.lost,
-            misbehaved=outcome.misbehaved,
-            too_few=step.too_few,
+            sum=step.sum,
             secure=self.model.evaluate(self.secure, self.held_out.x, self.held_out.y),
             plain=self.model.evaluate(self.plain, self.held_out.x, self.held_out.y),
             local_loss=self._local_loss(fitted),
             gap=step.gap,
             bound=step.bound,
-            saturated=outcome.saturated,
-            traffic=outcome.traffic,
             seconds=time.perf_counter() - start,
         )
 
@@ -162,10 +162,10 @@ class _Loop:
         updates = {name: _difference(params, self.secure) for name, params in fitted.items()}
         options = self.options
         try:
-            out = secure_sum(
+            out = aggregate(
                 updates,
                 scheme,
-                losses,
+                lost=losses,
                 entropy=self.entropy,
                 weights={name: len(self.hospitals[name].y) for name in updates},
                 weight_max=options.weight_max,
@@ -173,11 +173,11 @@ class _Loop:
                 clip=options.clip,
             )
         except TooFew as error:
-            return _Step(Outcome.void(error, losses, scheme), str(error), None, None)
-        outcome = Outcome.of(out, tuple(updates))
-        gap, bound = check_mean(out, self._mean(updates, outcome.contributors), f"round {number}")
-        self._move(out, outcome.contributors, number)
-        return _Step(outcome, None, gap, bound)
+            return _Step(void(error, tuple(updates), scheme, losses), None, None)
+        record = recorded(out, tuple(updates))
+        gap, bound = check_mean(out, self._mean(updates, record.contributors), f"round {number}")
+        self._move(out, record.contributors, number)
+        return _Step(record, gap, bound)
 
     def _move(self, out: Aggregate, contributors: Sequence[str], number: int) -> None:
         """Both models take their mean; the plain one that of updates from its own parameters."""

@@ -41,9 +41,6 @@ class Model(Protocol):
     ) -> Params:
         """Parameters after `epochs` passes over x (n, d), y (n,) of 0 and 1, in batches shuffled by `rng`."""
 
-    def predict_proba(self, params: Params, x: Array) -> Array:
-        """(n,) probabilities of the positive outcome."""
-
     def evaluate(self, params: Params, x: Array, y: Array) -> Metrics:
         """How well the predictions for x (n, d) fit y (n,), n >= 1."""
 
@@ -128,12 +125,8 @@ class LogisticRegression(_Gradient):
         """(n,) log odds."""
         return np.asarray(x @ params["weights"] + params["bias"])
 
-    def objective(self, params: Params, x: Array, y: Array) -> float:
-        """Mean log loss of x (n, d), y (n,), plus the penalty."""
-        return _mean_log_loss(self.logits(params, x), y) + self.l2 / 2 * float(np.sum(params["weights"] ** 2))
-
     def gradient(self, params: Params, x: Array, y: Array) -> Params:
-        """Of `objective`, in the structure of the parameters."""
+        """Of mean log loss + l2/2 * |weights|^2, in the structure of the parameters."""
         residual = (expit(self.logits(params, x)) - y) / len(y)
         return {
             "weights": x.T @ residual + self.l2 * params["weights"],
@@ -171,13 +164,8 @@ class Perceptron(_Gradient):
         """(n,) log odds."""
         return np.asarray(self._activate(self._inner(params, x)) @ params["weights"] + params["bias"])
 
-    def objective(self, params: Params, x: Array, y: Array) -> float:
-        """Mean log loss of x (n, d), y (n,), plus the penalty."""
-        squares = np.sum(params["hidden_weights"] ** 2) + np.sum(params["weights"] ** 2)
-        return _mean_log_loss(self.logits(params, x), y) + self.l2 / 2 * float(squares)
-
     def gradient(self, params: Params, x: Array, y: Array) -> Params:
-        """Of `objective` by backpropagation, in the structure of the parameters."""
+        """Of mean log loss + l2/2 * |weights|^2 by backpropagation, in the structure of the parameters."""
         inner = self._inner(params, x)
         active = self._activate(inner)
         residual = (expit(active @ params["weights"] + params["bias"]) - y) / len(y)
@@ -197,11 +185,6 @@ class Perceptron(_Gradient):
 
     def _slope(self, inner: Array, active: Array) -> Array:
         return (inner > 0).astype(np.float64) if self.activation == "relu" else 1 - active**2
-
-
-def _mean_log_loss(logits: Array, y: Array) -> float:
-    """Mean of log(1 + exp(z)) - y z, without overflow."""
-    return float(np.mean(np.logaddexp(0.0, logits) - y * logits))
 
 
 def model_of(settings: Settings) -> Model:

@@ -7,7 +7,7 @@ number stays missing until `Standardisation.apply` puts the mean there, which is
 scale: no hospital needs to know the others' mean to fill it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -23,15 +23,15 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Patients:
-    """Inputs and outcomes.
+    """Inputs and outcomes, which its repr does not show.
 
     Attributes:
         x: (n, d) float64; NaN is missing, until standardised.
         y: (n,) float64 of 0 and 1.
     """
 
-    x: Array
-    y: Array
+    x: Array = field(repr=False)
+    y: Array = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -111,8 +111,8 @@ class Site:
     """
 
     name: str
-    train: Patients
-    test: Patients
+    train: Patients = field(repr=False)
+    test: Patients = field(repr=False)
     duplicates: int
     missing: int
 

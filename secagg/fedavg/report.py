@@ -17,8 +17,10 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from secagg.errors import ConfigError
+from secagg.fedavg import formats, tables
 from secagg.fedavg.history import ALONE, CENTRALIZED, PLAIN, Run
-from secagg.fedavg.page import charts, prose, tables, words
+from secagg.fedavg.losses import name_of
+from secagg.fedavg.page import charts, prose
 
 GLYPHS: dict[tables.State, str] = {
     "summed": "●",
@@ -107,6 +109,7 @@ def _rows(run: Run) -> dict[str, Any]:
         "losses": tables.all_losses(run),
         "attendance": list(tables.attendance(run)),
         "departures": list(tables.departures(run)),
+        "claims": tables.all_claims(run),
         "roles": roles,
         "costs": costs,
         "cost_sums": tables.sums_of_costs(run, costs),
@@ -119,16 +122,16 @@ def _rows(run: Run) -> dict[str, Any]:
 def _environment() -> Environment:
     environment = Environment(autoescape=True, finalize=_printable, undefined=StrictUndefined)
     environment.filters |= {
-        "percent": words.percent,
-        "decimals": words.decimals,
-        "power": words.power,
-        "counted": words.counted,
-        "bytes_text": words.bytes_text,
-        "seconds_text": words.seconds_text,
-        "name_of": words.name_of,
+        "percent": formats.percent,
+        "decimals": formats.decimals,
+        "power": formats.power,
+        "counted": formats.counted,
+        "bytes_text": formats.bytes_text,
+        "seconds_text": formats.seconds_text,
+        "name_of": name_of,
     }
     return environment
 
 
 def _printable(value: Any) -> Any:
-    return words.printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    return formats.printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value

@@ -1,16 +1,13 @@
 """One secure sum among hospitals, some of which go silent: what statistics and training have in common."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from secagg.api import Aggregate, aggregate
+from secagg.api import Aggregate
 from secagg.errors import BadWeight, PartyId, TooFew
-from secagg.fedavg.history import Flow
+from secagg.fedavg.history import Flow, SumRecord
 from secagg.scheme import Scheme
-from secagg.scheme.machine import Entropy
 
 SchemeSource = Scheme | Callable[[int], Scheme]
 """A scheme for every cohort, or a function from the number of parties to the scheme for so many."""
@@ -36,68 +33,41 @@ def draw_losses(parties: Sequence[str], scheme: Scheme, dropout: float, rng: np.
     }
 
 
-def secure_sum(
-    updates: Mapping[str, Any],
-    scheme: Scheme,
-    losses: Mapping[str, str],
-    *,
-    entropy: Entropy,
-    weights: Mapping[str, int] | None = None,
-    weight_max: int | None = None,
-    bits: int,
-    clip: Any = 1.0,
-) -> Aggregate:
-    """`secagg.aggregate` among hospitals, which are named by str."""
-    return aggregate(
-        dict[PartyId, Any](updates.items()),
-        scheme=scheme,
-        weights=None if weights is None else dict[PartyId, int](weights.items()),
-        weight_max=weight_max,
-        bits=bits,
-        clip=clip,
-        lost=dict[PartyId, str](losses.items()),
-        entropy=entropy,
+def recorded(out: Aggregate, sampled: Sequence[str]) -> SumRecord:
+    """The record of a sum among `sampled`."""
+    return SumRecord(
+        sampled=tuple(sampled),
+        contributors=tuple(party for party in sampled if party in out.contributors),
+        lost=_in_order(out.lost, sampled),
+        misbehaved=_in_order(out.misbehaved, sampled),
+        accused=_in_order(out.accused, sampled),
+        too_few=None,
+        saturated=int(out.saturated),
+        traffic=tuple(
+            Flow(phase, role, float(sent), float(out.seconds.get((phase, role), 0.0)))
+            for (phase, role), sent in out.traffic.items()
+        ),
     )
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a secure sum says about its parties, in the cohort's order, for a record.
+def void(error: TooFew, sampled: Sequence[str], scheme: Scheme, losses: Mapping[str, str]) -> SumRecord:
+    """The record of a round that ended in `error`: nobody is in a sum. Lost are those of `losses` until it closed."""
+    names = [phase.name for phase in scheme.phases]
+    closed = names.index(error.phase)
+    return SumRecord(
+        sampled=tuple(sampled),
+        contributors=(),
+        lost={party: at for party, at in losses.items() if names.index(at) <= closed},
+        misbehaved={},
+        accused={},
+        too_few=str(error),
+        saturated=0,
+        traffic=(),
+    )
 
-    Attributes:
-        contributors: in the sum.
-        lost: {party: phase}.
-        misbehaved: {party: why}.
-        saturated: entries clipped, all contributors together.
-        traffic: bytes and seconds by phase and role.
-    """
 
-    contributors: tuple[str, ...]
-    lost: dict[str, str]
-    misbehaved: dict[str, str]
-    saturated: int
-    traffic: tuple[Flow, ...]
-
-    @classmethod
-    def of(cls, out: Aggregate, parties: Sequence[str]) -> "Outcome":
-        """Read off a round that ended in a sum."""
-        return cls(
-            contributors=tuple(party for party in parties if party in out.contributors),
-            lost={party: out.lost[party] for party in parties if party in out.lost},
-            misbehaved={party: out.misbehaved[party] for party in parties if party in out.misbehaved},
-            saturated=int(out.saturated),
-            traffic=tuple(
-                Flow(phase, role, float(sent), float(out.seconds.get((phase, role), 0.0)))
-                for (phase, role), sent in out.traffic.items()
-            ),
-        )
-
-    @classmethod
-    def void(cls, error: TooFew, losses: Mapping[str, str], scheme: Scheme) -> "Outcome":
-        """A round that ended in `error`: nobody is in a sum. Lost are those of `losses` until it closed."""
-        names = [phase.name for phase in scheme.phases]
-        closed = names.index(error.phase)
-        return cls((), {party: at for party, at in losses.items() if names.index(at) <= closed}, {}, 0, ())
+def _in_order(told: Mapping[PartyId, str], sampled: Sequence[str]) -> dict[str, str]:
+    return {party: told[party] for party in sampled if party in told}
 
 
 def ignore(_: object) -> None:

@@ -1,6 +1,7 @@
 """What one experiment is told: every choice with its default and its range."""
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -47,16 +48,13 @@ class Training:
 
     def __post_init__(self) -> None:
         for name in ("rounds", "epochs", "batch_size", "weight_max"):
-            _at_least(name, getattr(self, name), 1)
-        _at_least("seed", self.seed, 0)
-        if not isinstance(self.bits, int) or not 2 <= self.bits <= 32:
-            raise OutOfRange(f"bits: {self.bits}, expected an integer in 2..32")
-        for name in ("learning_rate", "clip"):
-            _positive(name, getattr(self, name))
-        if not 0 < self.fraction <= 1:
-            raise OutOfRange(f"fraction: {self.fraction}, expected a number in (0, 1]")
-        if not 0 <= self.dropout <= 1:
-            raise OutOfRange(f"dropout: {self.dropout}, expected a probability in [0, 1]")
+            _integer(name, getattr(self, name), 1)
+        _integer("seed", self.seed, 0)
+        _integer("bits", self.bits, 2, 32)
+        _positive("learning_rate", self.learning_rate)
+        _positive("clip", self.clip)
+        _number("fraction", self.fraction, lambda share: 0 < share <= 1, "a number in (0, 1]")
+        _number("dropout", self.dropout, lambda share: 0 <= share <= 1, "a probability in [0, 1]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,19 +87,20 @@ class Settings(Training):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _at_least("clients", self.clients, MIN_COHORT)
-        _at_least("hidden", self.hidden, 1)
+        _integer("clients", self.clients, MIN_COHORT)
+        _integer("hidden", self.hidden, 1)
         _positive("alpha", self.alpha)
-        if not (math.isfinite(self.l2) and self.l2 >= 0):
-            raise OutOfRange(f"l2: {self.l2}, expected a finite number >= 0")
-        if not 0 < self.test_fraction < 1:
-            raise OutOfRange(f"test_fraction: {self.test_fraction}, expected a number in (0, 1)")
-        if self.partition not in {None, *PARTITIONS}:
-            raise ConfigError(f"partition: {self.partition!r}, expected one of {', '.join(PARTITIONS)}")
-        if self.model not in MODELS:
-            raise ConfigError(f"model: {self.model!r}, expected one of {', '.join(MODELS)}")
+        _number("l2", self.l2, lambda weight: 0 <= weight < math.inf, "a finite number, 0 or more")
+        _number("test_fraction", self.test_fraction, lambda share: 0 < share < 1, "a number in (0, 1)")
+        _one_of("model", self.model, MODELS)
+        _text("data", self.data)
+        for name in ("target", "site"):
+            if getattr(self, name) is not None:
+                _text(name, getattr(self, name), " or None")
+        if self.partition is not None:
+            _one_of("partition", self.partition, PARTITIONS, " or None")
         if self.partition == "site" and self.site is None:
-            raise ConfigError("partition 'site': no site column is named, expected `site`")
+            raise ConfigError("partition is 'site': no site column is named, expected `site`")
 
     @property
     def spread(self) -> Partition:
@@ -111,11 +110,26 @@ class Settings(Training):
         return "iid" if self.site is None else "site"
 
 
-def _at_least(name: str, value: object, least: int) -> None:
-    if not isinstance(value, int) or value < least:
-        raise OutOfRange(f"{name}: {value}, expected an integer >= {least}")
+def _integer(name: str, value: object, least: int, most: float = math.inf) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        wanted = f"an integer, {least} or more" if most == math.inf else f"an integer in {least}..{most}"
+        raise OutOfRange(f"{name} is {value!r}: expected {wanted}")
 
 
-def _positive(name: str, value: float) -> None:
-    if not (math.isfinite(value) and value > 0):
-        raise OutOfRange(f"{name}: {value}, expected a finite number > 0")
+def _number(name: str, value: object, fits: Callable[[float], bool], wanted: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not fits(value):
+        raise OutOfRange(f"{name} is {value!r}: expected {wanted}")
+
+
+def _positive(name: str, value: object) -> None:
+    _number(name, value, lambda number: 0 < number < math.inf, "a finite number above 0")
+
+
+def _text(name: str, value: object, otherwise: str = "") -> None:
+    if not isinstance(value, str):
+        raise ConfigError(f"{name} is {value!r}: expected a text{otherwise}")
+
+
+def _one_of(name: str, value: object, known: Sequence[str], otherwise: str = "") -> None:
+    if value not in known:
+        raise ConfigError(f"{name} is {value!r}: expected one of {', '.join(known)}{otherwise}")

@@ -18,19 +18,28 @@ Beyond mean, variance and counts, the server learns the two histograms of powers
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from secagg.api import Aggregate
+from secagg.api import Aggregate, aggregate
 from secagg.errors import InputError, TooFew
-from secagg.fedavg.history import StatisticsRecord
+from secagg.fedavg.history import StatisticsRecord, SumRecord
 from secagg.fedavg.preparation import Array, Standardisation
-from secagg.fedavg.secure import Outcome, SchemeSource, check_counts, draw_losses, ignore, scheme_for, secure_sum
-from secagg.scheme.machine import Entropy
+from secagg.fedavg.secure import (
+    SchemeSource,
+    check_counts,
+    draw_losses,
+    ignore,
+    recorded,
+    scheme_for,
+    void,
+)
+from secagg.primitives.entropy import Entropy
+from secagg.scheme import Scheme
 
 BITS = 32
 """Bits per quantized entry of means and squares."""
@@ -83,7 +92,7 @@ def federated(
 class _Sums:
     """Runs the secure sums, each again after TooFew."""
 
-    values: Mapping[str, Array]
+    values: Mapping[str, Array] = field(repr=False)  # patients' rows
     scheme: SchemeSource
     weight_max: int
     dropout: float
@@ -102,45 +111,28 @@ class _Sums:
         return self._run(name, updates, options)
 
     def _run(self, name: str, updates: Mapping[str, Any], options: dict[str, Any]) -> Aggregate:
-        parties = tuple(updates)
-        scheme = scheme_for(self.scheme, len(parties))
-        for attempt in range(1, ATTEMPTS + 1):
-            losses = draw_losses(parties, scheme, self.dropout, self.rng)
-            tell = partial(self._tell, name, attempt, parties, start=time.perf_counter())
-            try:
-                out = secure_sum(updates, scheme, losses, entropy=self.entropy, **options)
-            except TooFew as error:
-                tell(Outcome.void(error, losses, scheme), too_few=str(error))
-                if attempt == ATTEMPTS:
-                    raise
-            else:
-                tell(Outcome.of(out, parties))
-                return out
-        raise AssertionError  # the last attempt returned or raised
+        scheme = scheme_for(self.scheme, len(updates))
+        for attempt in range(1, ATTEMPTS):
+            with suppress(TooFew):
+                return self._attempt(name, attempt, scheme, updates, options)
+        return self._attempt(name, ATTEMPTS, scheme, updates, options)
 
-    def _tell(
-        self,
-        name: str,
-        attempt: int,
-        parties: tuple[str, ...],
-        outcome: Outcome,
-        *,
-        start: float,
-        too_few: str | None = None,
-    ) -> None:
-        record = StatisticsRecord(
-            name=name,
-            attempt=attempt,
-            sampled=parties,
-            contributors=outcome.contributors,
-            lost=outcome.lost,
-            misbehaved=outcome.misbehaved,
-            too_few=too_few,
-            saturated=outcome.saturated,
-            traffic=outcome.traffic,
-            seconds=time.perf_counter() - start,
-        )
-        self.on_record(record)
+    def _attempt(
+        self, name: str, attempt: int, scheme: Scheme, updates: Mapping[str, Any], options: dict[str, Any]
+    ) -> Aggregate:
+        """One sum, and its record, whether it ends in TooFew or not."""
+        start, parties = time.perf_counter(), tuple(updates)
+        losses = draw_losses(parties, scheme, self.dropout, self.rng)
+        try:
+            out = aggregate(updates, scheme, lost=losses, entropy=self.entropy, **options)
+        except TooFew as error:
+            self._tell(name, attempt, void(error, parties, scheme, losses), start)
+            raise
+        self._tell(name, attempt, recorded(out, parties), start)
+        return out
+
+    def _tell(self, name: str, attempt: int, record: SumRecord, start: float) -> None:
+        self.on_record(StatisticsRecord(name, attempt, record, time.perf_counter() - start))
 
 
 def _exponents(sums: _Sums, name: str, values: Mapping[str, Array], features: tuple[str, ...]) -> Array:

@@ -1,23 +1,6 @@
-"""What every primitive needs: bytes of a known length, and a source of fresh ones."""
-
-from collections.abc import Callable
+"""Bytes of a known length."""
 
 from secagg.errors import ConfigError
-
-Entropy = Callable[[int], bytes]
-"""entropy(n) returns n fresh, uniform, unpredictable bytes, as os.urandom does."""
-
-
-def draw(entropy: Entropy, n: int) -> bytes:
-    """Take n bytes.
-
-    Raises:
-        ConfigError: the source returned another number of bytes, or something else.
-    """
-    drawn = entropy(n)
-    if not isinstance(drawn, bytes) or len(drawn) != n:
-        raise ConfigError(f"entropy({n}) must return {n} bytes")
-    return drawn
 
 
 def of_length(value: bytes, length: int, name: str) -> bytes:

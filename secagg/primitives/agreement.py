@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from secagg.errors import ConfigError, OutOfRange, PeerMisbehaved
-from secagg.primitives._bytes import Entropy, draw, of_length
+from secagg.primitives._bytes import of_length
+from secagg.primitives.entropy import Entropy, draw
 
 KEY_BYTES = 32
 """Length of a private scalar, of a public key and of a shared secret."""

@@ -4,7 +4,8 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from secagg.errors import PeerMisbehaved, StateError
-from secagg.primitives._bytes import Entropy, draw, of_length
+from secagg.primitives._bytes import of_length
+from secagg.primitives.entropy import Entropy, draw
 
 KEY_BYTES = 32
 NONCE_BYTES = 12

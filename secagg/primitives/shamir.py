@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from secagg.errors import ConfigError, OutOfRange, PeerMisbehaved, WireError
 from secagg.kernels import field
-from secagg.primitives._bytes import Entropy, draw
+from secagg.primitives.entropy import Entropy, draw
 
 SECRET_BYTES = 32
 LIMBS = 5

@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from secagg.errors import ConfigError, PeerMisbehaved, StateError
-from secagg.primitives._bytes import Entropy, draw, of_length
+from secagg.primitives._bytes import of_length
+from secagg.primitives.entropy import Entropy, draw
 
 KEY_BYTES = 32
 SIGNATURE_BYTES = 64

@@ -7,23 +7,21 @@ A machine names parties by the ids of its session.
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
+import msgspec
 import numpy as np
 
 from secagg.encoding.ring import Lanes
 from secagg.errors import PartyId, WireError
+from secagg.primitives.entropy import Entropy
 from secagg.scheme.ledger import Ledger
 from secagg.scheme.policy import Policy
 from secagg.scheme.roster import Credentials, Roster
 from secagg.scheme.session import Session
 from secagg.wire.codec import Message
-
-Entropy: TypeAlias = Callable[[int], bytes]
-"""n to n secret bytes; os.urandom outside `secagg.testing`."""
-
 
 SavedSum: TypeAlias = tuple[bytes, tuple[int, ...]]
 """A `Sum` as plain data: the vector's bytes, and the contributors' indices."""
@@ -135,13 +133,22 @@ class Scheme(ABC):
 
     @property
     @abstractmethod
-    def options(self) -> str:
-        """The options in one line of text, equal at all ends of a round."""
+    def options(self) -> Mapping[str, str | int | float | None]:
+        """What makes two schemes of one name different; equal at all ends of a round."""
+
+    @property
+    def identifier(self) -> str:
+        """Name, version and options, such as 'plain/1/{"key":2}': JSON with sorted keys and no spaces."""
+        return f"{self.name}/{self.version}/{msgspec.json.encode(self.options, order='sorted').decode()}"
 
     @property
     def fingerprint(self) -> bytes:
-        """SHA-256 over name, version and options: tells two ends, or a saved state, of different schemes apart."""
-        return hashlib.sha256(f"{self.name}/{self.version}/{self.options}".encode()).digest()
+        """SHA-256 of the identifier: tells two ends, or a saved state, of different schemes apart."""
+        return hashlib.sha256(self.identifier.encode()).digest()
+
+    def __str__(self) -> str:
+        options = ", ".join(f"{name} {value}" for name, value in self.options.items() if value is not None)
+        return f"{self.name} ({options})" if options else self.name
 
     @abstractmethod
     def capacity(self, session: Session) -> int:

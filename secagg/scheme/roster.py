@@ -1,13 +1,15 @@
 """Who is who: the long-lived Ed25519 keys with which parties sign, where a scheme authenticates them."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import msgspec
 
 from secagg.errors import BadCohort, ConfigError, PartyId, PeerMisbehaved, WireError
 from secagg.primitives import signing
+from secagg.primitives.entropy import Entropy
 from secagg.scheme.session import MAX_PARTIES, check_party_id, party_id
 
 
@@ -60,7 +62,7 @@ class Roster:
         """All ids, in the order given."""
         return tuple(self._keys)
 
-    @property
+    @cached_property
     def digest(self) -> bytes:
         """SHA-256 over all ids and keys, whatever their order; what two parties compare."""
         rows = sorted(msgspec.msgpack.encode((party, key)) for party, key in self._keys.items())
@@ -119,7 +121,7 @@ class Credentials:
     roster: Roster
 
     @classmethod
-    def generate(cls, parties: Iterable[PartyId], entropy: Callable[[int], bytes]) -> "dict[PartyId, Credentials]":
+    def generate(cls, parties: Iterable[PartyId], entropy: Entropy) -> "dict[PartyId, Credentials]":
         """Fresh identities for parties that all live in this process: simulations and tests."""
         identities = {party: signing.generate(entropy) for party in parties}
         roster = Roster({party: signing.public_key(private) for party, private in identities.items()})

@@ -2,18 +2,20 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
+from msgspec import Meta
 
-from secagg.encoding.layout import Layout, Update, is_text
+from secagg.encoding.layout import MAX_LEAVES, Layout, Update, is_text
 from secagg.encoding.quantize import Rounding
 from secagg.encoding.ring import Ring
 from secagg.encoding.update import Clip, UpdateEncoding, clip_of, is_clip
 from secagg.errors import BadCohort, ConfigError, OutOfRange, PartyId, UnknownParty, WireError
+from secagg.primitives.entropy import Entropy, draw
 from secagg.wire import codec
 
 MAX_PARTIES = 2**20
@@ -44,10 +46,10 @@ class Session(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
 
     version: int
     id: bytes
-    parties: tuple[int | str, ...]
+    parties: Annotated[tuple[int | Annotated[str, Meta(max_length=MAX_ID_LENGTH)], ...], Meta(max_length=MAX_PARTIES)]
     layout: Layout
     bits: int
-    clips: tuple[bytes, ...]
+    clips: Annotated[tuple[bytes, ...], Meta(max_length=MAX_LEAVES)]
     weight_max: int | None
     rounding: Rounding
     context: bytes
@@ -63,7 +65,7 @@ class Session(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
         weight_max: int | None = None,
         rounding: Rounding = "nearest",
         context: bytes = b"",
-        entropy: Callable[[int], bytes] = os.urandom,
+        entropy: Entropy = os.urandom,
     ) -> "Session":
         """A new session with a fresh id.
 
@@ -84,7 +86,7 @@ class Session(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
         clips = tuple(np.asarray(c, np.dtype("<f8")).tobytes() for c in clip_of(layout, clip))
         session = cls(
             version=1,
-            id=entropy(16),
+            id=draw(entropy, 16),
             parties=_party_ids(parties),
             layout=layout,
             bits=_integer("bits", bits),

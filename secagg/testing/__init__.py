@@ -1,6 +1,8 @@
-"""For tests only: the one deterministic entropy, faults, and the exam that every scheme must pass."""
+"""For tests only: the one deterministic entropy, faults, and rounds that a test may tamper with.
 
-from secagg.testing.conformance import SchemeConformance
+The exam that every scheme must pass is `secagg.testing.conformance`, which needs pytest.
+"""
+
 from secagg.testing.entropy import SeededEntropy
 from secagg.testing.faults import all_losses, sampled_losses
 from secagg.testing.round import TestRound, opened, rewritten
@@ -8,7 +10,6 @@ from secagg.testing.transport import HostileTransport
 
 __all__ = [
     "HostileTransport",
-    "SchemeConformance",
     "SeededEntropy",
     "TestRound",
     "all_losses",

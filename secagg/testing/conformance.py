@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from secagg.api import Aggregate, aggregate
-from secagg.errors import ConfigError, PartyId, PeerMisbehaved, SecaggError, TooFew
+from secagg.errors import ConfigError, PartyId, PeerMisbehaved, PolicyRefused, SecaggError, TooFew
 from secagg.scheme import Policy, Scheme, Session
 from secagg.testing.faults import sampled_losses
 from secagg.testing.round import TestRound
@@ -63,8 +63,8 @@ class SchemeConformance(ABC):
         np.testing.assert_array_equal(np.asarray(out.sum, np.uint64), expected)
 
     def phases(self) -> list[str]:
-        """Names of the scheme's phases."""
-        return [phase.name for phase in self.make(self.n).phases]
+        """Names of the phases that every client is asked in and answers."""
+        return [phase.name for phase in self.make(self.n).phases if phase.role == "client" and phase.reply is not None]
 
     def test_all_present(self) -> None:
         """Nobody is lost: everybody is in the sum."""
@@ -159,10 +159,15 @@ class SchemeConformance(ABC):
             round_.coordinator.close_phase()
         assert round_.coordinator.result is not None
 
-    def test_a_cohort_under_the_policy_reveals_nothing(self) -> None:
-        """A party takes no part in a session under its own policy's cohort."""
+    def test_no_sum_is_opened_under_the_policy_s_cohort(self) -> None:
+        """One party goes silent, and the others' policy asks for all: they refuse."""
+        takes_input = next(phase.name for phase in self.make(self.n).phases if phase.takes_input)
+        round_ = self.round(policy=Policy(min_cohort=self.n), lost={self.parties()[0]: takes_input})
         with pytest.raises(SecaggError):
-            self.round(policy=Policy(min_cohort=self.n + 1)).run()
+            round_.run()
+        assert round_.coordinator.result is None
+        assert set(round_.refusals) == set(self.parties()[1:])
+        assert all(isinstance(error, PolicyRefused) for error in round_.refusals.values())
 
     def test_capacity_covers_the_cohort(self) -> None:
         """The ring holds the sum of all parties."""

@@ -9,8 +9,8 @@ import msgspec
 from secagg.api import Aggregate, Coordinator, Participant
 from secagg.encoding.layout import Update
 from secagg.errors import LocalMisuse, PartyId, ProtocolError, WireError
+from secagg.primitives.entropy import Entropy
 from secagg.scheme import Credentials, Policy, Scheme, Session
-from secagg.scheme.machine import Entropy
 from secagg.wire import codec, frame
 from secagg.wire.codec import Message
 

@@ -1,8 +1,8 @@
 """Typed messages to canonical bytes and back. Decoding is total: a message, or WireError.
 
-The bytes are MessagePack arrays without field names. A message holds numbers, short texts and byte strings,
-never a list of small things (which would grow many times over when decoded): rows of equal size are packed
-into one byte string. So the memory of a decoded message is bounded by a small multiple of its bytes.
+The bytes are MessagePack arrays without field names. What peers send in a round holds numbers and byte strings, never
+a list of small things (which would grow many times over when decoded): rows of equal size are packed into one byte
+string. Where a list is the right shape (a session's parties, an update's structure) its length has a bound.
 """
 
 from typing import Any, TypeVar

@@ -75,6 +75,11 @@ def unwrap(data: bytes) -> Frame:
     return Frame(direction, phase, party, tag, answers, checksum, body)
 
 
+def checksum_of(data: bytes) -> bytes:
+    """The checksum that stands in a frame which `wrap` made."""
+    return data[_FIELDS.size : HEADER_SIZE]
+
+
 def _checksum(fields: bytes, body: bytes) -> bytes:
     digest = hashlib.sha256(fields)
     digest.update(body)

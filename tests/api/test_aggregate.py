@@ -186,7 +186,7 @@ def test_two_parties_only_where_their_policy_allows_it():
 def test_too_few_is_caused_by_the_first_refusal():
     """Parties that insist on five contributors refuse to unmask four; the round names why."""
     updates = dict.fromkeys(range(5), 1)
-    with pytest.raises(TooFew, match=r"phase 'unmask': 0 .*nothing was revealed") as caught:
+    with pytest.raises(TooFew, match=r"phase 'unmask': 0 .*no sum was opened") as caught:
         secagg.aggregate(updates, SCHEME, lost={0: "masked"}, policy=Policy(min_cohort=5))
     assert isinstance(caught.value.__cause__, PolicyRefused)
 

@@ -276,7 +276,7 @@ CONFIGURATIONS = [
     ({"context": 7}, ConfigError, r"context is int, expected bytes"),
     ({"context": None}, ConfigError, r"context is NoneType, expected bytes"),
     ({"context": bytes(1025)}, OutOfRange, r"context of 1025 bytes: expected at most 1024"),
-    ({"entropy": lambda n: bytes(n - 1)}, ConfigError, r"expected 16 bytes from entropy\(16\)"),
+    ({"entropy": lambda n: bytes(n - 1)}, ConfigError, r"entropy\(16\) must return 16 bytes"),
 ]
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from secagg import aggregate
 from secagg.encoding.ring import Ring
-from secagg.errors import NotFinite
+from secagg.errors import ConfigError, NotFinite
 from secagg_protocols import PairwiseMasking
 
 N = 7
@@ -20,6 +20,14 @@ def largest(bits):
 @pytest.fixture
 def _ring_of_one_input(monkeypatch):
     monkeypatch.setattr(Ring, "holding", classmethod(lambda cls, inputs, bits: cls(bits)))
+    monkeypatch.setattr(PairwiseMasking, "capacity", lambda self, session: N)
+
+
+@pytest.mark.parametrize("bits", [8, 16, 32])
+def test_capacity_refuses_a_ring_of_one_input(monkeypatch, bits):
+    monkeypatch.setattr(Ring, "holding", classmethod(lambda cls, inputs, bits: cls(bits)))
+    with pytest.raises(ConfigError, match=f"sums 1 inputs of this session exactly, and it has {N}"):
+        aggregate(largest(bits), PairwiseMasking(), bits=bits)
 
 
 @pytest.mark.usefixtures("_ring_of_one_input")

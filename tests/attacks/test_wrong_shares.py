@@ -89,6 +89,7 @@ def test_a_box_flipped_on_its_way_is_one_missing_share(at):
     out = round_.run()
     held = unpack_bits(opened(round_.sent["unmask", LIAR], Unmask).held, N)
     assert held.tolist() == [i != 0 for i in range(N)]
-    assert set(out.misbehaved) == {0}
-    assert "no sound share of its secrets, say the holders [2]" in out.misbehaved[0]
+    assert not out.misbehaved
+    assert set(out.accused) == {0}
+    assert "no sound share of its secrets, say the holders [2]" in out.accused[0]
     np.testing.assert_array_equal(out.ring_sum, EXPECTED)

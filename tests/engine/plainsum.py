@@ -129,7 +129,7 @@ class PlainSum(Scheme):
 
     @property
     def options(self):
-        return self.salt
+        return {"salt": self.salt}
 
     def capacity(self, session):
         return 2**session.ring.bits // 2**session.bits

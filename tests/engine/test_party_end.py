@@ -110,9 +110,9 @@ def test_another_ask_in_the_same_phase_is_refused(phase):
 
 
 FOREIGN = {
-    "reply": ({"direction": frame.REPLY}, "a reply where an ask was expected"),
+    "reply": ({"direction": frame.REPLY}, "a frame of the other direction, expected an ask"),
     "session": ({"tag": bytes(16)}, "an ask of another session"),
-    "party": ({"party": 1}, "an ask meant for another party"),
+    "party": ({"party": 1}, "an ask of another party than 'a'"),
     "phase": ({"phase": 4}, "an ask of phase 4: pairwise-masking has 4"),
     "body": ({"body": b"\x93"}, "not a Ask"),
     "longer body": ({"body": b"\x93\x01\x02\x03\x04"}, "not a Ask"),

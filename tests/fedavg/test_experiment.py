@@ -6,7 +6,7 @@ import pytest
 
 from secagg.errors import BadWeight, TooFew
 from secagg.fedavg import RoundRecord, Run, Settings, StatisticsRecord, run_experiment
-from secagg.fedavg.history import COMPARED, Stage, Started
+from secagg.fedavg.history import ALONE, CENTRALIZED, PLAIN, SECURE, Stage, Started
 from secagg_protocols import PairwiseMasking
 
 CLOCKED = {"seconds", "traffic"}
@@ -32,7 +32,7 @@ def default_run():
 def test_ten_hospitals_learn_about_as_much_together_as_centralized(default_run):
     run, _ = default_run
     alone, centralized, plain, secure = run.comparison
-    assert [row.model for row in run.comparison] == list(COMPARED)
+    assert [row.model for row in run.comparison] == [ALONE, CENTRALIZED, PLAIN, SECURE]
     assert secure.overall.accuracy > 0.95
     assert secure.overall.accuracy >= centralized.overall.accuracy - 0.02
     assert abs(secure.overall.log_loss - plain.overall.log_loss) < 1e-3
@@ -43,11 +43,11 @@ def test_ten_hospitals_learn_about_as_much_together_as_centralized(default_run):
 
 def test_hospitals_are_lost_at_every_phase_and_every_round_is_within_its_bound(default_run):
     run, _ = default_run
-    lost = {phase for record in (*run.rounds, *run.statistics) for phase in record.lost.values()}
+    lost = {phase for record in (*run.rounds, *run.statistics) for phase in record.sum.lost.values()}
     assert lost == set(run.phases)
     for record in run.rounds:
-        assert record.too_few is not None or record.gap <= record.bound
-    assert sum(record.too_few is None for record in run.rounds) > 15
+        assert record.sum.too_few is not None or record.gap <= record.bound
+    assert sum(record.sum.too_few is None for record in run.rounds) > 15
 
 
 def test_all_models_are_judged_on_the_same_held_out_patients(default_run):

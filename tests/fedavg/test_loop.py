@@ -57,7 +57,7 @@ def reference(model, hospitals, options, contributors):
 
 
 def valid_rounds(trained):
-    return [record for record in trained.rounds if record.too_few is None]
+    return [record for record in trained.rounds if record.sum.too_few is None]
 
 
 @pytest.mark.parametrize("model", [LogisticRegression(), Perceptron(hidden=4)], ids=repr)
@@ -69,7 +69,7 @@ def test_plain_fedavg_is_the_textbook_s_and_secure_fedavg_follows(scheme, model)
     for key, value in expected.items():
         assert_allclose(trained.plain[key], value, rtol=1e-12, atol=1e-15)
         assert_allclose(trained.secure[key], value, atol=1e-6)
-    assert sum(record.saturated for record in trained.rounds) > 0  # the clip was in force
+    assert sum(record.sum.saturated for record in trained.rounds) > 0  # the clip was in force
 
 
 @pytest.mark.parametrize("bits", [2, 8, 16, 32])
@@ -89,9 +89,9 @@ def test_the_lost_are_left_out_and_void_rounds_change_nothing(scheme):
     assert 0 < len(valid) < 8
     last = scheme.phases[-1].name
     for record in valid:
-        gone = {name for name, phase in record.lost.items() if phase != last}
-        assert set(record.contributors) == set(hospitals) - gone
-    contributors = {record.number: record.contributors for record in valid}
+        gone = {name for name, phase in record.sum.lost.items() if phase != last}
+        assert set(record.sum.contributors) == set(hospitals) - gone
+    contributors = {record.number: record.sum.contributors for record in valid}
     expected = reference(LogisticRegression(), hospitals, options, contributors)
     assert_allclose(trained.plain["weights"], expected["weights"], rtol=1e-12)
     assert_allclose(trained.secure["weights"], expected["weights"], atol=1e-6)
@@ -104,9 +104,9 @@ def test_a_void_round_is_reported_and_keeps_both_models(scheme):
     assert tuple(seen) == trained.rounds
     assert [record.number for record in seen] == [1, 2, 3]
     for record in seen:
-        assert "nothing was revealed" in record.too_few
-        assert (record.contributors, record.gap, record.bound, record.traffic) == ((), None, None, ())
-        assert set(record.lost.values()) <= {"keys", "shares"}  # who would have gone silent later was never asked
+        assert "no sum was opened" in record.sum.too_few
+        assert (record.sum.contributors, record.gap, record.bound, record.sum.traffic) == ((), None, None, ())
+        assert set(record.sum.lost.values()) <= {"keys", "shares"}  # who would have gone silent later was never asked
         assert record.secure == record.plain == seen[0].secure
     assert_array_equal(trained.secure["weights"], 0.0)
     assert_array_equal(trained.plain["weights"], 0.0)
@@ -151,6 +151,10 @@ def test_each_hospital_is_weighted_by_its_patients(scheme):
     assert trained.rounds[0].local_loss == pytest.approx(mean, rel=1e-14)  # weighted alike
 
 
+def timeless(record):
+    return replace(record, seconds=0.0, sum=replace(record.sum, traffic=()))
+
+
 def test_the_seed_fixes_all_but_entropy_and_time(scheme):
     options = replace(OPTIONS, dropout=0.2, bits=16, fraction=0.7)
     drawn = []
@@ -162,8 +166,7 @@ def test_the_seed_fixes_all_but_entropy_and_time(scheme):
     one = train(Perceptron(hidden=3), cohort(), HELD_OUT, scheme, options, entropy=entropy)
     two = train(Perceptron(hidden=3), cohort(), HELD_OUT, scheme, options)
     assert drawn
-    still = {"seconds": 0.0, "traffic": ()}
-    assert [replace(record, **still) for record in one.rounds] == [replace(record, **still) for record in two.rounds]
+    assert [timeless(record) for record in one.rounds] == [timeless(record) for record in two.rounds]
     for key in one.secure:
         assert_array_equal(one.secure[key], two.secure[key])
 
@@ -173,9 +176,9 @@ def test_a_fraction_of_the_hospitals_is_sampled(scheme):
     hospitals = cohort(8)
     trained = train(LogisticRegression(), hospitals, HELD_OUT, scheme, options)
     for record in trained.rounds:
-        assert len(record.sampled) == len(record.contributors) == 4
-        assert list(record.sampled) == sorted(record.sampled)
-    assert len({record.sampled for record in trained.rounds}) > 1
+        assert len(record.sum.sampled) == len(record.sum.contributors) == 4
+        assert list(record.sum.sampled) == sorted(record.sum.sampled)
+    assert len({record.sum.sampled for record in trained.rounds}) > 1
 
 
 def test_a_scheme_may_depend_on_the_number_of_parties(scheme):
@@ -236,10 +239,19 @@ def test_a_wrong_sum_ends_the_loop(scheme, monkeypatch):
         out = honest(*args, **options)
         return replace(out, mean={key: value + 2 * out.error_bound for key, value in out.mean.items()})
 
-    honest = loop.secure_sum
-    monkeypatch.setattr(loop, "secure_sum", off_by_a_little)
+    honest = loop.aggregate
+    monkeypatch.setattr(loop, "aggregate", off_by_a_little)
     with pytest.raises(SecaggError, match="round 1: entry weights"):
         train(LogisticRegression(), cohort(), HELD_OUT, scheme, OPTIONS)
+
+
+def test_who_misbehaved_and_whom_others_accuse_is_recorded_apart(scheme, monkeypatch):
+    told = {"misbehaved": {"hospital-03": "two replies"}, "accused": {"hospital-02": "no sound share"}}
+    honest = loop.aggregate
+    monkeypatch.setattr(loop, "aggregate", lambda *args, **options: replace(honest(*args, **options), **told))
+    (record,) = train(LogisticRegression(), cohort(), HELD_OUT, scheme, replace(OPTIONS, rounds=1)).rounds
+    assert {"misbehaved": record.sum.misbehaved, "accused": record.sum.accused} == told
+    assert record.sum.contributors == tuple(cohort())
 
 
 def test_two_hospitals_are_too_few(scheme):

@@ -4,8 +4,10 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from secagg.errors import InputError
+from secagg.fedavg import LogisticRegression, Patients, Training, loop, statistics
 from secagg.fedavg.data import Table, load
-from secagg.fedavg.preparation import encode, pooled, prepare, schema_of
+from secagg.fedavg.preparation import Site, encode, pooled, prepare, schema_of
+from secagg_protocols import PairwiseMasking
 
 TEXT = """age,sex,smoker,ill
 40,f,True,1
@@ -89,6 +91,30 @@ def test_the_summary_counts_patients_and_positives(csv):
     assert (summary.name, summary.duplicates, summary.missing) == ("clinic", 2, 2)
     assert (summary.train, summary.test) == (len(site.train.y), len(site.test.y))
     assert summary.positives_train + summary.positives_test == 3
+
+
+ROW = 86421.5
+
+
+def holders_of_rows():
+    """Everything that keeps patients' rows, holding a number that nothing else has."""
+    x, y = np.full((4, 1), ROW), np.zeros(4)
+    some, features = Patients(x, y), pd.DataFrame({"a": x[:, 0]})
+    params, entropy = {"w": x}, b"86421.5".__mul__
+    scheme, rng = PairwiseMasking(), np.random.default_rng(0)
+    return [
+        some,
+        Site("clinic", some, some, 0, 0),
+        Table("made up", features, np.zeros(4, np.uint8), ("no", "yes"), np.array(["86421.5"] * 4)),
+        loop._Loop(LogisticRegression(), {"clinic": some}, some, scheme, Training(), entropy, params, params),
+        statistics._Sums({"clinic": x}, scheme, 1000, 0.1, rng, entropy, print),
+    ]
+
+
+@pytest.mark.parametrize("holder", holders_of_rows(), ids=lambda holder: type(holder).__name__)
+def test_no_repr_shows_a_patient_s_row(holder):
+    assert "86421" not in repr(holder)
+    assert "array" not in repr(holder)
 
 
 def test_pooled_statistics_are_numpy_s_over_present_values():

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from secagg.errors import ConfigError
+from secagg.fedavg import formats, tables
 from secagg.fedavg.history import (
     ALONE,
     CENTRALIZED,
@@ -22,8 +23,10 @@ from secagg.fedavg.history import (
     Run,
     SiteSummary,
     StatisticsRecord,
+    SumRecord,
 )
-from secagg.fedavg.page import prose, tables, words
+from secagg.fedavg.losses import Loss, name_of
+from secagg.fedavg.page import prose
 from secagg.fedavg.report import render, write_report
 from secagg.fedavg.settings import Settings
 
@@ -33,7 +36,7 @@ HOSTILE = (
     "\"><img src=x onerror='alert(2)'>",
     "a\x1b[2Jb\u202ec & {{ 7 * 7 }} $\\frac{1}{2}$ ${x} &lt;",
 )
-TOO_FEW = "phase 'masked': 2 parties answered, 3 needed; nothing was revealed"
+TOO_FEW = "phase 'masked': 2 parties answered, 3 needed; no sum was opened"
 FLOWS = (
     Flow("keys", "server", 30.0, 0.004),
     Flow("keys", "client", 10.0, 0.001),
@@ -46,25 +49,33 @@ def metrics(accuracy=0.975, auc=0.99, log_loss=0.1, patients=40):
     return Metrics(accuracy, auc, log_loss, patients)
 
 
-def round_of(number, names=NAMES, lost=None, too_few=None, out=(), **more):
+def sum_of(names=NAMES, lost=None, too_few=None, out=(), **more):
     void = too_few is not None
     told = {
-        "number": number,
         "sampled": names,
         "contributors": () if void else tuple(name for name in names if name not in out),
         "lost": lost or {},
         "misbehaved": {},
+        "accused": {},
         "too_few": too_few,
-        "secure": metrics(log_loss=0.5 / number),
-        "plain": metrics(log_loss=0.5 / number),
-        "local_loss": 0.4,
-        "gap": None if void else number / 2**20,
-        "bound": None if void else 2**-14,
         "saturated": 0,
         "traffic": () if void else FLOWS,
-        "seconds": 0.1,
     }
-    return RoundRecord(**{**told, **more})
+    return SumRecord(**{**told, **more})
+
+
+def round_of(number, names=NAMES, gap=None, bound=2**-14, secure=None, plain=None, **of_the_sum):
+    void = "too_few" in of_the_sum
+    return RoundRecord(
+        number=number,
+        sum=sum_of(names, **of_the_sum),
+        secure=secure or metrics(log_loss=0.5 / number),
+        plain=plain or metrics(log_loss=0.5 / number),
+        local_loss=0.4,
+        gap=None if void else number / 2**20 if gap is None else gap,
+        bound=None if void else bound,
+        seconds=0.1,
+    )
 
 
 def a_run(names=NAMES, rounds=None, **more):
@@ -74,12 +85,10 @@ def a_run(names=NAMES, rounds=None, **more):
             round_of(1, names),
             round_of(2, names, lost={first: "keys", second: "unmask"}, out=(first,)),
             round_of(3, names, lost={third: "masked"}, too_few=TOO_FEW),
-            round_of(4, names, out=(third,), misbehaved={third: "share fails its commitment"}),
+            round_of(4, names, lost={third: "masked"}, out=(third,), misbehaved={third: "not canonical"}),
         )
     statistics = tuple(
-        StatisticsRecord(
-            name, attempt, names, names, {first: "unmask"} if attempt == 2 else {}, {}, None, 0, FLOWS, 0.1
-        )
+        StatisticsRecord(name, attempt, sum_of(names, lost={first: "unmask"} if attempt == 2 else {}), 0.1)
         for name, attempt in (("ranges", 1), ("means", 2))
     )
     per = {name: metrics(patients=13) for name in names}
@@ -190,23 +199,56 @@ def test_every_round_of_every_hospital_is_shown():
 
 
 def test_a_hospital_that_was_not_asked_is_shown_so():
-    record = replace(round_of(1), sampled=NAMES[:2], contributors=NAMES[:2])
+    record = round_of(1, NAMES[:2])
     assert rows_of(render(a_run(rounds=(record,))), "presence")[3] == ["west", "·"]
 
 
 def test_every_loss_is_told_with_its_round_phase_and_outcome():
     assert rows_of(page_of_a_run(), "departures")[1:] == [
-        ["standardisation (means, attempt 2)", words.DASH, "north at unmask", "sum of 3 of 3"],
+        ["standardisation (means, attempt 2)", formats.DASH, "north at unmask", "sum of 3 of 3"],
         ["round 2", "north at keys", "south at unmask", "sum of 2 of 3"],
-        ["round 3", "west at masked", words.DASH, f"no sum: {TOO_FEW}"],
-        ["round 4", "west, left out: share fails its commitment", words.DASH, "sum of 2 of 3"],
+        ["round 3", "west at masked", formats.DASH, f"no sum: {TOO_FEW}"],
+        ["round 4", "west at masked, left out: not canonical", formats.DASH, "sum of 2 of 3"],
     ]
     assert [str(loss) for loss in tables.all_losses(a_run())] == [
         "standardisation (means, attempt 2): north went silent at unmask (its update is in the sum)",
         "round 2: north went silent at keys (its update is not in the sum)",
         "round 2: south went silent at unmask (its update is in the sum)",
         "round 3: west went silent at masked (the round has no sum)",
-        "round 4: west was left out: share fails its commitment (its update is not in the sum)",
+        "round 4: west was left out at masked: not canonical (its update is not in the sum)",
+    ]
+
+
+def test_a_hospital_that_misbehaved_and_stayed_was_not_left_out():
+    record = round_of(1, misbehaved={"west": "a second, different reply"})
+    (loss,) = tables.all_losses(a_run(rounds=(record,), statistics=()))
+    assert loss == Loss("round 1", "west", "", "in the sum", "a second, different reply")
+    assert str(loss) == "round 1: west misbehaved: a second, different reply (its update is in the sum)"
+
+
+def test_claims_stand_apart_from_losses_and_are_worded_as_claims():
+    hostile = {"west": "no sound share, say <b>north</b>\u202e"}
+    run = a_run(rounds=(round_of(1), round_of(2, accused=hostile)), statistics=())
+    assert tables.all_losses(run) == []
+    assert list(tables.departures(run)) == []
+    assert {state for row in tables.attendance(run) for state in row.states} == {"summed"}
+    assert [str(claim) for claim in tables.all_claims(run)] == [
+        "round 2: others claim of west, which stays in the round: no sound share, say <b>north</b>\ufffd"
+    ]
+    page = render(run)
+    assert rows_of(page, "claims") == [
+        ["sum", "said of", "by others"],
+        ["round 2", "west", "no sound share, say <b>north</b>\ufffd"],
+    ]
+    assert "Nobody did." in text_of(parsed(page))
+    assert "Claims, not findings" in text_of(parsed(page))
+
+
+def test_statistics_and_rounds_have_names():
+    assert name_of(round_of(7)) == "round 7"
+    assert [name_of(record) for record in a_run().statistics] == [
+        "standardisation (ranges)",
+        "standardisation (means, attempt 2)",
     ]
 
 
@@ -223,7 +265,7 @@ def test_costs_are_medians_of_rounds_and_sums_of_all():
 
 
 def test_exactness_is_the_worst_of_all_rounds():
-    assert tables.exactness(a_run()) == tables.Exactness(3, 2**-18, 2**-14, 2**-4)
+    assert tables.exactness(a_run()) == tables.Exactness(3, 2**-18, 2**-14)
 
 
 def test_headline_says_what_happened():
@@ -262,7 +304,7 @@ def test_a_class_that_nobody_has_leaves_a_dash():
     row = replace(run.comparison[3], overall=metrics(auc=None))
     page = parsed(render(replace(run, comparison=(*run.comparison[:3], row))))
     shown = next(row for row in page.iter("tr") if row.get("class") == "chosen")
-    assert [text_of(cell) for cell in shown] == ["secure FedAvg", "97.5", words.DASH, "0.100"]
+    assert [text_of(cell) for cell in shown] == ["secure FedAvg", "97.5", formats.DASH, "0.100"]
 
 
 def test_a_folder_that_cannot_be_one_is_named(tmp_path):
@@ -277,27 +319,27 @@ def test_a_folder_that_cannot_be_one_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("written", "expected"),
     [
-        (words.bytes_text(0), "0 B"),
-        (words.bytes_text(999), "999 B"),
-        (words.bytes_text(999.6), "1.00 kB"),
-        (words.bytes_text(12_345), "12.3 kB"),
-        (words.bytes_text(123_456_789), "123 MB"),
-        (words.bytes_text(2e15), "2000 TB"),
-        (words.seconds_text(0), "0 s"),
-        (words.seconds_text(8.5e-5), "85.0 µs"),
-        (words.seconds_text(9.996e-4), "1.00 ms"),
-        (words.seconds_text(0.0123), "12.3 ms"),
-        (words.seconds_text(3.4), "3.40 s"),
-        (words.seconds_text(125.4), "2 min 05 s"),
-        (words.power(2.14e-6), f"2.1{words.TIMES}10⁻⁶"),
-        (words.power(3e4), f"3.0{words.TIMES}10⁴"),
-        (words.power(0.0), "0"),
-        (words.power(None), words.DASH),
-        (words.percent(0.9721), "97.2"),
-        (words.decimals(None, 3), words.DASH),
-        (words.counted(1, "round"), "1 round"),
-        (words.counted(1200, "round"), "1,200 rounds"),
-        (words.printable("a\x00b\u2028c\u00a0d\u200be"), "a\ufffdb\ufffdc\u00a0d\ufffde"),
+        (formats.bytes_text(0), "0 B"),
+        (formats.bytes_text(999), "999 B"),
+        (formats.bytes_text(999.6), "1.00 kB"),
+        (formats.bytes_text(12_345), "12.3 kB"),
+        (formats.bytes_text(123_456_789), "123 MB"),
+        (formats.bytes_text(2e15), "2000 TB"),
+        (formats.seconds_text(0), "0 s"),
+        (formats.seconds_text(8.5e-5), "85.0 µs"),
+        (formats.seconds_text(9.996e-4), "1.00 ms"),
+        (formats.seconds_text(0.0123), "12.3 ms"),
+        (formats.seconds_text(3.4), "3.40 s"),
+        (formats.seconds_text(125.4), "2 min 05 s"),
+        (formats.power(2.14e-6), f"2.1{formats.TIMES}10⁻⁶"),
+        (formats.power(3e4), f"3.0{formats.TIMES}10⁴"),
+        (formats.power(0.0), "0"),
+        (formats.power(None), formats.DASH),
+        (formats.percent(0.9721), "97.2"),
+        (formats.decimals(None, 3), formats.DASH),
+        (formats.counted(1, "round"), "1 round"),
+        (formats.counted(1200, "round"), "1,200 rounds"),
+        (formats.printable("a\x00b\u2028c\u00a0d\u200be"), "a\ufffdb\ufffdc\u00a0d\ufffde"),
     ],
 )
 def test_numbers_and_names_as_people_read_them(written, expected):

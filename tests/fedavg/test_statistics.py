@@ -81,15 +81,15 @@ def test_federated_statistics_are_the_pooled_ones_within_the_stated_bound(scheme
     assert (result.variance_bound <= 1e-5 * result.variance).all()
     assert not result.constant.any()
     assert [record.name for record in records] == ["ranges", "means", "spreads", "squares"]
-    assert all(record.contributors == tuple(values) and record.saturated == 0 for record in records)
+    assert all(record.sum.contributors == tuple(values) and record.sum.saturated == 0 for record in records)
 
 
 @pytest.mark.parametrize("phase", [0, 1, 2])
 def test_a_hospital_lost_in_the_last_sum_is_not_in_the_statistics(scheme, phase):
     values = hospitals()
     result, records = run(values, scheme, {3: {"hospital-4": phase}})
-    assert records[3].lost == {"hospital-4": scheme.phases[phase].name}
-    assert "hospital-4" not in records[3].contributors
+    assert records[3].sum.lost == {"hospital-4": scheme.phases[phase].name}
+    assert "hospital-4" not in records[3].sum.contributors
     del values["hospital-4"]
     assert_within_bounds(result, values)
 
@@ -97,7 +97,7 @@ def test_a_hospital_lost_in_the_last_sum_is_not_in_the_statistics(scheme, phase)
 def test_a_hospital_lost_at_the_last_phase_is_still_in_the_statistics(scheme):
     values = hospitals()
     result, records = run(values, scheme, {3: {"hospital-0": len(scheme.phases) - 1}})
-    assert records[3].contributors == tuple(values)
+    assert records[3].sum.contributors == tuple(values)
     assert_within_bounds(result, values)
 
 
@@ -120,9 +120,9 @@ def test_a_void_sum_is_repeated(scheme):
         ("squares", 1),
         ("squares", 2),
     ]
-    assert records[0].too_few is not None
-    assert records[0].contributors == ()
-    assert records[1].too_few is None
+    assert records[0].sum.too_few is not None
+    assert records[0].sum.contributors == ()
+    assert records[1].sum.too_few is None
     assert_within_bounds(result, values)
 
 

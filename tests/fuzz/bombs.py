@@ -40,11 +40,13 @@ def _roster(entries: str) -> bytes:
     return f'{{"version":1,"roster":[{entries}]}}'.encode()
 
 
-def _machine_with_members(members: list[int]) -> bytes:
-    """What the server's machine saved, with other members."""
-    machine = msgspec.msgpack.decode(msgspec.msgpack.decode(DECODERS["secagg server state"].examples[-2])[2])
-    machine[4] = members
-    return written(machine)
+def _server_with(place: int, value: object) -> bytes:
+    """A saved server whose machine has another value at one place."""
+    state = msgspec.msgpack.decode(DECODERS["secagg server state"].examples[-2])
+    machine = msgspec.msgpack.decode(state[2])
+    machine[place] = value
+    state[2] = written(machine)
+    return written(state)
 
 
 AIMED = [
@@ -72,6 +74,8 @@ AIMED = [
     ("secagg server state", _with("secagg server state", -2, {8: [[1, 1]] * COUNT})),
     ("secagg server state", _with("secagg server state", -2, {9: [[1, ""]] * COUNT})),
     ("secagg server state", _with("secagg server state", -2, {10: [[0, 1, 1]] * COUNT})),
-    ("secagg server state", _with("secagg server state", -2, {2: _machine_with_members([0, 9])})),
-    ("secagg server state", _with("secagg server state", -2, {2: _machine_with_members([1] * COUNT)})),
+    ("secagg server state", _server_with(0, [[2**64 - 1, b""], [0, b""], [1, b""], [2, b""]])),
+    ("secagg server state", _server_with(0, [[i, b""] for i in range(COUNT)])),
+    ("secagg server state", _server_with(4, [0, 1, 2, 9])),
+    ("secagg server state", _server_with(4, [1] * COUNT)),
 ]

@@ -24,6 +24,7 @@ SCHEMES = {
     "secagg+": PairwiseMasking(neighbours=4),
     "active": PairwiseMasking(threshold=4, adversary="active", corrupt=0.0),
 }
+KEY = bytes(32)
 PARTIES: list[PartyId] = [0, "one", 2, 70_000, "four", -5]
 UPDATES = {party: {"w": np.arange(5, dtype=np.uint16), "b": [1, np.ones(2, np.uint8)]} for party in PARTIES}
 FLOATS = {"w": np.zeros((2, 3)), "b": [0.5, (np.zeros(0, np.float32), True)]}
@@ -67,6 +68,7 @@ class Recorded:
         self.replies: dict[str, list[bytes]] = {}
         self.server_states = [self.server_state()]
         self.party_states = [self.party_state()]
+        self.sealed_states = [self.sealed_state()]
         while not self.round.coordinator.done:
             self.step()
 
@@ -80,12 +82,16 @@ class Recorded:
         self.round.coordinator.close_phase()
         self.server_states.append(self.server_state())
         self.party_states.append(self.party_state())
+        self.sealed_states.append(self.sealed_state())
 
     def server_state(self) -> bytes:
         return self.round.coordinator._round.save()
 
     def party_state(self) -> bytes:
         return self.round.participants[PARTIES[0]]._round.save()
+
+    def sealed_state(self) -> bytes:
+        return self.round.participants[PARTIES[0]].save(KEY)
 
     def restore_server(self, data: bytes) -> RoundServer:
         return RoundServer.restore(self.scheme, data, self.round.roster)

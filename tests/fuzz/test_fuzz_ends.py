@@ -6,16 +6,16 @@ Saved state that was altered under its seal raises StateError.
 import random
 
 import pytest
-from decoders import PARTIES, RECORDED, UPDATES, Recorded
+from decoders import KEY, PARTIES, RECORDED, UPDATES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mutation import damaged, revalued
 
 from secagg import Coordinator, Participant
 from secagg.errors import ProtocolError, StateError, WireError
+from secagg.testing import SeededEntropy
 from secagg.wire import frame
 
-KEY = bytes(32)
 PHASES = [(name, phase.name) for name, recorded in RECORDED.items() for phase in recorded.scheme.phases]
 each_phase = pytest.mark.parametrize(("name", "phase"), PHASES)
 seeds = st.integers(0, 2**64 - 1)
@@ -25,20 +25,18 @@ class Paused:
     """A round that stands before the replies of one phase, as bytes to start from again and again."""
 
     def __init__(self, name: str, phase: str) -> None:
-        recorded = RECORDED[name]
-        self.scheme, self.roster = recorded.scheme, recorded.round.roster
-        self.credentials = recorded.credentials.get(PARTIES[0])
-        place = [each.name for each in recorded.scheme.phases].index(phase)
-        self.server_state = recorded.server_states[2 * place]
-        self.party_state = recorded.party_states[place]
-        self.asks, self.replies = recorded.asks[phase], recorded.replies[phase]
-        self.recorded: Recorded = recorded
+        self.recorded = RECORDED[name]
+        self.asks, self.replies = self.recorded.asks[phase], self.recorded.replies[phase]
+        self.place = [each.name for each in self.recorded.scheme.phases].index(phase)
 
     def server(self):
-        return self.recorded.restore_server(self.server_state)
+        return self.recorded.restore_server(self.recorded.server_states[2 * self.place])
 
-    def party(self):
-        return self.recorded.restore_party(self.party_state)
+    def participant(self):
+        """The first party."""
+        one = self.recorded
+        own = {"entropy": SeededEntropy(2), "credentials": one.credentials.get(PARTIES[0])}
+        return Participant.restore(one.scheme, one.sealed_states[self.place], KEY, **own)
 
 
 PAUSED = {(name, phase): Paused(name, phase) for name, phase in PHASES}
@@ -71,15 +69,15 @@ def test_the_server_never_raises(name, phase, seed):
 @given(seed=seeds)
 def test_a_party_refuses_or_answers(name, phase, seed):
     paused = PAUSED[name, phase]
-    party = paused.party()
-    session = party.session
-    vector = session.encoding.encode(UPDATES[PARTIES[0]], 1, random.Random(seed).randbytes)
+    participant = paused.participant()
+    before = participant.step
     try:
-        reply = party.answer(with_another_body(paused.asks[0], paused.asks, seed), vector, lambda: None)
+        reply = participant.answer(with_another_body(paused.asks[0], paused.asks, seed), UPDATES[PARTIES[0]])
     except (ProtocolError, WireError):
-        assert party.step == paused.party().step
+        assert participant.step == before
     else:
         assert frame.unwrap(reply).direction == frame.REPLY
+        assert participant.step == before + 1
 
 
 @settings(max_examples=200)

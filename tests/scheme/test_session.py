@@ -158,8 +158,8 @@ LARGE = np.broadcast_to(np.float32(0), (2**18, 2**19))
         ({"clip": 0.0}, OutOfRange, r"clip is 0.0: expected a positive, finite number"),
         ({"clip": [1.0]}, ConfigError, r"clip: a list of 1, expected a dict"),
         ({"like": LARGE}, OutOfRange, r"update of 137438953475 entries: expected at most 2\*\*36"),
-        ({"entropy": lambda n: b"short"}, ConfigError, r"session id: expected 16 bytes from entropy\(16\)"),
-        ({"entropy": lambda n: "x" * n}, ConfigError, r"session id: expected 16 bytes"),
+        ({"entropy": lambda n: b"short"}, ConfigError, r"entropy\(16\) must return 16 bytes"),
+        ({"entropy": lambda n: "x" * n}, ConfigError, r"entropy\(16\) must return 16 bytes"),
     ],
 )
 def test_parameters_that_cannot_work(options, error, message):

@@ -10,6 +10,7 @@ import pytest
 
 from secagg import errors
 from secagg.engine import RoundServer
+from secagg.engine.exchange import check_header
 from secagg.errors import ProtocolError, WireError
 from secagg.wire import frame
 
@@ -145,7 +146,8 @@ def test_both_ends_reproduce_their_messages(name):
 def told(server, phase, party, message):
     """What the server makes of one reply, its error included: `receive` only notes it."""
     reply = frame.unwrap(message)
-    server._check(party, reply)
+    check_header(reply, frame.REPLY, server.session, server.session.index(party))
+    server._check(party, reply, server._opened(phase))
     server._machine.absorb(phase, party, server._decode(reply, phase))
 
 

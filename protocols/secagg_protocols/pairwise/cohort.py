@@ -25,7 +25,7 @@ class Cohort:
         self._adjacency = graph.harary(order, terms.degree)
         rows = self._nodes[self._adjacency].tolist()
         self.neighbours: dict[int, list[int]] = dict(zip(self._nodes.tolist(), rows, strict=True))
-        self.holders = {i: self._nodes.tolist() for i in self.neighbours} if terms.complete else self.neighbours
+        self.holders = dict.fromkeys(self.neighbours, self._nodes.tolist()) if terms.complete else self.neighbours
 
     def place_among_neighbours(self, dealer: int, holder: int) -> int:
         """Which row of what the dealer sealed is the holder's."""
@@ -49,3 +49,11 @@ class Cohort:
     def _core(self, alive: Set[int], holders: int) -> frozenset[int]:
         present = np.isin(self._nodes, list(alive))
         return frozenset(self._nodes[graph.core(self._adjacency, present, holders, self._terms.complete)].tolist())
+
+
+def neighbours_of(me: int, advertisements: Mapping[int, bytes], terms: Terms) -> list[int]:
+    """One row of the graph, ascending: what a client needs of it."""
+    nodes = np.array(sorted(advertisements), np.int64)
+    order = graph.permutation([advertisements[int(i)] for i in nodes], nodes.size)
+    row = graph.harary_row(order, terms.degree, int(np.searchsorted(nodes, me)))
+    return [int(i) for i in nodes[row]]

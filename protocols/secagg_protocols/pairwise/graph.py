@@ -58,19 +58,38 @@ def harary(order: NDArray[np.int64], degree: int) -> NDArray[np.int64]:
     Raises:
         OutOfRange: `order` is not a permutation, or `degree` is odd or below 2 and short of m - 1.
     """
+    _check(order, degree)
+    m = order.size
+    if degree >= m - 1:
+        return _complete(m)
+    adjacency = np.empty((m, degree), dtype=np.int64)
+    adjacency[order] = order[(np.arange(m)[:, None] + _steps(degree)) % m]
+    adjacency.sort(axis=1)
+    return adjacency
+
+
+def harary_row(order: NDArray[np.int64], degree: int, node: int) -> NDArray[np.int64]:
+    """Row `node` of `harary(order, degree)`, without the others."""
+    _check(order, degree)
+    m = order.size
+    if degree >= m - 1:
+        return np.delete(np.arange(m), node)
+    position = int(np.flatnonzero(order == node)[0])
+    return np.sort(order[(position + _steps(degree)) % m])
+
+
+def _check(order: NDArray[np.int64], degree: int) -> None:
     m = order.size
     if order.ndim != 1 or not np.array_equal(np.sort(order), np.arange(m)):
         raise OutOfRange(f"harary: order must be a permutation of 0..{m - 1}")
-    if degree >= m - 1:
-        return _complete(m)
-    if degree < 2 or degree % 2:
+    if degree < m - 1 and (degree < 2 or degree % 2):
         raise OutOfRange(f"harary: degree must be even and at least 2, or at least {m - 1}, got {degree}")
+
+
+def _steps(degree: int) -> NDArray[np.int64]:
+    """From a position to those of its neighbours."""
     aside = np.arange(1, degree // 2 + 1)
-    steps = np.concatenate([-aside, aside])
-    adjacency = np.empty((m, degree), dtype=np.int64)
-    adjacency[order] = order[(np.arange(m)[:, None] + steps) % m]
-    adjacency.sort(axis=1)
-    return adjacency
+    return np.concatenate([-aside, aside])
 
 
 def core(

@@ -148,8 +148,13 @@ def unpack_bits(data: bytes, count: int) -> NDArray[np.bool_]:
     return bits[:count]
 
 
-def rows(data: bytes, size: int, count: int, what: str) -> list[bytes]:
-    """`count` rows of `size` bytes. Raises WireError naming `what` for another length."""
+def check_rows(data: bytes, size: int, count: int, what: str) -> None:
+    """Raise WireError naming `what` unless it has room for `count` rows of `size` bytes and no more."""
     if len(data) != size * count:
         raise WireError(f"{what} of {len(data)} bytes: expected {count} rows of {size}")
+
+
+def rows(data: bytes, size: int, count: int, what: str) -> list[bytes]:
+    """`count` rows of `size` bytes. Raises WireError naming `what` for another length."""
+    check_rows(data, size, count, what)
     return [data[size * i : size * (i + 1)] for i in range(count)]

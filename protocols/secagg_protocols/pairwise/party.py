@@ -14,12 +14,12 @@ from secagg.encoding.packing import pack
 from secagg.encoding.ring import Lanes
 from secagg.errors import InconsistentModel, LocalMisuse, PartyId, PeerMisbehaved, SecaggError, WireError
 from secagg.primitives import agreement, prg, sealing, shamir
+from secagg.primitives.entropy import Entropy, draw
 from secagg.scheme import Credentials, Ledger, PartySide, Policy, Roster, Session, Sum
-from secagg.scheme.machine import Entropy
 from secagg.wire import codec
 from secagg.wire.codec import Message
 from secagg_protocols.pairwise import derive
-from secagg_protocols.pairwise.cohort import Cohort
+from secagg_protocols.pairwise.cohort import neighbours_of
 from secagg_protocols.pairwise.messages import (
     HASH_SIZE,
     KEY_SIZE,
@@ -37,6 +37,7 @@ from secagg_protocols.pairwise.messages import (
     Masked,
     Shares,
     Unmask,
+    check_rows,
     pack_bits,
     pack_indices,
     rows,
@@ -130,7 +131,7 @@ class PairwiseParty(PartySide):
         keys = [advertised[j] for j in neighbours]
         sealing_keys, mask_keys = [key[:KEY_SIZE] for key in keys], [key[KEY_SIZE : 2 * KEY_SIZE] for key in keys]
 
-        seed = self._entropy(32)
+        seed = draw(self._entropy, 32)
         pairs = self._split(seed, stage.mask, self._with_me(neighbours))
         shared = self._agree(derive.SEALING, stage.sealing, neighbours, sealing_keys)
         sealed = [
@@ -264,7 +265,7 @@ class PairwiseParty(PartySide):
         else:
             self._policy.check_cohort(len(advertised))
             self._check_drawn(len(advertised))
-            neighbours = Cohort(advertised, self._terms).neighbours[self._me]
+            neighbours = neighbours_of(self._me, advertised, self._terms)
         if len(neighbours) > self._terms.degree:
             raise PeerMisbehaved(f"{len(neighbours)} neighbours: the session's graph has {self._terms.degree}")
         self._check_holders(neighbours)
@@ -305,7 +306,8 @@ class PairwiseParty(PartySide):
         """
         signers = unpack_indices(ask.signers, len(self._session.parties))
         if self._credentials is None:
-            rows(ask.signatures, SIGNATURE_SIZE, 0, "signatures")
+            check_rows(ask.signers, 4, 0, "signers in passive mode")
+            check_rows(ask.signatures, SIGNATURE_SIZE, 0, "signatures in passive mode")
             return
         signatures = rows(ask.signatures, SIGNATURE_SIZE, len(signers), "signatures")
         if ask.contributors != stage.agreed:
@@ -353,7 +355,7 @@ class PairwiseParty(PartySide):
         """{holder: seed share, salt, key share, salt}; the share point of a party is its index + 1."""
         secrets = np.frombuffer(seed + private, np.uint8).reshape(2, 32)
         shares = shamir.split(secrets, [j + 1 for j in holders], self._terms.threshold, self._entropy)
-        salts = self._entropy(2 * SALT_SIZE * len(holders))
+        salts = draw(self._entropy, 2 * SALT_SIZE * len(holders))
         pairs = {}
         for i, j in enumerate(holders):
             of_seed, of_key = (share.astype("<u8").tobytes() for share in shares[j + 1])

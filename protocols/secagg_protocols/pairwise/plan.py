@@ -18,7 +18,7 @@ import operator
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import cache
+from functools import lru_cache
 from numbers import Real
 from typing import Literal
 
@@ -125,11 +125,15 @@ def with_threshold(found: Plan, threshold: int) -> Plan:
         majority=False,
     )
     insecure, incorrect = setting.odds(found.neighbours, threshold)
-    odds = {"log2_insecure": insecure / math.log(2), "log2_incorrect": incorrect / math.log(2)}
-    return replace(found, threshold=threshold, **odds)
+    return replace(
+        found,
+        threshold=threshold,
+        log2_insecure=insecure / math.log(2),
+        log2_incorrect=incorrect / math.log(2),
+    )
 
 
-@cache
+@lru_cache(maxsize=1024)
 def corrupt_neighbours(n: int, neighbours: int, corrupt: float, sigma: int, absent: int = 0) -> int:
     """The most corrupt neighbours that any client has, up to odds of 2^-(sigma+1) for all of them together.
 
@@ -143,7 +147,7 @@ def corrupt_neighbours(n: int, neighbours: int, corrupt: float, sigma: int, abse
     return _Setting(drawn, colluding, 0, sigma, 1, active=True, majority=False).colluders(neighbours) - 1
 
 
-@cache
+@lru_cache(maxsize=1024)
 def fewest_drawn(n: int, neighbours: int, threshold: int, corrupt: float, sigma: int) -> int:
     """The least graph that keeps 2 * threshold above a client's neighbours, the corrupt ones counted twice.
 

@@ -1,6 +1,7 @@
 """Taking the masks off: shares come in, secrets come out, and what did not cancel is subtracted."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,16 +121,8 @@ class Recovery:
 
     def unmask(self, accumulator: Lanes, opened: Mapping[int, bytes], mask_keys: Mapping[int, bytes]) -> None:
         """Subtract, in place, the self-masks of contributors and their masks with members that were lost."""
-
-        def add(masks: _Masks) -> None:
-            prg.add_masks(accumulator, *masks)
-
-        use_while_making(self._masks(opened, mask_keys), add)
-
-    def _masks(self, opened: Mapping[int, bytes], mask_keys: Mapping[int, bytes]) -> Iterator[_Masks]:
-        """What `unmask` adds, batch by batch."""
         seeds = [derive.self_mask_seed(self._bound, opened[i]) for i in sorted(self._contributors)]
-        yield _table(seeds, [-1] * len(seeds))
+        prg.add_masks(accumulator, *_table(seeds, [-1] * len(seeds)))
         pairs = [
             (lost, i)
             for lost in self._needed
@@ -137,8 +130,11 @@ class Recovery:
             for i in self._holders[lost]
             if i in self._contributors
         ]
-        for first in range(0, len(pairs), PAIRS_AT_ONCE):
-            yield self._pair_masks(pairs[first : first + PAIRS_AT_ONCE], opened, mask_keys)
+        batches = (pairs[first : first + PAIRS_AT_ONCE] for first in range(0, len(pairs), PAIRS_AT_ONCE))
+        use_while_making(
+            [partial(self._pair_masks, batch, opened, mask_keys) for batch in batches],
+            lambda masks: prg.add_masks(accumulator, *masks),
+        )
 
     def _pair_masks(
         self, pairs: Sequence[tuple[int, int]], opened: Mapping[int, bytes], mask_keys: Mapping[int, bytes]

@@ -1,11 +1,12 @@
 """SecAgg and SecAgg+ as one scheme: the graph of neighbours is a parameter."""
 
+from collections.abc import Mapping
 from math import ceil
 from typing import ClassVar
 
 from secagg.errors import ConfigError, OutOfRange, PartyId
+from secagg.primitives.entropy import Entropy
 from secagg.scheme import Credentials, Ledger, Phase, Policy, Roster, Scheme, Session
-from secagg.scheme.machine import Entropy
 from secagg_protocols.pairwise import derive, messages
 from secagg_protocols.pairwise.party import PairwiseParty
 from secagg_protocols.pairwise.plan import (
@@ -18,7 +19,7 @@ from secagg_protocols.pairwise.plan import (
     with_threshold,
 )
 from secagg_protocols.pairwise.server import PairwiseServer
-from secagg_protocols.pairwise.terms import Terms, check_threshold
+from secagg_protocols.pairwise.terms import Terms, check_threshold, least_threshold
 
 REDRAW_BITS = 64
 """Bits of security that redrawing the graph may cost an active server's clients."""
@@ -37,7 +38,8 @@ class PairwiseMasking(Scheme):
         threshold: t shares open a secret. More than half of the holders, so that a server that asks two halves
             for two different secrets of one client gets neither or one. Default floor(2n/3) + 1 of n holders in
             the complete graph, floor(k/2) + 1 of k neighbours otherwise; in active mode more where corrupt clients
-            could make up the difference.
+            could make up the difference. With `neighbours`, a lower one (such as the paper's, which `plan` gives) is
+            raised to that; in the complete graph it is refused.
         adversary: "passive": the server follows the protocol and looks at all it sees. "active": it may also lie;
             parties then sign what they say (`authenticated`), agree on the contributors in a phase of its own, and
             the threshold allows for corrupt clients that answer both questions about a client: 2t > holders +
@@ -75,10 +77,10 @@ class PairwiseMasking(Scheme):
                 raise OutOfRange(f"{name} is {value!r}: expected an integer or None")
         if neighbours is not None and (neighbours < 2 or neighbours % 2):
             raise OutOfRange(f"neighbours is {neighbours}: expected an even number, 2 or more")
-        if threshold is not None and threshold < 2:
+        if threshold is not None and neighbours is None and threshold < 2:
             raise OutOfRange(f"threshold is {threshold}: expected 2 or more, one share must not open a secret")
-        if threshold is not None and neighbours is not None:
-            check_threshold(threshold, neighbours, "neighbours")
+        if threshold is not None and neighbours is not None and not 1 <= threshold <= neighbours:
+            raise OutOfRange(f"threshold is {threshold}: expected 1..{neighbours}, the number of neighbours")
         self.neighbours = neighbours
         self.threshold = threshold
         self.adversary = adversary
@@ -100,12 +102,15 @@ class PairwiseMasking(Scheme):
         )
 
     @property
-    def options(self) -> str:
-        """Graph, threshold and adversary as one line, such as "complete graph, derived threshold, passive"."""
+    def options(self) -> Mapping[str, str | int | float | None]:
+        """All that the constructor was given; rates and bits count in active mode only."""
+        options = {"neighbours": self.neighbours, "threshold": self.threshold, "adversary": self.adversary}
+        return options | ({"corrupt": float(self._corrupt), "sigma": self._sigma} if self.authenticated else {})
+
+    def __str__(self) -> str:
         graph = "complete graph" if self.neighbours is None else f"{self.neighbours} neighbours"
         threshold = "derived threshold" if self.threshold is None else f"threshold {self.threshold}"
-        active = f", {self._corrupt!r} corrupt, {self._sigma} bits" if self.authenticated else ""
-        return f"{graph}, {threshold}, {self.adversary}{active}"
+        return f"{self.name} ({graph}, {threshold}, {self.adversary})"
 
     def terms(self, session: Session) -> Terms:
         """Graph and threshold for `session`. Raises OutOfRange where the threshold does not fit its parties."""
@@ -121,15 +126,16 @@ class PairwiseMasking(Scheme):
         return Terms(True, n - 1, threshold)
 
     def _regular_terms(self, n: int, neighbours: int) -> Terms:
+        """A threshold below the least is raised to it: `plan` gives the paper's, which may lie there."""
         if not self.authenticated:
-            threshold = self.threshold or neighbours // 2 + 1
-            check_threshold(threshold, neighbours, "neighbours")
-            return Terms(False, neighbours, threshold)
+            return Terms(False, neighbours, max(self.threshold or 0, least_threshold(neighbours)))
         sigma = self._sigma + REDRAW_BITS
         absent = min(n // ABSENT_AT_KEYS, n - 1 - neighbours)
+        corrupt = corrupt_neighbours(n, neighbours, self._corrupt, sigma)
         likely = corrupt_neighbours(n, neighbours, self._corrupt, sigma, absent)
-        threshold = self.threshold or min((neighbours + likely) // 2 + 1, neighbours)
-        check_threshold(threshold, neighbours, "neighbours", corrupt_neighbours(n, neighbours, self._corrupt, sigma))
+        derived = min(least_threshold(neighbours, likely), neighbours)
+        threshold = max(self.threshold or derived, least_threshold(neighbours, corrupt))
+        check_threshold(threshold, neighbours, "neighbours", corrupt)
         return Terms(False, neighbours, threshold, fewest_drawn(n, neighbours, threshold, self._corrupt, sigma))
 
     def capacity(self, session: Session) -> int:

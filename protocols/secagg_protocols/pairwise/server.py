@@ -33,9 +33,9 @@ from secagg_protocols.pairwise.messages import (
     Masked,
     Shares,
     Unmask,
+    check_rows,
     pack_bits,
     pack_indices,
-    rows,
 )
 from secagg_protocols.pairwise.recovery import Recovery
 from secagg_protocols.pairwise.terms import Terms
@@ -180,8 +180,7 @@ class PairwiseServer(ServerSide):
         )
 
     def _load(self, saved: _Saved) -> None:
-        if len(saved.accumulator) != self._accumulator.nbytes:
-            raise WireError("saved server of another round")
+        self._check_saved(saved)
         self._keys, self._commitments = dict(saved.keys), dict(saved.commitments)
         self._sealed, self._hashes = dict(saved.sealed), dict(saved.hashes)
         self._signatures = dict(saved.signatures)
@@ -191,11 +190,20 @@ class PairwiseServer(ServerSide):
         self._members = frozenset(saved.members)
         self._accumulator[:] = np.frombuffer(saved.accumulator, self._accumulator.dtype)
         self._contributors = frozenset(saved.contributors)
-        if not self._contributors <= self._members <= set(self._keys) or (self._members and self._graph is None):
-            raise WireError("saved server of another round: members that never advertised keys")
         if saved.recovery is not None:
             self._recovery = self._new_recovery()
             self._recovery.load(saved.recovery)
+
+    def _check_saved(self, saved: _Saved) -> None:
+        """Raise WireError for what no machine of this session saves."""
+        advertised = {i for i, _ in saved.keys}
+        members = set(saved.members)
+        if len(saved.accumulator) != self._accumulator.nbytes:
+            raise WireError("saved server of another round: its vector has another size")
+        if not all(0 <= i < len(self._session.parties) for i in advertised):
+            raise WireError("saved server of another round: keys of no party")
+        if not set(saved.contributors) <= members <= advertised or 0 < len(members) < self._terms.least_cohort:
+            raise WireError("saved server of another round: members that never advertised keys, or too few")
 
     def _absorb_keys(self, i: int, reply: Keys) -> None:
         """Fig. 4, Round 0."""
@@ -206,7 +214,7 @@ class PairwiseServer(ServerSide):
             # Any scalar shows a point of low order; an honest neighbour would have to leave over it.
             agreement.shared_secret(bytes(KEY_SIZE), key)
         if self._roster is None:
-            rows(reply.signature, SIGNATURE_SIZE, 0, "signature")
+            check_rows(reply.signature, SIGNATURE_SIZE, 0, "signature")
         else:
             statement = derive.advertisement(self._session.digest, i, reply.sealing + reply.mask)
             self._roster.verify(self._session.parties[i], statement, reply.signature)
@@ -225,8 +233,8 @@ class PairwiseServer(ServerSide):
             )
         if len(reply.commitment) != HASH_SIZE:
             raise WireError(f"commitment of {len(reply.commitment)} bytes: expected {HASH_SIZE}")
-        rows(reply.sealed, SEALED_SIZE, len(self._cohort.neighbours[i]), "sealed shares")
-        rows(reply.hashes, 2 * HASH_SIZE, len(self._cohort.holders[i]), "share hashes")
+        check_rows(reply.sealed, SEALED_SIZE, len(self._cohort.neighbours[i]), "sealed shares")
+        check_rows(reply.hashes, 2 * HASH_SIZE, len(self._cohort.holders[i]), "share hashes")
         self._commitments[i] = reply.commitment
         self._sealed[i] = reply.sealed
         self._hashes[i] = reply.hashes

@@ -33,12 +33,17 @@ class Terms:
         return max(self.least_cohort, self.fewest_drawn)
 
 
-def check_threshold(threshold: int, holders: int, of: str, corrupt: int = 0) -> None:
-    """2t > holders + corrupt: no server gets t shares of each of a client's two secrets.
+def least_threshold(holders: int, corrupt: int = 0) -> int:
+    """The least t with 2t > holders + corrupt: no server gets t shares of each of a client's two secrets.
 
     An honest holder gives a share of one of them, a corrupt one of both.
     """
-    least = (holders + corrupt) // 2 + 1
+    return (holders + corrupt) // 2 + 1
+
+
+def check_threshold(threshold: int, holders: int, of: str, corrupt: int = 0) -> None:
+    """Raise OutOfRange for a threshold below `least_threshold`, or above all holders."""
+    least = least_threshold(holders, corrupt)
     if not least <= threshold <= holders:
         also = f" and {corrupt} corrupt ones counted twice" if corrupt else ""
         raise OutOfRange(

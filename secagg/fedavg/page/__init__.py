@@ -1,1 +1,1 @@
-"""What the report's page is made of; `words` and `tables` serve the terminal too and need no drawing library."""
+"""What only the report's page is made of; what it shares with the terminal stands beside this package."""

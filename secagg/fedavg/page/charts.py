@@ -7,10 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
 
+from secagg.fedavg.formats import TIMES, bytes_text, power, seconds_text
 from secagg.fedavg.history import ALONE, CENTRALIZED, Metrics, RoundRecord, Run
 from secagg.fedavg.page.svg import Ink, inline
-from secagg.fedavg.page.tables import Cost, overall
-from secagg.fedavg.page.words import TIMES, bytes_text, power, seconds_text
+from secagg.fedavg.tables import Cost, overall
 
 Reading = Callable[[Metrics], float | None]
 """Takes one figure out of a model's metrics; None where it is not defined."""
@@ -148,7 +148,7 @@ def _round_axis(axes: Axes, numbers: Sequence[int]) -> None:
 
 def _void_rounds(axes: Axes, rounds: Sequence[RoundRecord]) -> None:
     for record in rounds:
-        if record.too_few is not None:
+        if record.sum.too_few is not None:
             axes.axvspan(record.number - 0.5, record.number + 0.5, color=Ink.VOID.value, linewidth=0)
 
 

@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Iterator
 
+from secagg.fedavg import tables
+from secagg.fedavg.formats import DASH, counted, percent, power
 from secagg.fedavg.history import ALONE, CENTRALIZED, PLAIN, Run
-from secagg.fedavg.page import tables
-from secagg.fedavg.page.words import DASH, counted, percent, power
 
 _NAMED = 3  # hospitals named in the headline at most
 
@@ -127,7 +127,7 @@ def choices(run: Run) -> list[tuple[str, str]]:
         "bits per parameter": str(settings.bits),
         "clip of one parameter": f"{settings.clip:g}",
         "largest patient count allowed": str(settings.weight_max),
-        "clipped parameters": str(sum(record.saturated for record in run.rounds)),
+        "clipped parameters": str(sum(record.sum.saturated for record in run.rounds)),
         "seed": str(settings.seed),
     }
     return [(name, value) for name, value in told.items() if value != DASH]

@@ -1,5 +1,5 @@
 from secagg.scheme import Scheme
-from secagg.testing import SchemeConformance
+from secagg.testing.conformance import SchemeConformance
 from secagg_protocols import PROTOCOLS, PairwiseMasking
 
 

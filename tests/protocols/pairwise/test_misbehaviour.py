@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from secagg.api import Coordinator, Participant
-from secagg.errors import InconsistentModel, PartyId, PeerMisbehaved, PolicyRefused, ProtocolError, StateError, TooFew
+from secagg.errors import (
+    InconsistentModel,
+    PartyId,
+    PeerMisbehaved,
+    PolicyRefused,
+    ProtocolError,
+    StateError,
+    TooFew,
+    WireError,
+)
 from secagg.scheme import Policy, Session
 from secagg.testing import TestRound, opened, rewritten
 from secagg_protocols import PairwiseMasking
@@ -103,7 +112,8 @@ def test_a_box_that_does_not_open_is_one_missing_share_and_no_missing_mask() -> 
     assert not out.lost
     held = unpack_bits(opened(round_.sent["unmask", 0], Unmask).held, N)
     assert held.tolist() == [i != LIAR for i in range(N)]
-    assert out.misbehaved == {LIAR: "phase 'unmask': no sound share of its secrets, say the holders [0]"}
+    assert not out.misbehaved
+    assert out.accused == {LIAR: "phase 'unmask': no sound share of its secrets, say the holders [0]"}
     np.testing.assert_array_equal(out.ring_sum, sum(u.astype(np.uint64) for u in UPDATES.values()))
 
 
@@ -114,7 +124,7 @@ def test_too_many_boxes_that_do_not_open_end_in_too_few() -> None:
     round_ = make_round(replies=lying("shares", spoil, LIAR))
     with pytest.raises(TooFew) as error:
         round_.run()
-    assert round_.coordinator.misbehaved[LIAR].endswith("say the holders [0, 1, 3, 4, 5]")
+    assert round_.coordinator.accused[LIAR].endswith("say the holders [0, 1, 3, 4, 5]")
     assert (error.value.phase, error.value.answered, error.value.needed) == ("unmask", 1, 5)
 
 
@@ -296,6 +306,44 @@ def test_refuses_too_few_neighbours() -> None:
         del indices[3:], keys[3:]
 
     assert "4 holders" in str(refused("shares", change_neighbours(cut)))
+
+
+def test_refuses_more_neighbours_than_the_graph_has() -> None:
+    """Which would let a server surround a client, whatever the degree says."""
+    others: dict[int, bytes] = {}
+
+    def remember(phase: str, party: PartyId, message: bytes) -> bytes:
+        if phase == "keys":
+            keys = opened(message, Keys)
+            others[int(party)] = keys.sealing + keys.mask
+        return message
+
+    def all_of_them(message: bytes) -> bytes:
+        indices = [i for i in range(N) if i != VICTIM]
+        return rewritten(message, AskShares, parties=pack_indices(indices), keys=b"".join(others[i] for i in indices))
+
+    error = refused("shares", all_of_them, scheme=PairwiseMasking(neighbours=2), replies=remember)
+    assert "5 neighbours: the session's graph has 2" in str(error)
+
+
+def test_refuses_few_neighbours_in_the_complete_graph_under_its_policy() -> None:
+    """There, who is shown is all who can be in the sum."""
+
+    def cut(indices: list[int], keys: list[bytes]) -> None:
+        del indices[4:], keys[4:]
+
+    error = refused("shares", change_neighbours(cut), policy=Policy(min_cohort=N))
+    assert isinstance(error, PolicyRefused)
+    assert "a sum over 5 parties" in str(error)
+
+
+def test_refuses_signers_in_passive_mode() -> None:
+    round_ = make_round()
+    for _ in range(3):
+        round_.step()
+    ask = rewritten(round_.coordinator.asks()[VICTIM], AskUnmask, signers=pack_indices([0]))
+    with pytest.raises(WireError, match="signers in passive mode"):
+        round_.participants[VICTIM].answer(ask)
 
 
 def test_refuses_too_few_dealers() -> None:

@@ -7,7 +7,7 @@ import pytest
 from secagg.errors import BadCohort, ConfigError, OutOfRange, TooFew
 from secagg.scheme import Session
 from secagg_protocols import PROTOCOLS, PairwiseMasking
-from secagg_protocols.pairwise.plan import corrupt_neighbours, majority_plan
+from secagg_protocols.pairwise.plan import Adversary, corrupt_neighbours, majority_plan
 
 
 @pytest.mark.parametrize(
@@ -20,8 +20,8 @@ from secagg_protocols.pairwise.plan import corrupt_neighbours, majority_plan
         ({"neighbours": True}, "neighbours is True"),
         ({"threshold": 1}, "threshold is 1"),
         ({"threshold": 2.5}, "threshold is 2.5"),
-        ({"neighbours": 6, "threshold": 3}, "threshold is 3: expected 4..6"),
-        ({"neighbours": 6, "threshold": 7}, "threshold is 7: expected 4..6"),
+        ({"neighbours": 6, "threshold": 0}, "threshold is 0: expected 1..6"),
+        ({"neighbours": 6, "threshold": 7}, "threshold is 7: expected 1..6"),
     ],
 )
 def test_refused_at_construction(options: dict[str, object], what: str) -> None:
@@ -54,6 +54,20 @@ def test_active_threshold_counts_the_corrupt_twice(n: int, corrupt: float) -> No
     assert PairwiseMasking(threshold=least, adversary="active", corrupt=corrupt).terms(session).threshold == least
     with pytest.raises(OutOfRange, match=f"expected {least}..{n}"):
         PairwiseMasking(threshold=least - 1, adversary="active", corrupt=corrupt).terms(session)
+
+
+@pytest.mark.parametrize("adversary", ["passive", "active"])
+@pytest.mark.parametrize("n", [10, 100, 1000])
+def test_what_plan_gives_the_scheme_takes(n: int, adversary: Adversary) -> None:
+    """The paper's threshold, raised to more than half of the neighbours and of corrupt ones counted twice."""
+    plan = PairwiseMasking.plan(n, corrupt=0.02, adversary=adversary)
+    if plan.complete:
+        scheme = PairwiseMasking(None, plan.threshold, adversary=adversary, corrupt=0.02)
+    else:
+        scheme = PairwiseMasking(plan.neighbours, plan.threshold, adversary=adversary, corrupt=0.02)
+    terms = scheme.terms_for(n)
+    holders = n if terms.complete else plan.neighbours
+    assert max(plan.threshold, holders // 2 + 1) <= terms.threshold <= holders
 
 
 @pytest.mark.parametrize(("n", "rate", "neighbours"), [(1000, 0.05, 80), (10_000, 0.1, 200)])
@@ -138,4 +152,4 @@ def test_one_party_is_no_cohort() -> None:
 
 def test_too_few_names_phase_and_numbers() -> None:
     error = TooFew("shares", 3, 4)
-    assert str(error) == "phase 'shares': 3 parties answered, 4 needed; nothing was revealed"
+    assert str(error) == "phase 'shares': 3 parties answered, 4 needed; no sum was opened"

@@ -108,7 +108,7 @@ class Round:
         roster = [[party, self.members[party].roster.key(party).hex()] for party in self.parties if self.active]
         return {
             "about": self.about,
-            "scheme": f"{self.scheme.name}/{self.scheme.version}/{self.scheme.options}",
+            "scheme": self.scheme.identifier,
             "terms": {"complete": terms.complete, "degree": terms.degree, "threshold": terms.threshold},
             "session": self.session.to_bytes().hex(),
             "roster": roster or None,

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Literal
 
+from secagg.fedavg.formats import counted
 from secagg.fedavg.history import SECURE, ComparisonRow, Metrics, RoundRecord, Run
-from secagg.fedavg.page.words import Loss, Record, counted, losses
+from secagg.fedavg.losses import Claim, Loss, Record, claims, losses
 
 State = Literal["summed", "late", "lost", "void", "idle"]
 """One hospital in one round: in the sum; silent but in the sum; silent and not in it; asked in a round
@@ -42,13 +43,11 @@ class Exactness:
         rounds: how many were compared.
         gap: the largest gap of all rounds; None where no round has a sum.
         bound: the largest bound of all rounds; None likewise.
-        closest: the largest gap / bound of one round, 0..1; None likewise.
     """
 
     rounds: int
     gap: float | None
     bound: float | None
-    closest: float | None
 
 
 def row_of(run: Run, model: str) -> ComparisonRow:
@@ -76,9 +75,14 @@ def all_losses(run: Run) -> list[Loss]:
     return [loss for record in records(run) for loss in losses(record)]
 
 
+def all_claims(run: Run) -> list[Claim]:
+    """What was said of hospitals in the run, in order."""
+    return [claim for record in records(run) for claim in claims(record)]
+
+
 def void_rounds(run: Run) -> list[RoundRecord]:
     """The rounds that ended without a sum."""
-    return [record for record in run.rounds if record.too_few is not None]
+    return [record for record in run.rounds if record.sum.too_few is not None]
 
 
 def exactness(run: Run) -> Exactness:
@@ -88,13 +92,12 @@ def exactness(run: Run) -> Exactness:
         rounds=len(pairs),
         gap=max((gap for gap, _ in pairs), default=None),
         bound=max((bound for _, bound in pairs), default=None),
-        closest=max((gap / bound for gap, bound in pairs if bound > 0), default=None),
     )
 
 
 def roles_of(chosen: Sequence[Record]) -> tuple[str, ...]:
     """The ends of these sums, the client first, others ("server") in order of appearance."""
-    found = dict.fromkeys(flow.role for record in chosen for flow in record.traffic)
+    found = dict.fromkeys(flow.role for record in chosen for flow in record.sum.traffic)
     return tuple(sorted(found, key=lambda role: role != "client"))
 
 
@@ -115,12 +118,12 @@ def sums_of_costs(run: Run, costs: Sequence[Cost]) -> list[Cost]:
 
 
 def _spent(name: str, chosen: Sequence[Record], roles: Sequence[str]) -> Cost:
-    flows = [flow for record in chosen for flow in record.traffic]
+    flows = [flow for record in chosen for flow in record.sum.traffic]
     return Cost(name, {role: _added(Amount(f.bytes, f.seconds) for f in flows if f.role == role) for role in roles})
 
 
 def _typical(chosen: Sequence[Record], phase: str, role: str) -> Amount:
-    flows = [f for record in chosen for f in record.traffic if (f.phase, f.role) == (phase, role)]
+    flows = [f for record in chosen for f in record.sum.traffic if (f.phase, f.role) == (phase, role)]
     if not flows:
         return Amount(0, 0)
     return Amount(median(f.bytes for f in flows), median(f.seconds for f in flows))
@@ -152,7 +155,7 @@ def departures(run: Run) -> Iterator[Departures]:
     """The sums that somebody left or that were given up, in order."""
     for record in records(run):
         left = list(losses(record))
-        if left or record.too_few is not None:
+        if left or record.sum.too_few is not None:
             after = tuple(loss for loss in left if loss.outcome == "in the sum")
             yield Departures(record, tuple(loss for loss in left if loss not in after), after)
 
@@ -180,12 +183,12 @@ def attendance(run: Run) -> Iterator[Attendance]:
 
 
 def _state(record: RoundRecord, hospital: str) -> State:
-    gone = hospital in record.lost or hospital in record.misbehaved
-    if hospital in record.contributors:
+    gone = hospital in record.sum.lost or hospital in record.sum.misbehaved
+    if hospital in record.sum.contributors:
         return "late" if gone else "summed"
     if gone:
         return "lost"
-    return "void" if hospital in record.sampled else "idle"
+    return "void" if hospital in record.sum.sampled else "idle"
 
 
 def _note(record: RoundRecord, hospital: str) -> str:

@@ -1,7 +1,7 @@
 """Bytes of one round of pairwise masking without losses, computed from the layout of its messages.
 
-A message is a MessagePack array of byte strings behind a frame's header; `secagg_protocols.pairwise.messages`
-says what each string holds. The figures are exact: a test compares them with a round's own traffic.
+A message is a MessagePack array of byte strings behind a frame's header; `messages` says what each
+string holds. The figures are exact: a test compares them with a round's own traffic.
 """
 
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from secagg.encoding.layout import Layout
+from secagg.encoding.packing import packed_size
 from secagg.encoding.update import UpdateEncoding
 from secagg.wire.frame import HEADER_SIZE
 from secagg_protocols.pairwise.messages import HASH_SIZE, KEY_SIZE, SEALED_SIZE, SHARE_SIZE, SIGNATURE_SIZE
@@ -51,7 +52,7 @@ def of_round(
     k, holders = neighbours, neighbours + complete  # in the complete graph a client holds its own share too
     hashes = 2 * HASH_SIZE
     encoding = encoding_of(n, dim, bits)
-    vector = -(-encoding.dim * encoding.ring.bits // 8)
+    vector = packed_size(encoding.dim, encoding.ring)
     return (
         PhaseBytes("keys", _message(KEY_SIZE, KEY_SIZE, signature), n * _message()),
         PhaseBytes(

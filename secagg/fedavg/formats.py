@@ -1,82 +1,16 @@
-"""Sentences and number formats that the terminal and the page share.
+"""How the terminal and the page write numbers and names.
 
 Hospitals' and columns' names come from strangers' files: `printable` takes out of them what could move a
 cursor, reverse a line or break a page's markup; escaping for HTML is the template's own duty.
 """
 
 import unicodedata
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
 
-from secagg.fedavg.history import RoundRecord, StatisticsRecord
-
-Record = RoundRecord | StatisticsRecord
 DASH = "\N{EN DASH}"
 """Stands for what is not there."""
 TIMES = "\N{NO-BREAK SPACE}\N{MULTIPLICATION SIGN}\N{NO-BREAK SPACE}"
-Outcome = Literal["in the sum", "not in the sum", "no sum"]
 
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-_AFTERMATH: dict[Outcome, str] = {
-    "in the sum": "its update is in the sum",
-    "not in the sum": "its update is not in the sum",
-    "no sum": "the round has no sum",
-}
-
-
-@dataclass(frozen=True)
-class Loss:
-    """One hospital that left one secure sum.
-
-    Attributes:
-        where: the sum: "round 7", or "standardisation (means)".
-        hospital: who left.
-        phase: the phase in which it went silent; "" for one that misbehaved without being lost.
-        outcome: whether its update is in the sum.
-        why: what it did wrong, None when it only went silent.
-    """
-
-    where: str
-    hospital: str
-    phase: str
-    outcome: Outcome
-    why: str | None
-
-    @property
-    def brief(self) -> str:
-        """The same without the sum's name: "hospital-03 silent at unmask (in the sum)"."""
-        phase = f" at {self.phase}" if self.phase else ""
-        return printable(f"{self.hospital} {self.why or 'silent'}{phase} ({self.outcome})")
-
-    def __str__(self) -> str:
-        what = "went silent" if self.why is None else "was left out"
-        phase = f" at {self.phase}" if self.phase else ""
-        why = "" if self.why is None else f": {self.why}"
-        return printable(f"{self.where}: {self.hospital} {what}{phase}{why} ({_AFTERMATH[self.outcome]})")
-
-
-def losses(record: Record) -> Iterator[Loss]:
-    """Everyone who left one secure sum: the silent first, then those who misbehaved."""
-    for hospital, phase in record.lost.items():
-        yield Loss(name_of(record), hospital, phase, _outcome(record, hospital), record.misbehaved.get(hospital))
-    for hospital, why in record.misbehaved.items():
-        if hospital not in record.lost:
-            yield Loss(name_of(record), hospital, "", _outcome(record, hospital), why)
-
-
-def name_of(record: Record) -> str:
-    """What people call this secure sum: "round 7", or "standardisation (means, attempt 2)"."""
-    if isinstance(record, RoundRecord):
-        return f"round {record.number}"
-    again = f", attempt {record.attempt}" if record.attempt > 1 else ""
-    return f"standardisation ({record.name}{again})"
-
-
-def _outcome(record: Record, hospital: str) -> Outcome:
-    if record.too_few is not None:
-        return "no sum"
-    return "in the sum" if hospital in record.contributors else "not in the sum"
 
 
 def printable(text: str) -> str:
