@@ -4,7 +4,16 @@ from collections.abc import Callable
 
 from secagg.encoding.ring import Lanes
 from secagg.engine.exchange import check_capacity, check_fingerprint, check_header, tag_of
-from secagg.errors import ConfigError, LocalMisuse, PartyId, PeerMisbehaved, ProtocolError, StateError, WireError
+from secagg.errors import (
+    ConfigError,
+    LocalMisuse,
+    PartyId,
+    PeerMisbehaved,
+    PolicyRefused,
+    ProtocolError,
+    StateError,
+    WireError,
+)
 from secagg.primitives.entropy import Entropy
 from secagg.scheme import Credentials, Ledger, PartySide, Phase, Policy, Scheme, Session, Sum
 from secagg.scheme.machine import SavedSum
@@ -85,17 +94,20 @@ class RoundParty:
         if self._failure is not None:
             raise LocalMisuse(f"this party has left the round: {self._failure}")
         if self._last is None or self._last[1] != found.checksum:
-            self._advance(found, self._next_phase(found.phase), encoded)
+            self._advance(found, self._next_phase(found.phase), encoded, store)
         store()
         return None if self._last is None or not self._last[2] else self._last[2]
 
-    def _advance(self, ask: frame.Frame, phase: Phase, encoded: Callable[[], Lanes]) -> None:
+    def _advance(
+        self, ask: frame.Frame, phase: Phase, encoded: Callable[[], Lanes], store: Callable[[], object]
+    ) -> None:
         message = codec.decode(ask.body, phase.ask)
         vector = encoded() if phase.takes_input else None
         try:
             reply, result = self._machine.answer(message, vector)
         except ProtocolError as error:
             self._failure = str(error)
+            store()  # a refusal is final after a restart too
             raise
         self._last = (ask.phase, ask.checksum, b"" if reply is None else self._wrap(ask, reply))
         self.result = self.result or result
@@ -138,19 +150,14 @@ class RoundParty:
             check_fingerprint(saved.fingerprint, scheme)
             if saved.step < latch:
                 raise StateError(f"state at step {saved.step}, but this party is known to have reached step {latch}")
-            session = Session.from_bytes(saved.session)
-            party = cls(
-                scheme,
-                session,
-                session.parties[saved.me],
-                entropy,
-                Policy(*saved.policy),
-                saved.context,
-                credentials,
-                ledger,
-                saved.machine,
-            )
-        except (WireError, IndexError) as error:
+            session, policy = Session.from_bytes(saved.session), Policy(*saved.policy)
+            policy.check_session(session)
+            me = session.parties[saved.me]
+        except (WireError, IndexError, ConfigError, PolicyRefused) as error:
+            raise StateError(f"not a saved party: {error}") from error
+        try:
+            party = cls(scheme, session, me, entropy, policy, saved.context, credentials, ledger, saved.machine)
+        except WireError as error:
             raise StateError(f"not a saved party: {error}") from error
         party.step, party._last, party._failure = saved.step, saved.last, saved.failure
         party.result = None if saved.result is None else Sum.load(saved.result, session)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from secagg.engine.exchange import Asks, check_capacity, check_fingerprint, check_header
-from secagg.errors import LocalMisuse, PartyId, PeerMisbehaved, ProtocolError, StateError, WireError
+from secagg.errors import ConfigError, LocalMisuse, PartyId, PeerMisbehaved, ProtocolError, StateError, WireError
 from secagg.scheme import Phase, Roster, Scheme, ServerSide, Session, Sum
 from secagg.scheme.machine import SavedSum
 from secagg.wire import codec, frame
@@ -196,7 +196,11 @@ class RoundServer:
         try:
             saved = codec.decode(data, _Saved)
             check_fingerprint(saved.fingerprint, scheme)
-            server = cls(scheme, Session.from_bytes(saved.session), roster)
+            session = Session.from_bytes(saved.session)
+        except (WireError, ConfigError) as error:
+            raise StateError(f"not a saved server: {error}") from error
+        try:
+            server = cls(scheme, session, roster)
             server._load(saved)
         except (WireError, IndexError) as error:
             raise StateError(f"not a saved server: {error}") from error

@@ -18,9 +18,10 @@ from secagg.errors import (
     UnknownParty,
     WireError,
 )
-from secagg.testing import SeededEntropy, TestRound
+from secagg.testing import SeededEntropy, TestRound, rewritten
 from secagg.wire import frame
 from secagg_protocols import PairwiseMasking
+from secagg_protocols.pairwise.messages import AskUnmask, pack_bits
 
 PARTIES = ["a", 1, "c", 3]
 UPDATES = {party: np.full(5, i / 8) for i, party in enumerate(PARTIES)}
@@ -356,3 +357,17 @@ def test_a_repeated_announcement_is_none_again():
     assert round_.participants["c"].answer(ask) is None
     assert round_.participants["c"].answer(ask) is None
     assert round_.participants["c"].step == 2
+
+
+def test_a_refusal_is_stored_and_outlives_a_restart():
+    round_ = new_round()
+    for _ in range(3):
+        round_.step()
+    party, stored = round_.participants["a"], []
+    alone = pack_bits([True, False, False, False])
+    nobody_else = rewritten(round_.coordinator.asks()["a"], AskUnmask, contributors=alone)
+    with pytest.raises(PolicyRefused):
+        party.answer(nobody_else, store=lambda state: stored.append(state.save(KEY)))
+    restarted = Participant.restore(SCHEME, stored[-1], KEY)
+    with pytest.raises(LocalMisuse, match="has left the round"):
+        restarted.answer(round_.coordinator.asks()["a"])
