@@ -13,7 +13,7 @@ import numpy as np
 from secagg import Ledger, Roster, Session
 from secagg.encoding.layout import Layout
 from secagg.engine import RoundParty, RoundServer
-from secagg.errors import ConfigError, PartyId, SecaggError, StateError, WireError
+from secagg.errors import ConfigError, PartyId, PolicyRefused, SecaggError, StateError, WireError
 from secagg.scheme import Credentials
 from secagg.testing import SeededEntropy, TestRound
 from secagg.wire import codec, frame
@@ -28,6 +28,10 @@ KEY = bytes(32)
 PARTIES: list[PartyId] = [0, "one", 2, 70_000, "four", -5]
 UPDATES = {party: {"w": np.arange(5, dtype=np.uint16), "b": [1, np.ones(2, np.uint8)]} for party in PARTIES}
 FLOATS = {"w": np.zeros((2, 3)), "b": [0.5, (np.zeros(0, np.float32), True)]}
+
+
+STATE_ERRORS = (StateError, ConfigError, PolicyRefused)
+"""The last two where a sound state is not this caller's: other credentials, or a threshold under its policy."""
 
 
 @dataclass(frozen=True)
@@ -108,8 +112,8 @@ class Recorded:
     def state_decoders(self) -> dict[str, Decoder]:
         """Of what `save` of either end wrote."""
         return {
-            "server state": Decoder(self.restore_server, tuple(self.server_states), (StateError,)),
-            "party state": Decoder(self.restore_party, tuple(self.party_states), (StateError,)),
+            "server state": Decoder(self.restore_server, tuple(self.server_states), STATE_ERRORS),
+            "party state": Decoder(self.restore_party, tuple(self.party_states), STATE_ERRORS),
         }
 
 
