@@ -204,7 +204,8 @@ class Participant:
                 the phase that takes input, and called once the ask is known to be in order.
             weight: integer 1..weight_max, where the session has weights.
             store: called with this participant before the reply is returned, so that `save` can put it on disk; a
-                participant that is restored answers the same ask with the same bytes.
+                participant that is restored answers the same ask with the same bytes. Also after a refusal, which
+                is final.
 
         Raises:
             InputError: the update or weight cannot be summed; names this party and the position.

@@ -56,7 +56,7 @@ class RoundParty:
         ledger: Ledger | None = None,
         saved: bytes | None = None,
     ) -> None:
-        self.context = session.context if context is None else bytes(context)
+        self.context = session.context if context is None else context_of(context)
         if ledger is not None and not self.context:
             raise ConfigError("a ledger tells rounds apart by their context, and this session has none")
         policy.check_session(session)
@@ -65,7 +65,6 @@ class RoundParty:
         self.session = session
         self.me = session.parties[session.index(me)]
         self.policy = policy
-        self.context = session.context if context is None else context_of(context)
         self.result: Sum | None = None
         self.step = 0
         self._machine: PartySide = scheme.party(
@@ -106,6 +105,7 @@ class RoundParty:
         try:
             reply, result = self._machine.answer(message, vector)
         except ProtocolError as error:
+            vector = None  # error reporters send the local variables of a traceback's frames
             self._failure = str(error)
             store()  # a refusal is final after a restart too
             raise
