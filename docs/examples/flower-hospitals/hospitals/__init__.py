@@ -1,0 +1,1 @@
+"""Hospitals train a tumour classifier together."""

@@ -1,0 +1,108 @@
+"""Which scheme a round runs: named by the server, built at both ends, allowed by the client."""
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from secagg.adapters.flower.envelope import OWN, Terms
+from secagg.errors import ConfigError, PolicyRefused
+from secagg.scheme import Scheme
+from secagg_protocols import PROTOCOLS
+
+
+@dataclass(frozen=True)
+class Offer:
+    """The server's choice.
+
+    Attributes:
+        scheme: a key of `PROTOCOLS`, or an object that the clients were given too.
+        options: keyword arguments of the protocol's factory; for a name only.
+
+    Raises ConfigError for an unknown name, or options that cannot travel.
+    """
+
+    scheme: str | Scheme
+    options: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.scheme, str):
+            if self.options:
+                raise ConfigError("options go with a protocol's name; a scheme object has its own")
+            return
+        if self.scheme not in PROTOCOLS:
+            raise ConfigError(f"scheme {self.scheme!r} is unknown, expected one of {sorted(PROTOCOLS)} or an object")
+        self._text()
+
+    @property
+    def name(self) -> str:
+        """As travels: the protocol's key, or `OWN`."""
+        return self.scheme if isinstance(self.scheme, str) else OWN
+
+    def made(self, parties: int) -> Scheme:
+        """The scheme for a cohort of `parties`. Raises ConfigError for options that do not fit."""
+        if isinstance(self.scheme, str):
+            return _built(self.scheme, parties, self.options)
+        return self.scheme
+
+    def terms(self, scheme: Scheme, weighted_by: str, metrics: Collection[str]) -> Terms:
+        """What a client needs to build `scheme`, and what of its reply is summed."""
+        return Terms(self.name, self._text(), scheme.fingerprint, weighted_by, list(metrics))
+
+    def _text(self) -> str:
+        try:
+            return json.dumps(self.options)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"options of {self.name!r} do not fit JSON: {error}") from None
+
+
+@dataclass(frozen=True)
+class Consent:
+    """What a client runs.
+
+    Attributes:
+        protocols: keys of `PROTOCOLS` that the server may choose from.
+        scheme: takes their place: the one scheme that this client runs.
+        authenticated: whether only schemes that authenticate the parties will do.
+    """
+
+    protocols: frozenset[str]
+    scheme: Scheme | None
+    authenticated: bool
+
+    def __post_init__(self) -> None:
+        unknown = sorted(self.protocols - set(PROTOCOLS))
+        if unknown:
+            raise ConfigError(f"protocols: {unknown[0]!r} is unknown, expected names among {sorted(PROTOCOLS)}")
+
+    def made(self, terms: Terms, parties: int) -> Scheme:
+        """The scheme that the server named, built here. Raises PolicyRefused or ConfigError."""
+        scheme = self.scheme if self.scheme is not None else self._named(terms, parties)
+        if scheme.fingerprint != terms.fingerprint:
+            raise ConfigError(
+                f"the server runs another scheme or other options than {scheme}: "
+                "give both ends the same scheme, and the same version of secagg"
+            )
+        if self.authenticated and not scheme.authenticated:
+            raise PolicyRefused(f"{scheme}: this client has credentials, so it takes active mode only")
+        return scheme
+
+    def _named(self, terms: Terms, parties: int) -> Scheme:
+        if terms.protocol == OWN:
+            raise ConfigError("the server was given a scheme object: give SecAggMod(scheme=...) an equal one")
+        if terms.protocol not in self.protocols:
+            raise PolicyRefused(f"protocol {terms.protocol!r}: this client allows {sorted(self.protocols)}")
+        try:
+            options = msgspec.json.decode(terms.options, type=dict[str, Any])
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise ConfigError(f"options of {terms.protocol!r}: {error}") from None
+        return _built(terms.protocol, parties, options)
+
+
+def _built(name: str, parties: int, options: Mapping[str, Any]) -> Scheme:
+    try:
+        return PROTOCOLS[name](parties, **options)
+    except TypeError as error:
+        raise ConfigError(f"options of {name!r}: {error}") from None

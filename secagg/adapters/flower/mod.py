@@ -1,0 +1,192 @@
+"""The client's end: a mod that answers the protocol and sends the user's update only into the secure sum."""
+
+import logging
+import os
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+
+from flwr.app import Context, Error, Message, MessageType, RecordDict
+from flwr.clientapp.typing import ClientAppCallable
+from flwr.common.constant import ErrorCode
+
+from secagg.adapters.flower import envelope, model
+from secagg.adapters.flower.choice import Consent
+from secagg.adapters.flower.memory import Memory, Writer
+from secagg.api import Participant
+from secagg.encoding.layout import Update
+from secagg.errors import (
+    InconsistentModel,
+    InputError,
+    OutOfRange,
+    ProtocolError,
+    SecaggError,
+    WireError,
+)
+from secagg.primitives.entropy import Entropy
+from secagg.scheme import Credentials, Ledger, Policy, Scheme, Session
+
+log = logging.getLogger("flwr.secagg")
+
+MIN_COHORT, MIN_THRESHOLD = "secagg-min-cohort", "secagg-min-threshold"
+"""Keys of a node's own configuration (`flower-supernode --node-config`); they only raise what the mod asks for."""
+
+
+class SecAggMod:
+    """A mod for `ClientApp(mods=[...])`; `secagg_mod` is one with all defaults.
+
+    It answers the train messages of a `SecureAggregation` strategy and calls the user's train function once a round,
+    with the records that the wrapped strategy sent. Of the function's reply, the update (trained minus received
+    arrays), the weight and the metrics that the server names go into the secure sum; nothing else leaves. A train
+    message from another strategy is refused. Evaluate and query messages, and their replies, pass unchanged.
+
+    What the client refuses, and every error, goes to the server as an error reply, which counts as a loss. An error
+    about the user's own update or weight tells the server only its class; the client's log has the whole of it.
+
+    Args:
+        policy: this client's limits; `MIN_COHORT` and `MIN_THRESHOLD` in a node's configuration can raise two of them.
+        protocols: names in `PROTOCOLS` that the server may choose from.
+        scheme: takes the place of `protocols` where the server was given a scheme object: an equal one.
+        credentials: from this node's context to its identity and the roster, for schemes that are `authenticated`;
+            parties are named by their node ids as text. With it, only such schemes are accepted.
+        entropy: source of all secrets.
+
+    Raises ConfigError for a protocol that is not in `PROTOCOLS`.
+    """
+
+    def __init__(
+        self,
+        policy: Policy | None = None,
+        protocols: Collection[str] = ("secagg", "secagg+"),
+        scheme: Scheme | None = None,
+        credentials: Callable[[Context], Credentials] | None = None,
+        entropy: Entropy = os.urandom,
+    ) -> None:
+        self._policy = policy or Policy()
+        self._consent = Consent(frozenset(protocols), scheme, authenticated=credentials is not None)
+        self._credentials = credentials
+        self._entropy = entropy
+
+    def __call__(self, message: Message, context: Context, call_next: ClientAppCallable) -> Message:
+        """Answer a train message, or pass on any other."""
+        if message.metadata.message_type.partition(".")[0] != MessageType.TRAIN:
+            return call_next(message, context)
+        try:
+            return self._answered(message, context, call_next)
+        except SecaggError as error:
+            log.warning("secure aggregation: %s: %s", type(error).__name__, error)
+            if isinstance(error, ProtocolError):  # whoever refused once reveals nothing more in this round
+                Memory(context, self._entropy).forget()
+            return Message(Error(ErrorCode.MOD_FAILED_PRECONDITION, _for_the_server(error)), reply_to=message)
+
+    def _answered(self, message: Message, context: Context, call_next: ClientAppCallable) -> Message:
+        ask = envelope.read_ask(message.content)
+        part = self._entered(ask, context) if ask.terms is not None else self._resumed(context)
+        phase = next((phase for phase in part.scheme.phases if phase.name == ask.phase), None)
+        if phase is None:
+            raise WireError(f"an ask of phase {ask.phase!r}, which {part.scheme.name} does not have")
+        update: Update = None
+        weight = 1
+        if phase.takes_input:
+            content = part.checked(message, context)
+            received = model.numpy_arrays(model.only_arrays(content, "train message")[1], "train message")
+            message.content = content
+            reply = call_next(message, context)
+            if reply.has_error():
+                return reply
+            update, weight = part.input_of(received, reply.content)
+        data = part.participant.answer(ask.frame, update, weight, store=part.writer.store)
+        if phase is part.scheme.phases[-1]:
+            Memory(context, self._entropy).forget()
+        return Message(envelope.reply_record(phase.name, data), reply_to=message)
+
+    def _entered(self, ask: envelope.Ask, context: Context) -> "_Part":
+        """A new round, if this client takes part in one like it."""
+        assert ask.terms is not None
+        assert ask.session is not None
+        session = Session.from_bytes(ask.session)
+        scheme = self._consent.made(ask.terms, len(session.parties))
+        memory = Memory(context, self._entropy)
+        credentials, ledger = self._identity(context, memory)
+        participant = Participant(
+            scheme,
+            session,
+            str(context.node_id),
+            policy=self._policy_at(context),
+            entropy=self._entropy,
+            credentials=credentials,
+            ledger=ledger,
+        )
+        return _Part(scheme, participant, memory.begin(ask.terms, ledger))
+
+    def _resumed(self, context: Context) -> "_Part":
+        """The round that this client is in."""
+        memory = Memory(context, self._entropy)
+        credentials, ledger = self._identity(context, memory)
+        remembered, writer = memory.resume(ledger)
+        scheme = self._consent.made(remembered.terms, remembered.parties)
+        participant = Participant.restore(
+            scheme,
+            remembered.state,
+            remembered.key,
+            entropy=self._entropy,
+            credentials=credentials,
+            ledger=ledger,
+        )
+        return _Part(scheme, participant, writer)
+
+    def _policy_at(self, context: Context) -> Policy:
+        cohort = _raised(context, MIN_COHORT, self._policy.min_cohort)
+        threshold = _raised(context, MIN_THRESHOLD, self._policy.min_threshold)
+        return replace(self._policy, min_cohort=cohort, min_threshold=threshold)
+
+    def _identity(self, context: Context, memory: Memory) -> tuple[Credentials | None, Ledger | None]:
+        """Where the server may lie: who this client is, and what it has helped to open in this run."""
+        return (None, None) if self._credentials is None else (self._credentials(context), memory.ledger())
+
+
+@dataclass(frozen=True, repr=False)
+class _Part:
+    """One client's part in one round, for the length of one message."""
+
+    scheme: Scheme
+    participant: Participant
+    writer: Writer
+
+    def checked(self, message: Message, context: Context) -> RecordDict:
+        """The user's records in the message. Raises InconsistentModel where the session is about others."""
+        content = envelope.users_part(message.content)
+        digest = model.context_of(context.run_id, message.metadata.message_type, content)
+        if digest != self.participant.session.context:
+            raise InconsistentModel(
+                "model, configuration, run or message type differ from those that the session was opened for"
+            )
+        return content
+
+    def input_of(self, received: model.Arrays, reply: RecordDict) -> tuple[Update, int]:
+        """(update, weight) of the user's reply. Raises InputError, saying what was expected."""
+        terms = self.writer.terms
+        trained = model.numpy_arrays(model.only_arrays(reply, "reply", InputError)[1], "reply")
+        weighted = self.participant.session.weight_max is not None
+        metrics = model.metrics_of(reply) if weighted or terms.metrics else None
+        weight = model.weight_of(metrics, terms.weighted_by) if weighted and metrics is not None else 1
+        chosen = {} if metrics is None else model.chosen(metrics, terms.metrics)
+        return model.update_of(received, trained, chosen), weight
+
+
+def _raised(context: Context, key: str, least: int) -> int:
+    """The larger of `least` and the node's own setting. Raises OutOfRange for one that is no integer."""
+    value = context.node_config.get(key, least)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise OutOfRange(f"node configuration {key}: {value!r}, expected an integer")
+    return max(value, least)
+
+
+def _for_the_server(error: SecaggError) -> str:
+    """What an error reply says: errors about the user's own input may quote it, so only their class is told."""
+    if isinstance(error, InputError):
+        return f"{type(error).__name__}: this client's input cannot be summed; its own log says why"
+    return f"{type(error).__name__}: {error}"
+
+
+secagg_mod = SecAggMod()
+"""The mod with all defaults: `ClientApp(mods=[secagg_mod])`."""

@@ -1,0 +1,183 @@
+"""The server's end of one round: the protocol's phases as trips over Flower's grid."""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from flwr.app import ArrayRecord, Message, RecordDict
+from flwr.serverapp import Grid
+
+from secagg.adapters.flower import envelope, model
+from secagg.api import Aggregate, Coordinator
+from secagg.errors import ConfigError, InputError, PartyId, WireError
+from secagg.primitives.entropy import Entropy
+from secagg.scheme import Roster, Scheme, Session
+
+log = logging.getLogger("flwr.secagg")
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """How updates become ring vectors; see `Session.create`.
+
+    Attributes:
+        bits: of each quantized entry.
+        clip: of the updates.
+        weight_max: public bound of the weights, None for an unweighted mean.
+        metrics: {name: clip} of the metrics that join the sum.
+    """
+
+    bits: int
+    clip: model.Clip
+    weight_max: int | None
+    metrics: Mapping[str, float]
+
+    def check(self) -> None:
+        """Raise OutOfRange or ConfigError, before the first round, for numbers that no model can use."""
+        clips = [*(self.clip.values() if isinstance(self.clip, Mapping) else [self.clip]), *self.metrics.values()]
+        for clip in clips or [1.0]:
+            like = np.zeros(np.shape(clip))
+            Session.create(("a", "b"), like, bits=self.bits, clip=clip, weight_max=self.weight_max)
+
+
+class SecureRound:
+    """One round over the nodes that the wrapped strategy sampled, from its own train messages.
+
+    Args:
+        messages: of the wrapped strategy, one a node, all with the same content.
+        scheme: for a cohort of this size.
+        terms: what clients need to build it.
+        numbers: how updates are summed.
+        counters: names of arrays that held integers in earlier rounds; a mean of integers is a float.
+        roster: of node ids as text, where the scheme is `authenticated`.
+        entropy: source of the session's id.
+
+    Attributes:
+        array_name: of the ArrayRecord in the messages.
+        arrays: the model that they carry.
+        counters: names of arrays that hold integers now or did so before.
+
+    Raises ConfigError or InputError for messages that no secure sum can serve.
+    """
+
+    def __init__(
+        self,
+        messages: Sequence[Message],
+        scheme: Scheme,
+        terms: envelope.Terms,
+        numbers: Numbers,
+        counters: frozenset[str],
+        roster: Roster | None,
+        entropy: Entropy,
+    ) -> None:
+        self._messages = {str(message.metadata.dst_node_id): message for message in messages}
+        first = messages[0]
+        _check_alike(messages)
+        self.array_name, record = model.only_arrays(first.content, "the strategy's train message")
+        self.arrays = model.numpy_arrays(record, "the strategy's train message")
+        self.counters = counters | model.counters_of(self.arrays)
+        session = Session.create(
+            self._messages,
+            model.blank_update(self.arrays, numbers.metrics),
+            bits=numbers.bits,
+            clip=model.clip_of(self.arrays, numbers.clip, self.counters, numbers.bits, numbers.metrics),
+            weight_max=numbers.weight_max,
+            context=model.context_of(first.metadata.run_id, first.metadata.message_type, first.content),
+            entropy=entropy,
+        )
+        self._coordinator = Coordinator(scheme, session, roster)
+        self._entry = terms, session.to_bytes()
+        self._phases = {phase.name: phase for phase in scheme.phases}
+        self._greeted: set[PartyId] = set()
+        self._asked: frozenset[PartyId] = frozenset()
+
+    @property
+    def coordinator(self) -> Coordinator:
+        """The protocol's state at the server."""
+        return self._coordinator
+
+    @property
+    def takes_input(self) -> bool:
+        """Whether the open phase is the one in which clients train."""
+        phase = self._coordinator.phase
+        return phase is not None and self._phases[phase].takes_input
+
+    def asks(self) -> list[Message]:
+        """The open phase's messages; with the strategy's own content where clients train."""
+        phase = self._coordinator.phase
+        assert phase is not None
+        asks = self._coordinator.asks()
+        self._asked = frozenset(asks)
+        return [self._message(phase, party, frame) for party, frame in asks.items()]
+
+    def _message(self, phase: str, party: PartyId, frame: bytes) -> Message:
+        entry = None if party in self._greeted else self._entry
+        self._greeted.add(party)
+        content = envelope.ask_record(phase, frame, entry)
+        original = self._messages[str(party)]
+        if self._phases[phase].takes_input:
+            content = RecordDict({**content, **original.content})
+        meta = original.metadata
+        return Message(content, meta.dst_node_id, meta.message_type, ttl=meta.ttl, group_id=meta.group_id)
+
+    def absorb(self, replies: Iterable[Message]) -> None:
+        """Take in one trip's replies and close its phase; whoever did not answer is lost. Raises TooFew."""
+        for reply in replies:
+            party = str(reply.metadata.src_node_id)
+            if reply.has_error():
+                log.warning("secure aggregation: node %s: %s", party, reply.error.reason)
+            elif party in self._asked:
+                self._receive(party, reply.content)
+        self._coordinator.close_phase()
+
+    def _receive(self, party: PartyId, content: RecordDict) -> None:
+        try:
+            data = envelope.read_reply(content)
+        except (WireError, ConfigError) as error:
+            log.warning("secure aggregation: node %s: %s", party, error)
+        else:
+            if data is not None:
+                self._coordinator.receive(party, data)
+
+    def advance(self, grid: Grid, timeout: float | None) -> None:
+        """Run whole trips until clients are to train, or to the end. Raises ProtocolError."""
+        while not self._coordinator.done and not self.takes_input:
+            self.absorb(grid.send_and_receive(self.asks(), timeout=timeout))
+
+    def result(self) -> Aggregate:
+        """The aggregate after the last phase. Raises PeerMisbehaved, or ConfigError where the server learns none."""
+        result = self._coordinator.result
+        if result is None:
+            raise ConfigError("this scheme gives the sum to the clients alone, and a strategy needs it at the server")
+        return result
+
+    def error_bound(self, result: Aggregate) -> dict[str, float]:
+        """{array or "metrics/" + metric: bound}, the largest over an array's entries."""
+        if not isinstance(result.error_bound, Mapping):
+            names = [*self.arrays, *(f"metrics/{name}" for name in result.mean["metrics"])]
+            return dict.fromkeys(names, float(result.error_bound))
+        arrays, metrics = result.error_bound["arrays"], result.error_bound["metrics"]
+        named = {**arrays, **{f"metrics/{name}": bound for name, bound in metrics.items()}}
+        return {name: float(np.max(bound, initial=0.0)) for name, bound in named.items()}
+
+    def moved(self, result: Aggregate) -> ArrayRecord:
+        """The model plus the mean update."""
+        return model.applied(self.arrays, result.mean["arrays"])
+
+
+def _check_alike(messages: Sequence[Message]) -> None:
+    """Raise ConfigError where nodes would train by different models or configurations, or a node stands twice."""
+    first = messages[0]
+    for message in messages[1:]:
+        if message.content != first.content or message.metadata.message_type != first.metadata.message_type:
+            raise ConfigError(
+                f"the strategy sends node {message.metadata.dst_node_id} another content than node "
+                f"{first.metadata.dst_node_id}: a secure sum needs one model and one configuration for all; "
+                "put what differs into the nodes' own configuration"
+            )
+    nodes = [message.metadata.dst_node_id for message in messages]
+    if len(set(nodes)) != len(nodes):
+        raise ConfigError("the strategy sends two train messages to one node, expected one")
+    if any(name in first.content for name in (envelope.HEADER, envelope.FRAMES)):
+        raise InputError(f"the strategy's messages use the record names {envelope.HEADER!r} or {envelope.FRAMES!r}")

@@ -1,0 +1,279 @@
+"""The server's end: a strategy around any other whose aggregation is a weighted mean."""
+
+import logging
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from inspect import signature
+from typing import Any
+
+from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
+from flwr.common.constant import SUPERLINK_NODE_ID
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import (
+    Bulyan,
+    DifferentialPrivacyClientSideAdaptiveClipping,
+    DifferentialPrivacyServerSideAdaptiveClipping,
+    DifferentialPrivacyServerSideFixedClipping,
+    FedMedian,
+    FedTrimmedAvg,
+    FedXgbBagging,
+    FedXgbCyclic,
+    MultiKrum,
+    QFedAvg,
+    Result,
+    Strategy,
+)
+
+from secagg.adapters.flower.choice import Offer
+from secagg.adapters.flower.model import Clip
+from secagg.adapters.flower.round import Numbers, SecureRound
+from secagg.api import Aggregate
+from secagg.errors import ConfigError, OutOfRange, ProtocolError
+from secagg.primitives.entropy import Entropy
+from secagg.scheme import Policy, Roster, Scheme
+
+log = logging.getLogger("flwr.secagg")
+
+REFUSED: dict[type[Strategy], str] = {
+    MultiKrum: "it compares single updates to each other",
+    Bulyan: "it compares single updates to each other",
+    FedMedian: "it takes the median of single updates",
+    FedTrimmedAvg: "it drops the extremes of single updates",
+    QFedAvg: "it weights single updates by their own losses",
+    FedXgbBagging: "it collects single trees",
+    FedXgbCyclic: "it hands single models on",
+    DifferentialPrivacyServerSideFixedClipping: "it clips single updates at the server; clip at the clients",
+    DifferentialPrivacyServerSideAdaptiveClipping: "it clips single updates at the server; clip at the clients",
+    DifferentialPrivacyClientSideAdaptiveClipping: "it counts single clients' norms; use fixed clipping",
+}
+"""Strategies of Flower that no sum can serve (Krum is a MultiKrum), and why."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one round went.
+
+    Attributes:
+        contributors: node ids in the sum.
+        lost: {node id: phase} of all who went silent; one that was lost at the last phase is in the sum.
+        misbehaved: {node id: why}.
+        weight: sum of the contributors' weights, or their number.
+        error_bound: {array or metric: largest possible |mean - true mean of the clipped values|}, in each array's
+            units, before the moved model is rounded to its arrays' dtypes; metrics are named "metrics/" + name.
+        saturated: entries that were clipped, all contributors together.
+        accused: {node id: why} of those of whom others say so, who may lie; they stay in the sum.
+        failure: why there is no sum; then all but `lost` and `misbehaved` are empty.
+    """
+
+    contributors: frozenset[str]
+    lost: dict[str, str]
+    misbehaved: dict[str, str]
+    weight: int = 0
+    error_bound: dict[str, float] = field(default_factory=dict)
+    saturated: int = 0
+    accused: dict[str, str] = field(default_factory=dict)
+    failure: str | None = None
+
+
+class SecureAggregation(Strategy):
+    """Runs another strategy whose server learns, of each round's updates, their weighted mean alone.
+
+    The wrapped strategy samples nodes and makes the train messages as ever. Clients (with `secagg_mod`) answer them
+    inside a secure sum, and the wrapped strategy's `aggregate_train` gets one reply: the model plus the weighted
+    mean update, the total weight, and the means of the named metrics. What it makes of that mean is its own.
+
+    A round takes one trip for each phase of the scheme, where plain FedAvg takes one: three more for "secagg" and
+    "secagg+". A node lost at any of them is survived. Where too few are left, the round is reported and skipped:
+    the wrapped strategy gets no replies and the model stays. Evaluation is not touched: what clients reply to
+    evaluate messages travels in clear.
+
+    Args:
+        strategy: any that needs no single updates.
+        weight_max: public bound of the weights (say, no hospital has more training examples), or None for an
+            unweighted mean. Never the cohort's own maximum. The error bound grows with weight_max / mean weight.
+        scheme: a key of `PROTOCOLS`, or a scheme that `SecAggMod(scheme=...)` is given too.
+        options: of the protocol's factory, such as {"threshold": 7}; for a name only.
+        bits: of each quantized entry, 2..32.
+        clip: bound of the updates' (not the weights') entries: one number or {array name: clip, "*": clip}.
+            Larger entries are clipped and counted (`Outcome.saturated`).
+        metrics: {name: clip} of the reply's metrics to average inside the sum; others never leave the client.
+        min_cohort: rounds with fewer sampled nodes are skipped before any message; clients refuse them by policy.
+        phase_timeout: seconds that a trip without training may take; None for `start`'s `timeout`.
+        weighted_by_key: metric that holds the weight; None for the wrapped strategy's own.
+        roster: identities by node id as text, where the scheme is `authenticated`.
+        entropy: source of session ids.
+
+    Attributes:
+        outcomes: {server round: `Outcome`}.
+
+    Raises:
+        ConfigError: the strategy needs single updates, or the scheme is unknown.
+        OutOfRange: a number that the message names.
+    """
+
+    def __init__(
+        self,
+        strategy: Strategy,
+        weight_max: int | None,
+        *,
+        scheme: str | Scheme = "secagg",
+        options: Mapping[str, Any] | None = None,
+        bits: int = 16,
+        clip: Clip = 1.0,
+        metrics: Mapping[str, float] | None = None,
+        min_cohort: int = 3,
+        phase_timeout: float | None = None,
+        weighted_by_key: str | None = None,
+        roster: Roster | None = None,
+        entropy: Entropy = os.urandom,
+    ) -> None:
+        check_strategy(strategy)
+        self.strategy = strategy
+        self.outcomes: dict[int, Outcome] = {}
+        self._offer = Offer(scheme, dict(options or {}))
+        self._numbers = Numbers(bits, clip, weight_max, dict(metrics or {}))
+        self._numbers.check()
+        self._min_cohort = Policy(min_cohort=min_cohort).min_cohort
+        self._phase_timeout = phase_timeout
+        if phase_timeout is not None and not phase_timeout > 0:
+            raise OutOfRange(f"phase_timeout is {phase_timeout}: expected seconds, more than 0")
+        self._weighted_by = weighted_by_key or str(getattr(strategy, "weighted_by_key", "num-examples"))
+        if self._weighted_by in self._numbers.metrics:
+            raise ConfigError(f"metric {self._weighted_by!r} is the weight, which is summed anyway")
+        self._roster = roster
+        self._entropy = entropy
+        self._counters: frozenset[str] = frozenset()
+        self._timeout: float | None = None
+        self._grid: Grid | None = None
+        self._round: SecureRound | None = None
+
+    def __repr__(self) -> str:
+        return f"SecureAggregation({type(self.strategy).__name__}, scheme={self._offer.name!r})"
+
+    def summary(self) -> None:
+        """Log what is summed and how, then the wrapped strategy's summary."""
+        log.info("\t├──> Secure aggregation:")
+        log.info("\t│\t├── Scheme: %s", self._offer.name)
+        log.info("\t│\t├── Bits: %d | clip: %s", self._numbers.bits, self._numbers.clip)
+        log.info("\t│\t└── Weighted by: '%s', at most %s", self._weighted_by, self._numbers.weight_max)
+        self.strategy.summary()
+
+    def start(self, *args: Any, **kwargs: Any) -> Result:
+        """`Strategy.start`; its `timeout` is also that of the trips without training, unless they have their own."""
+        bound = signature(super().start).bind(*args, **kwargs)
+        bound.apply_defaults()
+        self._timeout = bound.arguments["timeout"]
+        return super().start(*args, **kwargs)
+
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """Sample by the wrapped strategy, run the phases before training, and return the asks that carry the model."""
+        self._grid, self._round = grid, None
+        messages = list(self.strategy.configure_train(server_round, arrays, config, grid))
+        if not messages:
+            return []
+        if len(messages) < self._min_cohort:
+            why = f"{len(messages)} nodes sampled, {self._min_cohort} needed (see the strategy's min_train_nodes)"
+            self._skip(server_round, why)
+            return []
+        self._round = self._opened(messages)
+        try:
+            self._round.advance(grid, self._trip_timeout)
+        except ProtocolError as error:
+            self._skip(server_round, str(error))
+            return []
+        return self._round.asks()
+
+    def aggregate_train(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """Run the phases after training, and let the wrapped strategy aggregate the one mean, or nothing."""
+        current = self._round
+        if current is None or self._grid is None:
+            return self.strategy.aggregate_train(server_round, [])
+        try:
+            current.absorb(replies)
+            current.advance(self._grid, self._trip_timeout)
+            result = current.result()
+        except ProtocolError as error:
+            self._skip(server_round, str(error))
+            return self.strategy.aggregate_train(server_round, [])
+        self._round = None
+        self._record(server_round, current, result)
+        return self.strategy.aggregate_train(server_round, [self._reply(server_round, current, result)])
+
+    def configure_evaluate(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """As the wrapped strategy does."""
+        return self.strategy.configure_evaluate(server_round, arrays, config, grid)
+
+    def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
+        """As the wrapped strategy does."""
+        return self.strategy.aggregate_evaluate(server_round, replies)
+
+    @property
+    def _trip_timeout(self) -> float | None:
+        return self._timeout if self._phase_timeout is None else self._phase_timeout
+
+    def _opened(self, messages: list[Message]) -> SecureRound:
+        scheme = self._offer.made(len(messages))
+        terms = self._offer.terms(scheme, self._weighted_by, self._numbers.metrics)
+        opened = SecureRound(messages, scheme, terms, self._numbers, self._counters, self._roster, self._entropy)
+        self._counters = opened.counters
+        return opened
+
+    def _reply(self, server_round: int, current: SecureRound, result: Aggregate) -> Message:
+        """The one reply that the wrapped strategy gets, from the server to itself."""
+        metrics = MetricRecord({**result.mean["metrics"], self._weighted_by: result.weight})
+        content = RecordDict({current.array_name: current.moved(result), "metrics": metrics})
+        return Message(content, SUPERLINK_NODE_ID, MessageType.TRAIN, group_id=str(server_round))
+
+    def _record(self, server_round: int, current: SecureRound, result: Aggregate) -> None:
+        outcome = Outcome(
+            contributors=frozenset(map(str, result.contributors)),
+            lost={str(party): phase for party, phase in result.lost.items()},
+            misbehaved={str(party): why for party, why in result.misbehaved.items()},
+            weight=result.weight,
+            error_bound=current.error_bound(result),
+            saturated=result.saturated,
+            accused={str(party): why for party, why in result.accused.items()},
+        )
+        self.outcomes[server_round] = outcome
+        log.info("secure aggregation: sum of %d nodes, %d lost", len(outcome.contributors), len(outcome.lost))
+        for node, phase in outcome.lost.items():
+            log.warning("secure aggregation: node %s lost at %r %s", node, phase, outcome.misbehaved.get(node, ""))
+        for node, why in outcome.accused.items():
+            log.warning("secure aggregation: others accuse node %s: %s", node, why)
+        if outcome.saturated:
+            log.warning("secure aggregation: %d entries of updates were clipped", outcome.saturated)
+
+    def _skip(self, server_round: int, why: str) -> None:
+        """A round without a sum: say so, and go on with the model as it is."""
+        lost: dict[str, str] = {}
+        misbehaved: dict[str, str] = {}
+        if self._round is not None:
+            lost = {str(party): phase for party, phase in self._round.coordinator.lost.items()}
+            misbehaved = {str(party): why for party, why in self._round.coordinator.misbehaved.items()}
+        self._round = None
+        self.outcomes[server_round] = Outcome(frozenset(), lost, misbehaved, failure=why)
+        log.warning("secure aggregation: round %d skipped, the model stays: %s", server_round, why)
+
+
+def check_strategy(strategy: Strategy) -> None:
+    """Raise ConfigError for a strategy, or one that it wraps, that needs single updates; says why."""
+    if not isinstance(strategy, Strategy):
+        raise ConfigError(f"strategy is {type(strategy).__name__}, expected a flwr.serverapp.strategy.Strategy")
+    for kind, why in REFUSED.items():
+        if isinstance(strategy, kind):
+            raise ConfigError(
+                f"{type(strategy).__name__} cannot run on secure aggregation: {why}, and the server learns their sum "
+                "alone; expected a strategy that aggregates by a weighted mean, such as FedAvg, FedAvgM or FedAdam"
+            )
+    inner = getattr(strategy, "strategy", None)
+    if isinstance(inner, SecureAggregation):
+        raise ConfigError("a SecureAggregation inside another strategy that SecureAggregation wraps, expected one")
+    if isinstance(inner, Strategy):
+        check_strategy(inner)

@@ -1,0 +1,77 @@
+"""Real processes: a SuperLink with TLS and node authentication, three SuperNodes, one of which dies in a round."""
+
+import re
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+from deployment import Reports, deployed
+
+APP = Path(__file__).parent / "app"
+EXAMPLE = Path(__file__).parents[3] / "docs" / "examples" / "flower-hospitals"
+sys.path.insert(0, str(APP))
+
+from probe.training import SHAPES, examples, step  # noqa: E402
+
+
+@pytest.fixture
+def reports():
+    with closing(Reports()) as listening:
+        yield listening
+
+
+def expected(rounds):
+    """The model after each round, and the error that may have gathered by then."""
+    model = {name: np.zeros(shape) for name, shape in SHAPES.items()}
+    for server_round, partitions in enumerate(rounds, 1):
+        total = sum(examples(p) for p in partitions)
+        model = {
+            name: array + sum(examples(p) * step(p, server_round)[name] for p in partitions) / total
+            for name, array in model.items()
+        }
+        yield model
+
+
+def check(report, rounds):
+    assert report["event"] == "done"
+    slack = dict.fromkeys(SHAPES, 0.0)
+    for server_round, model in enumerate(expected(rounds), 1):
+        outcome = report["outcomes"][str(server_round)]
+        assert outcome["failure"] is None
+        assert outcome["weight"] == sum(examples(p) for p in rounds[server_round - 1])
+        assert outcome["saturated"] == 0
+        for name, array in model.items():
+            slack[name] += outcome["error_bound"][name] + 1e-12
+            assert np.abs(np.array(report["models"][str(server_round)][name]) - array).max() <= slack[name]
+
+
+def test_a_supernode_killed_in_training_leaves_the_sum_of_the_others(tmp_path, reports):
+    with deployed(tmp_path, secure=True) as federation:
+        for partition in range(3):
+            federation.start_node(partition, 3)
+        federation.run(APP, port=reports.port, rounds=1, victim=1, fatal_round=1, timeout=45)
+        training = reports.next()
+        assert training["event"] == "training"
+        federation.kill_node(1, training["pid"])
+        report = reports.next()
+        check(report, [(0, 2)])
+        assert list(report["outcomes"]["1"]["lost"].values()) == ["masked"]
+        assert len(report["outcomes"]["1"]["contributors"]) == 2
+
+
+def test_flwr_run_in_simulation(tmp_path, reports):
+    with deployed(tmp_path, secure=False, simulation=True) as federation:
+        federation.run(APP, simulated=3, port=reports.port, rounds=2)
+        check(reports.next(), [(0, 1, 2)] * 2)
+
+
+def test_the_example_runs_and_learns(tmp_path):
+    with deployed(tmp_path, secure=False, simulation=True) as federation:
+        how = ["--federation-config", "num-supernodes=3", "--run-config", "num-server-rounds=2", "--stream"]
+        text = federation.flwr("run", str(EXAMPLE), "here", *how)
+        aucs = [float(auc) for auc in re.findall(r"round \d: .*'auc': ([\d.]+)", text)]
+        assert len(aucs) == 2, text
+        assert min(aucs) > 0.95
+        assert "sum of 3 nodes, 0 lost" in text

@@ -1,0 +1,395 @@
+"""The client sends its update into a secure sum that it agrees to, and tells the server nothing else."""
+
+import msgspec
+import numpy as np
+import pytest
+from federation import MODEL, RUN, MemoryGrid, client_app, grid_of, model_record
+from flwr.app import ArrayRecord, ConfigRecord, Error, Message, MetricRecord, RecordDict
+from flwr.serverapp.strategy import FedAvg
+from hypothesis import given
+from hypothesis import strategies as st
+
+from secagg import Credentials, Policy
+from secagg.adapters.flower import FLOWER, SecAggMod, SecureAggregation, envelope, model, secagg_mod
+from secagg.adapters.flower._installed import check_flower
+from secagg.adapters.flower.memory import Remembered
+from secagg.errors import ConfigError, PolicyRefused, SecaggError, WireError
+from secagg.testing import SeededEntropy
+from secagg_protocols import PairwiseMasking
+
+
+class Lifted(Exception):
+    """Ends a run from inside the grid, once the test has what it wants."""
+
+
+class Stopping(MemoryGrid):
+    """Stops at a phase: `held` has its messages, which no node has seen."""
+
+    def __init__(self, apps, at, **how):
+        super().__init__(apps, **how)
+        self.at = at
+
+    def send_and_receive(self, messages, *, timeout=None):
+        messages = list(messages)
+        if messages and messages[0].content.config_records["secagg"]["phase"] == self.at:
+            self.held = {m.metadata.dst_node_id: m for m in messages}
+            raise Lifted
+        return super().send_and_receive(messages, timeout=timeout)
+
+
+def held_at(phase, nodes=3, mods=(secagg_mod,), train=None, node_config=None, **how):
+    """A federation stopped before `phase`, and a node of it."""
+    grid = Stopping(grid_of(nodes, mods=mods, train=train).apps, phase, node_config=node_config)
+    strategy = SecureAggregation(FedAvg(fraction_evaluate=0.0), **{"weight_max": 400, **how})
+    with pytest.raises(Lifted):
+        strategy.start(grid, model_record(), num_rounds=1)
+    return grid, next(iter(grid.apps))
+
+
+def refusal(grid, node, message):
+    reply = grid.ask(node, message)
+    assert reply.has_error()
+    return reply.error.reason
+
+
+def changed(message, **records):
+    content = RecordDict({**message.content, **records})
+    meta = message.metadata
+    return Message(content, meta.dst_node_id, meta.message_type)
+
+
+def calls(grid, node):
+    return int(grid.states[node].get("calls", {"n": 0})["n"])
+
+
+def test_a_plain_train_message_is_refused_and_nothing_is_trained():
+    grid = grid_of(3)
+    node = next(iter(grid.apps))
+    content = RecordDict({"arrays": model_record(), "config": ConfigRecord({"server-round": 1})})
+    assert "without secure aggregation" in refusal(grid, node, Message(content, node, "train"))
+    assert calls(grid, node) == 0
+
+
+def test_evaluate_and_query_messages_pass():
+    grid = grid_of(3)
+    node = next(iter(grid.apps))
+    reply = grid.ask(node, Message(RecordDict({"arrays": model_record()}), node, "evaluate"))
+    assert reply.content["metrics"]["auc"] == 0.5
+
+
+def test_the_users_function_is_called_once_a_round_with_the_users_records():
+    grid = grid_of(3)
+    SecureAggregation(FedAvg(fraction_evaluate=0.0), weight_max=400).start(grid, model_record(), num_rounds=4)
+    assert [calls(grid, node) for node in grid.apps] == [4, 4, 4]  # the function itself checks what it gets
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        {"arrays": model_record({**MODEL, "bias": MODEL["bias"] + 1e-9})},
+        {"arrays": ArrayRecord(dict(reversed(model_record().items())) | {"bias": model_record()["weights"]})},
+        {"config": ConfigRecord({"server-round": 2})},
+        {"more": ConfigRecord({"a": 1})},
+    ],
+    ids=["model", "arrays", "configuration", "record"],
+)
+def test_another_model_than_the_sessions_is_not_trained(records):
+    grid, node = held_at("masked")
+    assert "InconsistentModel" in refusal(grid, node, changed(grid.held[node], **records))
+    assert calls(grid, node) == 0
+    assert "secagg" not in grid.states[node]  # who has refused takes no further part
+    assert "StateError" in refusal(grid, node, grid.held[node])
+
+
+def test_another_run_or_message_type_is_not_trained():
+    grid, node = held_at("masked")
+    grid.apps[node].train("other")(lambda message, context: pytest.fail("trained"))
+    message = Message(grid.held[node].content, node, "train.other")
+    assert "InconsistentModel" in refusal(grid, node, message)
+
+
+def reply_of(arrays=None, metrics=None, **more):
+    def train(message, context):
+        content = RecordDict(
+            {
+                "arrays": message.content["arrays"] if arrays is None else model_record(arrays),
+                "metrics": MetricRecord({"num-examples": 77123} if metrics is None else metrics),
+                **more,
+            }
+        )
+        return Message(content, reply_to=message)
+
+    return train
+
+
+NAN = {**MODEL, "bias": np.array([0.0, np.nan, 0.0])}
+BAD_INPUT = {
+    "weight above its bound": (reply_of(), "BadWeight", "77123"),
+    "weight of zero": (reply_of(metrics={"num-examples": 0}), "BadWeight", ": 0"),
+    "fractional weight": (reply_of(metrics={"num-examples": 7.25}), "BadWeight", "7.25"),
+    "no weight": (reply_of(metrics={"n": 7}), "BadWeight", "'n'"),
+    "weight is a list": (reply_of(metrics={"num-examples": [7, 8]}), "BadWeight", "8"),
+    "not a number": (reply_of(NAN, {"num-examples": 7}), "NotFinite", "bias"),
+    "another shape": (reply_of({**MODEL, "bias": np.zeros(4)}, {"num-examples": 7}), "ShapeMismatch", "4"),
+    "an array missing": (reply_of({"bias": np.zeros(3)}, {"num-examples": 7}), "ShapeMismatch", "bias"),
+    "complex": (reply_of({**MODEL, "bias": np.zeros(3, complex)}, {"num-examples": 7}), "BadDtype", "complex"),
+    "two array records": (reply_of(metrics={"num-examples": 7}, rest=model_record()), "InputError", "rest"),
+    "two metric records": (reply_of(more=MetricRecord({"n": 4711})), "InputError", "4711"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_INPUT)
+def test_the_server_learns_of_bad_input_only_its_class(name, caplog):
+    train, kind, secret = BAD_INPUT[name]
+    grid, node = held_at("masked", train=train)
+    reason = refusal(grid, node, grid.held[node])
+    assert reason == f"{kind}: this client's input cannot be summed; its own log says why"
+    assert secret not in reason
+    assert any(record.name == "flwr.secagg" and kind in record.getMessage() for record in caplog.records)
+
+
+@pytest.mark.parametrize("metrics", [{"num-examples": 7}, {"num-examples": 7, "loss": [1.0]}])
+def test_a_metric_that_the_server_named_and_the_client_has_not(metrics):
+    grid, node = held_at("masked", train=reply_of(metrics=metrics), metrics={"loss": 1.0})
+    assert refusal(grid, node, grid.held[node]).startswith("InputError")
+
+
+def test_a_whole_float_is_a_weight():
+    grid, node = held_at("masked", train=reply_of(metrics={"num-examples": 7.0}))
+    assert grid.ask(node, grid.held[node]).has_content()
+
+
+def test_the_users_own_error_reply_passes():
+    def train(message, context):
+        return Message(Error(77, "no patients today"), reply_to=message)
+
+    grid, node = held_at("masked", train=train)
+    assert refusal(grid, node, grid.held[node]) == "no patients today"
+
+
+def test_the_users_exception_is_flowers_to_report():
+    def train(message, context):
+        raise ZeroDivisionError("mine")
+
+    grid, node = held_at("masked", train=train)
+    assert "ZeroDivisionError" in refusal(grid, node, grid.held[node])
+
+
+def test_state_is_stored_before_the_reply_and_gone_after_the_last():
+    grid, node = held_at("masked")
+    assert set(grid.states[node]["secagg"]) == {"key", "terms", "parties", "state"}
+    before = grid.states[node]["secagg"]["state"]
+    grid.ask(node, grid.held[node])
+    assert grid.states[node]["secagg"]["state"] != before
+    grid, node = held_at("unmask")
+    assert "secagg" in grid.states[node]
+    assert grid.ask(node, grid.held[node]).has_content()
+    assert "secagg" not in grid.states[node]
+
+
+def test_the_same_ask_again_gets_the_same_bytes_whatever_is_trained_then():
+    grid, node = held_at("masked")
+    first = grid.ask(node, grid.held[node]).content["secagg.frames"]["reply"].data
+    grid.apps[node] = client_app(mods=(SecAggMod(),), train=reply_of(metrics={"num-examples": 9}))
+    assert grid.ask(node, grid.held[node]).content["secagg.frames"]["reply"].data == first
+
+
+def test_an_earlier_ask_again_is_refused():
+    grid, node = held_at("masked")
+    grid.ask(node, grid.held[node])
+    (shares,) = (m for m in grid.sent if m.metadata.dst_node_id == node and m.content["secagg"]["phase"] == "shares")
+    assert "PeerMisbehaved" in refusal(grid, node, shares)
+
+
+def test_a_later_phase_first_is_refused():
+    grid, node = held_at("masked")
+    grid.states[node] = RecordDict()
+    assert refusal(grid, node, grid.held[node]).startswith("StateError: this client is in no round")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda record: record.update(key=bytes(32)),
+        lambda record: record.update(key=b"short"),
+        lambda record: record.update(state=record["state"][:-1]),
+        lambda record: record.update(terms=b"{}"),
+        lambda record: record.update(parties="three"),
+        lambda record: record.pop("state"),
+    ],
+)
+def test_damaged_memory_is_refused(damage):
+    grid, node = held_at("masked")
+    record = dict(grid.states[node]["secagg"])
+    damage(record)
+    grid.states[node]["secagg"] = ConfigRecord(record)
+    reason = refusal(grid, node, grid.held[node])
+    assert reason.startswith(("StateError", "ConfigError"))
+    assert calls(grid, node) == 0
+
+
+def test_a_damaged_ledger_is_refused():
+    names = list(map(str, grid_of(3).apps))
+    known = Credentials.generate(names, SeededEntropy("flower"))
+    mod = SecAggMod(credentials=lambda context: known[str(context.node_id)])
+    how = {"options": {"adversary": "active"}, "roster": known[names[0]].roster}
+    for damaged in ({"opened": b"no"}, {"opened": 1}, {}):
+        grid, node = held_at("unmask", mods=(mod,), **how)
+        grid.states[node]["secagg.ledger"] = ConfigRecord(damaged)
+        assert refusal(grid, node, grid.held[node]).startswith("StateError: record 'secagg.ledger'")
+
+
+def test_another_nodes_memory_is_refused():
+    grid, node = held_at("masked")
+    other = list(grid.apps)[1]
+    grid.states[node] = grid.states[other]
+    assert "another party" in refusal(grid, node, grid.held[node])
+
+
+@pytest.mark.parametrize(
+    ("mod", "node_config", "server", "match"),
+    [
+        ({"policy": Policy(min_cohort=4)}, {}, {}, "a sum over 3 parties"),
+        ({}, {"secagg-min-cohort": 4}, {}, "a sum over 3 parties"),
+        ({"policy": Policy(min_cohort=4)}, {"secagg-min-cohort": 2}, {}, "a sum over 3 parties"),
+        ({"policy": Policy(min_threshold=3)}, {}, {"options": {"threshold": 2}}, "2 shares open a secret"),
+        ({}, {"secagg-min-threshold": 3}, {"options": {"threshold": 2}}, "2 shares open a secret"),
+        ({}, {"secagg-min-cohort": "many"}, {}, "node configuration secagg-min-cohort: 'many'"),
+        ({"policy": Policy(max_dim=10)}, {}, {}, "this party's policy allows 10"),
+        ({"protocols": ["secagg+"]}, {}, {}, "this client allows"),
+        ({"scheme": PairwiseMasking(threshold=3)}, {}, {"options": {"threshold": 2}}, "another scheme"),
+        ({}, {}, {"scheme": PairwiseMasking()}, "give SecAggMod"),
+    ],
+)
+def test_what_a_client_does_not_agree_to(mod, node_config, server, match):
+    grid, node = held_at("keys", mods=(SecAggMod(**mod),), node_config=node_config, **server)
+    assert match in refusal(grid, node, grid.held[node])
+    assert "secagg" not in grid.states[node]
+
+
+def test_protocols_that_do_not_exist():
+    with pytest.raises(ConfigError, match="'sekagg' is unknown"):
+        SecAggMod(protocols=["sekagg"])
+
+
+def test_a_stranger_to_the_session():
+    grid, node = held_at("keys")
+    grid.apps[5] = grid.apps[node]
+    grid.states[5] = RecordDict()
+    assert "UnknownParty" in refusal(grid, 5, grid.held[node])
+
+
+def test_another_version_of_the_adapter_says_so():
+    grid, node = held_at("keys")
+    header = ConfigRecord({**grid.held[node].content["secagg"], "version": 2})
+    reason = refusal(grid, node, changed(grid.held[node], secagg=header))
+    assert "version 2 of this adapter, expected 1: install the same version of secagg" in reason
+
+
+@pytest.mark.parametrize(
+    ("header", "match"),
+    [({"phase": "unmusk"}, "does not have"), ({"terms": b"{}"}, "not the terms"), ({"extra": 1}, "unknown field")],
+)
+def test_damaged_headers(header, match):
+    grid, node = held_at("keys")
+    damaged = ConfigRecord({**grid.held[node].content["secagg"], **header})
+    assert match in refusal(grid, node, changed(grid.held[node], secagg=damaged))
+
+
+def test_options_that_the_server_cannot_choose():
+    grid, node = held_at("keys")
+    terms = msgspec.structs.replace(envelope.read_terms(grid.held[node].content["secagg"]["terms"]), options='{"x":1}')
+    header = ConfigRecord({**grid.held[node].content["secagg"], "terms": envelope.terms_bytes(terms)})
+    assert "options of 'secagg'" in refusal(grid, node, changed(grid.held[node], secagg=header))
+
+
+VALUES = st.one_of(st.integers(-(2**63), 2**63 - 1), st.text(max_size=8), st.binary(max_size=8), st.floats())
+
+
+@given(
+    header=st.dictionaries(st.sampled_from(["version", "phase", "terms", "x"]), VALUES),
+    frames=st.dictionaries(st.sampled_from(["ask", "session", "reply"]), st.binary(max_size=40)),
+    known=st.booleans(),
+)
+def test_reading_is_total(header, frames, known):
+    """Any records give an ask or a reply, or a SecaggError."""
+    arrays = {name: envelope._array(data) for name, data in frames.items()}
+    header = {**header, "version": envelope.VERSION} if known else header
+    content = RecordDict({"secagg": ConfigRecord(header), "secagg.frames": ArrayRecord(arrays)})
+    for read in (envelope.read_ask, envelope.read_reply):
+        try:
+            read(content)
+        except SecaggError:
+            continue
+
+
+@given(st.binary(max_size=200))
+def test_arrays_of_any_bytes_are_read_or_refused(data):
+    array = envelope._array(b"")
+    array.data = data
+    try:
+        assert isinstance(envelope._bytes(array), bytes)
+    except WireError:
+        return
+
+
+@given(st.binary(max_size=80))
+def test_terms_of_any_bytes_are_read_or_refused(data):
+    try:
+        assert isinstance(envelope.read_terms(data), envelope.Terms)
+    except WireError:
+        return
+
+
+def test_an_ask_round_trips():
+    terms = envelope.Terms("secagg", "{}", bytes(32), "num-examples", ["loss"])
+    content = envelope.ask_record("keys", b"ask", (terms, b"session"))
+    assert envelope.read_ask(content) == envelope.Ask("keys", b"ask", terms, b"session")
+    assert envelope.read_ask(envelope.ask_record("masked", b"")) == envelope.Ask("masked", b"", None, None)
+    with pytest.raises(PolicyRefused):
+        envelope.read_ask(RecordDict())
+
+
+def test_context_binds_everything_but_the_order():
+    content = RecordDict({"arrays": model_record(), "config": ConfigRecord({"a": 1, "b": [0.5]})})
+    digest = model.context_of(RUN, "train", content)
+    backwards = RecordDict(dict(reversed(content.items())))
+    backwards["config"] = ConfigRecord({"b": [0.5], "a": 1})
+    assert model.context_of(RUN, "train", backwards) == digest
+    others = [
+        (RUN + 1, "train", content),
+        (RUN, "train.x", content),
+        (RUN, "train", RecordDict({**content, "config": ConfigRecord({"a": True, "b": [0.5]})})),
+        (RUN, "train", RecordDict({**content, "config": ConfigRecord({"a": 1, "b": [0.5, 1.0]})})),
+        (RUN, "train", RecordDict({**content, "metrics": MetricRecord()})),
+        (RUN, "train", RecordDict({"array": content["arrays"], "config": content["config"]})),
+    ]
+    others += [
+        (RUN, "train", RecordDict({**content, "arrays": model_record({**MODEL, name: other})}))
+        for name, array in MODEL.items()
+        for other in (array + 1, array.astype(np.float16), array.ravel()[:-1])
+    ]
+    digests = {model.context_of(*other) for other in others}
+    assert len(digests) == len(others)
+    assert digest not in digests
+
+
+@pytest.mark.parametrize("found", [None, "1.40.2", "1.42.0", "1.4", "2.41.0", "dev"])
+def test_another_flower_is_a_clear_error(found):
+    with pytest.raises(ConfigError, match=r"expected (flwr )?1\.41"):
+        check_flower(found)
+
+
+@pytest.mark.parametrize("found", ["1.41.0", "1.41.3", "1.41.0.dev1", FLOWER])
+def test_this_flower(found):
+    assert check_flower(found) == found
+
+
+def test_nothing_prints_a_secret():
+    remembered = Remembered(b"KEY" * 10, envelope.Terms("secagg", "{}", b"", "n"), 3, b"STATE")
+    assert "KEY" not in repr(remembered)
+    assert "STATE" not in repr(remembered)
+    grid, node = held_at("masked")
+    key = grid.states[node]["secagg"]["key"]
+    for message in grid.sent + grid.replies:
+        assert key not in b"".join(a.data for r in message.content.array_records.values() for a in r.values())
