@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 import click
 import typer
 
-from secagg.cli.extras import needs
-from secagg.cli.group import FAILED, Commands
+from secagg.cli import scratch
+from secagg.cli.extras import FAILED, needs
+from secagg.cli.group import Commands
 
 app = typer.Typer(
     cls=Commands,
@@ -18,6 +19,13 @@ app = typer.Typer(
 )
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+
+
+def _folder(path: str) -> Path:
+    """An empty text would be the current folder: the page would land wherever one stands."""
+    if not path:
+        raise typer.BadParameter("is empty: expected a folder, '.' for the current one")
+    return Path(path)
 
 
 def _one_of(*names: str) -> click.Choice[str]:
@@ -66,7 +74,12 @@ def fedavg(
             help="Whether the server only looks on or may lie too; passive where not given.",
         ),
     ] = None,
-    clients: Annotated[int, typer.Option(rich_help_panel=_PATIENTS, help="Hospitals, at least 3.")] = 10,
+    clients: Annotated[
+        int | None,
+        typer.Option(
+            rich_help_panel=_PATIENTS, help="Hospitals, at least 3; by site as many as the column names, else 10."
+        ),
+    ] = None,
     rounds: Annotated[int, typer.Option(rich_help_panel=_LEARNING, help="Rounds of training.")] = 20,
     dropout: Annotated[
         float,
@@ -79,6 +92,25 @@ def fedavg(
         str | None, typer.Option(rich_help_panel=_PATIENTS, help="The CSV's outcome column, with two values.")
     ] = None,
     site: Annotated[str | None, typer.Option(rich_help_panel=_PATIENTS, help="The CSV's column of hospitals.")] = None,
+    record_id: Annotated[
+        str | None,
+        typer.Option(
+            "--id",
+            rich_help_panel=_PATIENTS,
+            help="The CSV's column of ids: of a hospital's rows with the same id, the first is kept.",
+        ),
+    ] = None,
+    drop_duplicates: Annotated[
+        bool,
+        typer.Option(
+            "--drop-duplicates",
+            rich_help_panel=_PATIENTS,
+            help="Remove rows that equal an earlier one of their hospital in every column.",
+        ),
+    ] = False,
+    drop: Annotated[
+        list[str] | None, typer.Option(rich_help_panel=_PATIENTS, help="A column to leave out; may be repeated.")
+    ] = None,
     partition: Annotated[
         str | None,
         typer.Option(
@@ -88,8 +120,9 @@ def fedavg(
         ),
     ] = None,
     alpha: Annotated[
-        float, typer.Option(rich_help_panel=_PATIENTS, help="dirichlet: the smaller, the more skewed.")
-    ] = 0.5,
+        float | None,
+        typer.Option(rich_help_panel=_PATIENTS, help="dirichlet: the smaller, the more skewed; 0.5 where not given."),
+    ] = None,
     test_fraction: Annotated[
         float, typer.Option(rich_help_panel=_PATIENTS, help="Share of each hospital's patients held out.")
     ] = 0.25,
@@ -97,7 +130,9 @@ def fedavg(
         str,
         typer.Option(click_type=_one_of("logistic", "mlp"), rich_help_panel=_LEARNING, help="Which model learns."),
     ] = "logistic",
-    hidden: Annotated[int, typer.Option(rich_help_panel=_LEARNING, help="mlp: width of the hidden layer.")] = 16,
+    hidden: Annotated[
+        int | None, typer.Option(rich_help_panel=_LEARNING, help="mlp: width of the hidden layer; 16 where not given.")
+    ] = None,
     fraction: Annotated[
         float, typer.Option(rich_help_panel=_LEARNING, help="Share of the hospitals asked in a round.")
     ] = 1.0,
@@ -119,7 +154,12 @@ def fedavg(
     ] = 0,
     report: Annotated[
         Path | None,
-        typer.Option(rich_help_panel=_OUTPUT, help="Write index.html and run.json into this folder."),
+        typer.Option(
+            rich_help_panel=_OUTPUT,
+            parser=_folder,
+            metavar="PATH",
+            help="Write index.html and run.json into this folder.",
+        ),
     ] = None,
     as_json: Annotated[
         bool,
@@ -128,6 +168,7 @@ def fedavg(
 ) -> None:
     """Hospitals train one model together by FedAvg over secure sums, and some go silent on the way."""
     with needs("fedavg"):
+        scratch.provide_plot_folder()
         from secagg.cli import training  # noqa: PLC0415  # imports scikit-learn, pandas and matplotlib
     training.fedavg(
         {
@@ -137,6 +178,9 @@ def fedavg(
             "data": data,
             "target": target,
             "site": site,
+            "record_id": record_id,
+            "drop_duplicates": drop_duplicates,
+            "drop": tuple(drop or ()),
             "partition": partition,
             "alpha": alpha,
             "test_fraction": test_fraction,
@@ -177,7 +221,10 @@ def plan(
     from secagg.cli import planning  # noqa: PLC0415  # imports scipy and numba
 
     wanted = planning.Wanted(clients, corrupt, dropout, sigma, eta, adversary, dim, bits)
-    planning.show(planning.answer(wanted), as_json=as_json)
+    found = planning.answer(wanted)
+    planning.show(found, as_json=as_json)
+    if not found.met:
+        raise typer.Exit(FAILED)
 
 
 @app.command()

@@ -92,8 +92,8 @@ def show(found: Checkup, *, as_json: bool) -> None:
     for check in found.checks:
         verdict = Text("ok", "green") if check.ok else Text(f"FAILED {check.problem}", "bold red")
         checks.add_row(verdict, check.name, check.source)
-    out.print(facts)
-    out.print(checks)
+    screen.show_table(out, facts)
+    screen.show_table(out, checks)
     passed = sum(check.ok for check in found.checks)
     out.print(f"{passed} of {len(found.checks)} checks passed.")
 

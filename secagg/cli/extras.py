@@ -7,8 +7,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+FAILED = 1
+"""Exit code of a command that did its work and has nothing good to say, or could not finish it."""
 BAD_INPUT = 2
 """Exit code of a command that cannot run as it was told."""
+STOPPED = 130
+"""What a shell expects after Ctrl-C."""
 
 LIBRARIES = {
     "cli": frozenset({"typer", "click", "rich"}),

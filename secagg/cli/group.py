@@ -7,12 +7,8 @@ from typing import Any
 import click
 from typer.core import TyperGroup
 
-from secagg.cli.extras import BAD_INPUT
+from secagg.cli.extras import BAD_INPUT, FAILED, STOPPED
 from secagg.errors import ConfigError, InputError, SecaggError
-
-FAILED = 1
-STOPPED = 130
-"""What a shell expects after Ctrl-C."""
 
 
 class Commands(TyperGroup):
@@ -37,9 +33,16 @@ class Commands(TyperGroup):
             code = _say(str(error), BAD_INPUT)
         except SecaggError as error:
             code = _say(str(error), FAILED)
+        except click.UsageError as error:
+            code = _say(f"{error.format_message().rstrip('.')}. {_hint(error)}", error.exit_code)
         except click.ClickException as error:
             code = _say(error.format_message(), error.exit_code)
         sys.exit(_say("stopped", STOPPED) if code == STOPPED else code or 0)
+
+
+def _hint(error: click.UsageError) -> str:
+    """Where the options of the command stand that was called wrongly."""
+    return f"Try '{error.ctx.command_path if error.ctx else 'secagg'} --help'."
 
 
 def _say(message: str, code: int) -> int:

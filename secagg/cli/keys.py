@@ -96,7 +96,7 @@ def _print_roster(roster: Roster) -> None:
     parties = screen.table(out, f"{len(roster.parties)} parties", "party", "public key", words=2)
     for party in roster.parties:
         parties.add_row(Text(repr(party)), roster.key(party).hex())
-    out.print(parties)
+    screen.show_table(out, parties)
     out.print("digest, equal wherever the roster is the same; compare it by telephone:")
     out.print(_spoken(roster.digest))
 

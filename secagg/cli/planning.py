@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 
 import msgspec
 
@@ -11,11 +12,12 @@ from secagg.errors import OutOfRange
 from secagg.scheme.session import MAX_DIM
 from secagg_protocols.pairwise import sizes
 from secagg_protocols.pairwise.plan import Adversary, Plan, plan
-from secagg_protocols.pairwise.scheme import REDRAW_BITS, planned
+from secagg_protocols.pairwise.scheme import REDRAW_BITS, ROOM_BITS, planned
 
 _WHY = {
     "passive": "here more than half of the neighbours must answer, so that no two halves open both secrets of a client",
-    "active": f"here {REDRAW_BITS} bits more, since a server can redraw the graph by leaving advertisements out",
+    "active": f"here {REDRAW_BITS} bits more, since a server can redraw the graph by leaving advertisements out, "
+    f"and a threshold with room for clients silent at the first phase, which takes up to {ROOM_BITS} bits of eta",
 }
 
 
@@ -38,6 +40,9 @@ class Answer:
     """What the command found. A log2 of -inf (null in JSON) means impossible.
 
     Attributes:
+        met: whether both odds are as small as was asked for.
+        corrupt: clients that tell the server all they know: the rate, rounded up to whole clients.
+        lost: clients that go silent, likewise.
         plan: what `secagg+` uses: against a passive server the threshold is more than half of the neighbours.
         paper: the paper's own plan for these odds, with a smaller graph or threshold.
         dim: entries of one update, without weights.
@@ -49,6 +54,9 @@ class Answer:
         complete_client_bytes: that one client would send in the complete graph (SecAgg).
     """
 
+    met: bool
+    corrupt: int
+    lost: int
     plan: Plan
     paper: Plan
     dim: int
@@ -75,6 +83,9 @@ def answer(wanted: Wanted) -> Answer:
     active = found.threshold if wanted.adversary == "active" else None
     phases = sizes.of_round(n, found.neighbours, dim, bits, active)
     return Answer(
+        met=all(_met(found)),
+        corrupt=_clients(n, found.corrupt),
+        lost=_clients(n, found.dropout),
         plan=found,
         paper=paper,
         dim=dim,
@@ -87,14 +98,31 @@ def answer(wanted: Wanted) -> Answer:
     )
 
 
+def _clients(n: int, rate: float) -> int:
+    """Whole clients, rounded up as the planner does, from the rate's decimal notation."""
+    return math.ceil(n * Fraction(repr(rate)))
+
+
+def _met(asked: Plan) -> tuple[bool, bool]:
+    """Whether the odds of security, and those of correctness, are as small as was asked for (less the room)."""
+    return asked.log2_insecure <= -asked.sigma, asked.log2_incorrect <= _room(asked) - asked.eta
+
+
+def _room(asked: Plan) -> int:
+    """Bits of eta that the active threshold gives up for clients silent at "keys"."""
+    return ROOM_BITS if asked.adversary == "active" and not asked.complete else 0
+
+
 def show(found: Answer, *, as_json: bool) -> None:
     """Print the answer, for a person or for a machine."""
     if as_json:
         screen.print_json(msgspec.json.encode(found))
         return
     out = screen.console()
-    for line in _sentences(found):
+    for line in _facts(found):
         out.print(line)
+    for sentence in _sentences(found):
+        screen.show_sentence(out, sentence)
     costs = screen.table(
         out,
         f"Bytes of one round: {found.dim:,} entries of {found.bits} bits, nobody lost",
@@ -107,30 +135,44 @@ def show(found: Answer, *, as_json: bool) -> None:
     costs.add_section()
     costs.add_row("all phases", f"{found.client_bytes:,}", f"{found.server_bytes:,}")
     out.print()
-    out.print(costs)
+    screen.show_table(out, costs)
 
 
-def _sentences(found: Answer) -> Iterator[str]:
+def _facts(found: Answer) -> Iterator[str]:
     asked = found.plan
+    secure, correct = _met(asked)
     yield (
-        f"{asked.n:,} clients, {100 * asked.corrupt:.3g} % of them corrupt and {100 * asked.dropout:.3g} % lost, "
-        f"server {asked.adversary}"
+        f"{asked.n:,} clients, {100 * asked.corrupt:.3g} % of them corrupt and {100 * asked.dropout:.3g} % lost "
+        f"({found.corrupt:,} corrupt, {found.lost:,} lost), server {asked.adversary}"
     )
     if asked.complete:
         yield "No smaller graph meets these odds: the complete graph (secagg), whose threshold asks for no odds."
     yield f"neighbours  k = {asked.neighbours:,}"
     yield f"threshold   t = {asked.threshold:,}"
-    yield f"insecure    {_odds(asked.log2_insecure)} (asked for 2^-{asked.sigma})"
-    yield f"incorrect   {_odds(asked.log2_incorrect)} (asked for 2^-{asked.eta})"
+    yield f"insecure    {_odds(asked.log2_insecure)} (asked for 2^-{asked.sigma}{_verdict(secure)})"
+    yield f"incorrect   {_odds(asked.log2_incorrect)} (asked for 2^-{asked.eta}{_verdict(correct)})"
     yield f"ring        {found.ring_bits} bits an entry, so that {asked.n:,} entries add up exactly"
     if not asked.complete:
         here, there = found.client_bytes, found.complete_client_bytes
         yield f"bytes       {here:,} from each client; {there:,} in the complete graph (secagg)"
+
+
+def _sentences(found: Answer) -> Iterator[str]:
+    asked = found.plan
+    if not found.met:
+        yield (
+            "NOT MET: a round may fail more often than was asked for. "
+            "Take more clients, or ask for less with --corrupt, --dropout, --sigma or --eta."
+        )
     if (found.paper.neighbours, found.paper.threshold) != (asked.neighbours, asked.threshold):
         yield (
-            f"            (Bell et al. 2020 ask for k = {found.paper.neighbours:,}, t = {found.paper.threshold:,}; "
-            f"{_WHY[asked.adversary]})"
+            f"Bell et al. 2020 ask for k = {found.paper.neighbours:,}, t = {found.paper.threshold:,}; "
+            f"{_WHY[asked.adversary]}."
         )
+
+
+def _verdict(met: bool) -> str:
+    return "" if met else ": NOT MET"
 
 
 def _odds(log2: float) -> str:

@@ -1,7 +1,9 @@
 """Where the commands write: a terminal gets colour and movement, a pipe plain lines."""
 
 import sys
+from textwrap import fill
 
+import click
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -43,6 +45,22 @@ def table(out: Console, title: str, *columns: str, words: int = 1) -> Table:
     return made
 
 
+def show_table(out: Console, table: Table) -> None:
+    """Print a table; elsewhere than in a terminal without the blanks that fill its lines."""
+    if out.is_terminal:
+        out.print(table)
+        return
+    with out.capture() as drawn:
+        out.print(table)
+    for line in drawn.get().splitlines():
+        out.print(line.rstrip())
+
+
+def show_sentence(out: Console, sentence: str) -> None:
+    """Print a sentence, wrapped between words to the width of `out`."""
+    out.print(fill(sentence, width=min(out.width, _PIPE_WIDTH)))
+
+
 def print_json(document: bytes) -> None:
-    """One JSON document on standard output, and nothing else."""
-    sys.stdout.write(document.decode() + "\n")
+    """One JSON document on standard output, and nothing else; in UTF-8 (RFC 8259, 8.1) whatever the locale says."""
+    click.echo(document)

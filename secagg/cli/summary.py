@@ -10,14 +10,21 @@ from secagg.fedavg import tables
 from secagg.fedavg.formats import bytes_text, counted, decimals, percent, printable, seconds_text
 from secagg.fedavg.history import SECURE, Metrics, Run
 
+_LIMITS = (
+    "limits: a server that follows the protocol learns only sums; one that lies (in passive mode, the default), or one "
+    "together with t share holders, can get single updates. The standardisation also shows histograms of powers of "
+    "two. Not independently audited."
+)
+
 
 def show(run: Run, out: Console) -> None:
     """Print the closing tables and sentences."""
     out.print()
     for table in (_models(run, out), _hospitals(run, out), _costs(run, out)):
-        out.print(table)
+        screen.show_table(out, table)
     for sentence in _sentences(run):
         out.print(sentence)
+    screen.show_sentence(out, _LIMITS)
 
 
 def _models(run: Run, out: Console) -> Table:
@@ -71,9 +78,12 @@ def _amounts(cost: tables.Cost, roles: tuple[str, ...]) -> Iterator[str]:
 
 
 def _sentences(run: Run) -> Iterator[str]:
-    lost, void = tables.all_losses(run), tables.void_rounds(run)
+    lost, before, void = tables.losses_in_training(run), tables.losses_in_standardisation(run), tables.void_rounds(run)
     late = sum(loss.outcome == "in the sum" for loss in lost)
-    yield f"lost:   {counted(len(lost), 'time')} a hospital left a sum, {late} of them with its update already in it"
+    yield (
+        f"lost:   {counted(len(lost), 'time')} a hospital left a round of training, {late} of them with its update "
+        f"already in the sum; {counted(len(before), 'time')} a sum of the standardisation"
+    )
     said = tables.all_claims(run)
     if said:
         yield f"claims: {counted(len(said), 'time')} hospitals said of one that stayed that it did wrong, true or not"
@@ -81,7 +91,9 @@ def _sentences(run: Run) -> Iterator[str]:
     exact = tables.exactness(run)
     if exact.gap is not None and exact.bound is not None:
         yield (
-            f"exact:  secure and plain mean of each round differ by at most {exact.gap:.1e} in any parameter, "
-            f"bound {exact.bound:.1e}"
+            f"exact:  yes, up to rounding to {run.settings.bits} bits: secure and plain mean of a round differ by at "
+            f"most {exact.gap:.1e} in any parameter (bound {exact.bound:.1e})"
         )
+    if tables.clipped(run):
+        yield f"clipped: {counted(tables.clipped(run), 'entry', 'entries')}, larger than --clip {run.settings.clip:g}"
     yield f"time:   {seconds_text(run.seconds)}"

@@ -7,16 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
+from secagg.api import aggregate
 from secagg.cli import screen, summary
 from secagg.cli.watch import Listener, silent, watching
 from secagg.errors import ConfigError
+from secagg.fedavg import statistics
 from secagg.fedavg.experiment import run_experiment
-from secagg.fedavg.history import Run
+from secagg.fedavg.history import Run, Stage
 from secagg.fedavg.report import make_folder, write_report
 from secagg.fedavg.settings import Settings
 from secagg.scheme import Scheme
-from secagg_protocols import PROTOCOLS
+from secagg_protocols import PROTOCOLS, PairwiseMasking
 
 
 @dataclass(frozen=True)
@@ -74,5 +77,22 @@ def fedavg(options: Mapping[str, Any], protocol: Protocol, report: Path | None, 
             screen.console().print(f"report: {page}")
 
 
+def compile_kernels(settings: Settings) -> None:
+    """Run one tiny secure sum of each kind that the experiment has: of rounds, of means and of counts.
+
+    Kernels compile when they are first called; without this the first run would count that as protection's cost.
+    """
+    clients, lost = range(4), {3: "masked"}
+    floats = {client: {"w": np.zeros(3)} for client in clients}
+    counts = {client: np.zeros(3, np.uint8) for client in clients}
+    weights = dict.fromkeys(clients, 1)
+    for bits, clip in ((settings.bits, settings.clip), (statistics.BITS, {"w": np.ones(3)})):
+        options: dict[str, Any] = {"bits": bits, "clip": clip, "weight_max": settings.weight_max}
+        aggregate(floats, PairwiseMasking(), weights=weights, lost=lost, **options)
+    aggregate(counts, PairwiseMasking(), bits=1, lost=lost)
+
+
 def _run(settings: Settings, protocol: Protocol, listener: Listener) -> Run:
+    listener(Stage("kernels", "compiling kernels (once)"))
+    compile_kernels(settings)
     return run_experiment(settings, lambda n: protocol.scheme(n, settings.dropout), listener)

@@ -39,30 +39,14 @@ class Lines:
                 self._rounds = event.settings.rounds
                 self._out.print(cohort(event))
             case RoundRecord():
-                self._out.print(self._round(event))
+                self._out.print(told(event, self._rounds))
             case _:
                 for line in troubles(event):
                     self._out.print(line)
 
-    def _round(self, record: RoundRecord) -> str:
-        left = "; ".join([*(loss.brief for loss in losses(record)), *(claim.brief for claim in claims(record))])
-        return " | ".join(
-            part
-            for part in (
-                f"round {record.number:>{len(str(self._rounds))}}/{self._rounds}",
-                f"log loss {decimals(record.secure.log_loss, 4)}",
-                f"accuracy {percent(record.secure.accuracy)} %",
-                f"sum of {len(record.sum.contributors)} of {len(record.sum.sampled)}"
-                if record.sum.too_few is None
-                else f"skipped: {record.sum.too_few}",
-                left,
-            )
-            if part
-        )
-
 
 class Bar:
-    """A bar with round, log loss, accuracy and losses; what happens is told above it, as it happens.
+    """A bar with round, log loss, accuracy and losses; above it stay the lines that a pipe gets.
 
     Args:
         progress: made by `moving`.
@@ -71,7 +55,7 @@ class Bar:
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._task: TaskID = progress.add_task("preparing", total=None, figures="")
-        self._lost = 0
+        self._lost = self._rounds = 0
 
     def __call__(self, event: Event) -> None:
         """Move the bar, and print above it what `event` tells."""
@@ -80,28 +64,47 @@ class Bar:
                 self._progress.update(self._task, description=event.name)
                 self._tell(event.text, "dim")
             case Started():
-                self._progress.update(self._task, total=event.settings.rounds)
+                self._rounds = event.settings.rounds
+                self._progress.update(self._task, total=self._rounds)
                 self._tell(cohort(event), "")
             case RoundRecord():
                 self._round(event)
             case _:
-                self._troubles(event)
+                for line in troubles(event):
+                    self._tell(line, _style(event))
 
     def _round(self, record: RoundRecord) -> None:
-        self._troubles(record)
+        self._lost += sum(1 for _ in losses(record))
+        self._tell(told(record, self._rounds), _style(record))
         figures = (
             f"round {record.number}  log loss {decimals(record.secure.log_loss, 4)}  "
             f"accuracy {percent(record.secure.accuracy)} %  lost {self._lost}"
         )
         self._progress.update(self._task, advance=1, figures=figures)
 
-    def _troubles(self, record: Record) -> None:
-        self._lost += sum(1 for _ in losses(record))
-        for line in troubles(record):
-            self._tell(line, "yellow" if record.sum.too_few is None else "red")
-
     def _tell(self, text: str, style: str) -> None:
         self._progress.console.print(Text(printable(text), style))
+
+
+def _style(record: Record) -> str:
+    if record.sum.too_few is not None:
+        return "red"
+    return "yellow" if any(troubles(record)) else ""
+
+
+def told(record: RoundRecord, rounds: int) -> str:
+    """One round of `rounds` in one line: how good the model is, how many are in the sum, and who left it."""
+    left = "; ".join([*(loss.brief for loss in losses(record)), *(claim.brief for claim in claims(record))])
+    parts = (
+        f"round {record.number:>{len(str(rounds))}}/{rounds}",
+        f"log loss {decimals(record.secure.log_loss, 4)}",
+        f"accuracy {percent(record.secure.accuracy)} %",
+        f"sum of {len(record.sum.contributors)} of {len(record.sum.sampled)}"
+        if record.sum.too_few is None
+        else f"skipped: {record.sum.too_few}",
+        left,
+    )
+    return " | ".join(part for part in parts if part)
 
 
 def troubles(record: Record) -> Iterator[str]:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from secagg.fedavg.history import ALONE, CENTRALIZED, PLAIN, SECURE, Alone, ComparisonRow, Metrics
-from secagg.fedavg.loop import Trained
-from secagg.fedavg.models import Model, Params
+from secagg.fedavg.loop import Trained, diverging_at
+from secagg.fedavg.models import Model, Params, require_finite
 from secagg.fedavg.preparation import Patients, Site, Standardisation, pooled
 from secagg.fedavg.seeds import Purpose, stream
 from secagg.fedavg.settings import Training
@@ -20,9 +20,12 @@ class _Ready:
     model: Model
     params: Params
     standardisation: Standardisation
+    name: str
+    hospital: str | None = None
 
     def judge(self, patients: Patients) -> Metrics:
-        return self.model.evaluate(self.params, self.standardisation.apply(patients.x), patients.y)
+        with diverging_at(self.name, self.hospital):
+            return self.model.evaluate(self.params, self.standardisation.apply(patients.x), patients.y)
 
 
 def compare(
@@ -39,16 +42,20 @@ def compare(
 
     Returns:
         One row each for alone, centralized, plain and secure, in this order.
+
+    Raises:
+        NotFinite: training diverged; names the model, and the hospital of one trained alone.
     """
     everybody = gather([site.test for site in sites])
     learnt = gather([site.train for site in sites])
-    central = _fit(model, learnt, options, len(sites))
-    plain, secure = _Ready(model, trained.plain, federated), _Ready(model, trained.secure, federated)
+    central = _fit(model, learnt, options, len(sites), CENTRALIZED)
+    plain = _Ready(model, trained.plain, federated, PLAIN)
+    secure = _Ready(model, trained.secure, federated, SECURE)
     return (
         _alone(model, sites, everybody, options),
-        _one_model(CENTRALIZED, central, sites, everybody),
-        _one_model(PLAIN, plain, sites, everybody),
-        _one_model(SECURE, secure, sites, everybody),
+        _one_model(central, sites, everybody),
+        _one_model(plain, sites, everybody),
+        _one_model(secure, sites, everybody),
     )
 
 
@@ -57,27 +64,31 @@ def gather(parts: Sequence[Patients]) -> Patients:
     return Patients(np.concatenate([part.x for part in parts]), np.concatenate([part.y for part in parts]))
 
 
-def _fit(model: Model, patients: Patients, options: Training, index: int) -> _Ready:
+def _fit(
+    model: Model, patients: Patients, options: Training, index: int, name: str, hospital: str | None = None
+) -> _Ready:
     """Train on patients in one place, standardised by their own statistics."""
     standardisation = pooled(patients.x)
-    params = model.fit(
-        model.init(patients.x.shape[1], stream(options.seed, Purpose.INIT)),
-        standardisation.apply(patients.x),
-        patients.y,
-        epochs=options.rounds * options.epochs,
-        batch_size=options.batch_size,
-        learning_rate=options.learning_rate,
-        rng=stream(options.seed, Purpose.REFERENCE, index),
-    )
-    return _Ready(model, params, standardisation)
+    with diverging_at(name, hospital):
+        params = model.fit(
+            model.init(patients.x.shape[1], stream(options.seed, Purpose.INIT)),
+            standardisation.apply(patients.x),
+            patients.y,
+            epochs=options.rounds * options.epochs,
+            batch_size=options.batch_size,
+            learning_rate=options.learning_rate,
+            rng=stream(options.seed, Purpose.REFERENCE, index),
+        )
+        require_finite(params)
+    return _Ready(model, params, standardisation, name, hospital)
 
 
-def _one_model(name: str, ready: _Ready, sites: Sequence[Site], everybody: Patients) -> ComparisonRow:
-    return ComparisonRow(name, ready.judge(everybody), {site.name: ready.judge(site.test) for site in sites})
+def _one_model(ready: _Ready, sites: Sequence[Site], everybody: Patients) -> ComparisonRow:
+    return ComparisonRow(ready.name, ready.judge(everybody), {site.name: ready.judge(site.test) for site in sites})
 
 
 def _alone(model: Model, sites: Sequence[Site], everybody: Patients, options: Training) -> ComparisonRow:
-    models = {site.name: _fit(model, site.train, options, index) for index, site in enumerate(sites)}
+    models = {site.name: _fit(model, site.train, options, index, ALONE, site.name) for index, site in enumerate(sites)}
     overall = {name: ready.judge(everybody) for name, ready in models.items()}
     ranked = sorted(overall, key=lambda name: (-overall[name].accuracy, overall[name].log_loss))
     return ComparisonRow(

@@ -2,11 +2,12 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from secagg.fedavg.comparison import compare, gather
 from secagg.fedavg.data import Table, load
-from secagg.fedavg.history import Event, Run, Stage, Started, StatisticsRecord
+from secagg.fedavg.history import Event, RoundRecord, Run, Stage, Started, StatisticsRecord
 from secagg.fedavg.loop import train
 from secagg.fedavg.models import model_of
 from secagg.fedavg.partition import spread
@@ -39,14 +40,18 @@ def run_experiment(
         entropy: of the cryptography.
 
     Raises:
-        ConfigError, InputError: what `load`, `spread`, `prepare`, `federated` and `train` refuse.
+        ConfigError, InputError: what `load`, `spread`, `prepare`, `federated`, `train` and `compare` refuse,
+            training that diverges among it.
         TooFew: the statistics failed again and again; a round of training that fails is skipped.
     """
     start = time.perf_counter()
     on_event(Stage("data", f"reading {settings.data}"))
-    table = load(settings.data, target=settings.target, site=settings.site)
+    table = load_patients(settings)
     schema = schema_of(table)
     sites = prepare_sites(table, schema, settings)
+    settings = replace(settings, clients=len(sites))
+    alike = _alike(sites) if table.ids is None else ()  # by their ids they are different patients
+    notes = _told([*table.notes, *alike], "data", on_event)
     started = _started(settings, table, schema, sites, scheme)
     on_event(started)
     on_event(Stage("statistics", "mean and variance of each feature, by secure sums"))
@@ -56,6 +61,7 @@ def run_experiment(
     hospitals = {site.name: _standard(site.train, standardisation) for site in sites}
     held_out = _standard(gather([site.test for site in sites]), standardisation)
     trained = train(model, hospitals, held_out, scheme, settings, on_round=on_event, entropy=entropy)
+    notes += _told(_imprecise(trained.rounds), "training", on_event)
     on_event(Stage("comparison", "each hospital alone, and all patients in one place"))
     return Run(
         settings=settings,
@@ -69,14 +75,56 @@ def run_experiment(
         rounds=trained.rounds,
         comparison=compare(model, sites, trained, standardisation, settings),
         seconds=time.perf_counter() - start,
+        notes=notes,
     )
+
+
+def load_patients(settings: Settings) -> Table:
+    """Read the patients that the settings name; see `load`."""
+    return load(
+        settings.data,
+        target=settings.target,
+        site=settings.site,
+        record_id=settings.record_id,
+        drop=settings.drop,
+    )
+
+
+def _told(notes: Iterable[str], stage: str, on_event: OnEvent) -> tuple[str, ...]:
+    """The same notes, once the listener has them."""
+    told = tuple(notes)
+    for note in told:
+        on_event(Stage(stage, f"note: {note}"))
+    return told
+
+
+def _alike(sites: Sequence[Site]) -> Iterator[str]:
+    rows = sum(site.identical for site in sites)
+    if rows:
+        yield (
+            f"{rows} {'row equals' if rows == 1 else 'rows equal'} an earlier one of the same hospital and "
+            f"{'was' if rows == 1 else 'were'} kept, for patients can be alike; --id COLUMN removes repeated "
+            "records, --drop-duplicates all such rows"
+        )
+
+
+def _imprecise(rounds: Sequence[RoundRecord]) -> Iterator[str]:
+    """A note where the error bound exceeds the typical entry of the mean update in most rounds with a sum."""
+    lost = [
+        record.bound > record.typical for record in rounds if record.bound is not None and record.typical is not None
+    ]
+    if 2 * sum(lost) > len(lost):
+        yield (
+            f"nearly all of each update was lost to rounding in {sum(lost)} of {len(lost)} rounds; "
+            "raise bits or lower clip or weight_max"
+        )
 
 
 def prepare_sites(table: Table, schema: Schema, settings: Settings) -> tuple[Site, ...]:
     """Spread the patients and let each hospital prepare its own.
 
     Raises:
-        ConfigError, InputError: too few patients somewhere.
+        ConfigError, InputError: too few patients somewhere, or other hospitals than `clients` says.
         BadWeight: a hospital has more training patients than `weight_max`.
     """
     parts = spread(
@@ -94,6 +142,7 @@ def prepare_sites(table: Table, schema: Schema, settings: Settings) -> tuple[Sit
             rows,
             test_fraction=settings.test_fraction,
             rng=stream(settings.seed, Purpose.HOLD_OUT, index),
+            drop_duplicates=settings.drop_duplicates,
         )
         for index, (name, rows) in enumerate(parts.items())
     )

@@ -106,6 +106,7 @@ class RoundRecord:
             same starting model; None in a void round.
         bound: largest error bound over all entries (each entry is checked against its own); None likewise.
         seconds: of the whole round, local training of both models included.
+        typical: median |plain mean| over all entries of the same clipped updates; None in a void round.
     """
 
     number: int
@@ -116,6 +117,7 @@ class RoundRecord:
     gap: float | None
     bound: float | None
     seconds: float
+    typical: float | None = None
 
 
 @dataclass(frozen=True)
@@ -128,8 +130,9 @@ class SiteSummary:
         test: held-out patients.
         positives_train: training patients of the positive class.
         positives_test: held-out patients of the positive class.
-        duplicates: rows dropped because the same row stood there before.
+        duplicates: rows removed because their record, or on request the same row, stood there before.
         missing: missing values filled with the federated mean, training and held-out patients together.
+        identical: rows kept although they equal an earlier one: patients who are alike, or one entered twice.
     """
 
     name: str
@@ -139,6 +142,7 @@ class SiteSummary:
     positives_test: int
     duplicates: int
     missing: int
+    identical: int = 0
 
 
 @dataclass(frozen=True)
@@ -196,7 +200,7 @@ class Started:
 
 @dataclass(frozen=True)
 class Stage:
-    """A note that the run enters its next part.
+    """The run enters its next part, or has a note on the present one.
 
     Attributes:
         name: "data", "statistics", "training" or "comparison".
@@ -212,7 +216,7 @@ class Run:
     """All that one experiment found.
 
     Attributes:
-        settings: what it was told.
+        settings: the values in force: defaults filled in, the number of hospitals that the site column gave.
         protocol: the scheme's name and options.
         phases: names of its phases, in order.
         classes: (negative, positive) outcome, as the data names them.
@@ -223,6 +227,7 @@ class Run:
         rounds: one record for each round.
         comparison: the four models: alone, centralized, plain, secure.
         seconds: of the whole run.
+        notes: what a person should look at, one sentence each; each was a `Stage` too, when it was found.
     """
 
     settings: Settings
@@ -236,6 +241,7 @@ class Run:
     rounds: tuple[RoundRecord, ...]
     comparison: tuple[ComparisonRow, ...]
     seconds: float
+    notes: tuple[str, ...] = ()
 
 
 Event = Stage | Started | StatisticsRecord | RoundRecord

@@ -9,16 +9,17 @@ secure mean is checked, entry by entry, against the plain mean of the very same 
 import math
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from secagg.api import Aggregate, aggregate
-from secagg.errors import BadCohort, SecaggError, TooFew
-from secagg.fedavg.history import RoundRecord, SumRecord
-from secagg.fedavg.models import Model, Params
+from secagg.errors import BadCohort, NotFinite, SecaggError, TooFew
+from secagg.fedavg.history import Metrics, RoundRecord, SumRecord
+from secagg.fedavg.models import Model, Params, require_finite
 from secagg.fedavg.preparation import Patients
 from secagg.fedavg.secure import (
     SchemeSource,
@@ -82,7 +83,7 @@ def train(
     Raises:
         BadCohort: fewer than three hospitals.
         BadWeight: a hospital has more patients than `options.weight_max`.
-        NotFinite: local training diverged; names hospital and position.
+        NotFinite: training diverged; names round, hospital and parameter.
         SecaggError: a secure mean lies outside its bound around the plain mean.
     """
     if len(hospitals) < MIN_COHORT:
@@ -101,8 +102,9 @@ class _Step(NamedTuple):
     """The secure sum of one round, and how it compares."""
 
     sum: SumRecord
-    gap: float | None
-    bound: float | None
+    gap: float | None = None
+    bound: float | None = None
+    typical: float | None = None
 
 
 @dataclass
@@ -128,12 +130,13 @@ class _Loop:
         return RoundRecord(
             number=number,
             sum=step.sum,
-            secure=self.model.evaluate(self.secure, self.held_out.x, self.held_out.y),
-            plain=self.model.evaluate(self.plain, self.held_out.x, self.held_out.y),
-            local_loss=self._local_loss(fitted),
+            secure=self._judge(self.secure, self.held_out, number),
+            plain=self._judge(self.plain, self.held_out, number),
+            local_loss=self._local_loss(fitted, number),
             gap=step.gap,
             bound=step.bound,
             seconds=time.perf_counter() - start,
+            typical=step.typical,
         )
 
     def _sample(self, number: int) -> tuple[str, ...]:
@@ -147,15 +150,22 @@ class _Loop:
         """Local training; the same batches whichever model it starts from."""
         patients, options = self.hospitals[name], self.options
         index = tuple(self.hospitals).index(name)
-        return self.model.fit(
-            params,
-            patients.x,
-            patients.y,
-            epochs=options.epochs,
-            batch_size=options.batch_size,
-            learning_rate=options.learning_rate,
-            rng=stream(options.seed, Purpose.BATCHES, number, index),
-        )
+        with diverging_at(f"round {number}", name):
+            fitted = self.model.fit(
+                params,
+                patients.x,
+                patients.y,
+                epochs=options.epochs,
+                batch_size=options.batch_size,
+                learning_rate=options.learning_rate,
+                rng=stream(options.seed, Purpose.BATCHES, number, index),
+            )
+            require_finite(fitted)
+        return fitted
+
+    def _judge(self, params: Params, patients: Patients, number: int, name: str | None = None) -> Metrics:
+        with diverging_at(f"round {number}", name):
+            return self.model.evaluate(params, patients.x, patients.y)
 
     def _step(self, fitted: Mapping[str, Params], scheme: Scheme, losses: dict[str, str], number: int) -> _Step:
         """Sum the updates, check the mean and move both models; after TooFew they stay."""
@@ -173,11 +183,12 @@ class _Loop:
                 clip=options.clip,
             )
         except TooFew as error:
-            return _Step(void(error, tuple(updates), scheme, losses), None, None)
+            return _Step(void(error, tuple(updates), scheme, losses))
         record = recorded(out, tuple(updates))
-        gap, bound = check_mean(out, self._mean(updates, record.contributors), f"round {number}")
+        plain = self._mean(updates, record.contributors)
+        gap, bound = check_mean(out, plain, f"round {number}")
         self._move(out, record.contributors, number)
-        return _Step(record, gap, bound)
+        return _Step(record, gap, bound, _typical(plain))
 
     def _move(self, out: Aggregate, contributors: Sequence[str], number: int) -> None:
         """Both models take their mean; the plain one that of updates from its own parameters."""
@@ -196,13 +207,35 @@ class _Loop:
                 mean[key] += weight / total * np.clip(updates[name][key], -clip, clip)
         return mean
 
-    def _local_loss(self, fitted: Mapping[str, Params]) -> float:
+    def _local_loss(self, fitted: Mapping[str, Params], number: int) -> float:
         losses = weights = 0.0
         for name, params in fitted.items():
             patients = self.hospitals[name]
-            losses += len(patients.y) * self.model.evaluate(params, patients.x, patients.y).log_loss
+            losses += len(patients.y) * self._judge(params, patients, number, name).log_loss
             weights += len(patients.y)
         return losses / weights
+
+
+@contextmanager
+def diverging_at(where: str, party: str | None) -> Iterator[None]:
+    """Tell where a model diverged.
+
+    Args:
+        where: the round, or the model.
+        party: the hospital it trained at, or None for a model of all.
+
+    Raises:
+        NotFinite: as it came, with where and party.
+    """
+    try:
+        yield
+    except NotFinite as error:
+        raise NotFinite(f"{where}: {error.why}", party) from None
+
+
+def _typical(update: Params) -> float:
+    """Median magnitude of all entries."""
+    return float(np.median(np.abs(np.concatenate([value.ravel() for value in update.values()]))))
 
 
 def check_mean(out: Aggregate, plain: Params, where: str) -> tuple[float, float]:

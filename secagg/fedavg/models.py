@@ -14,12 +14,17 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
+from secagg.errors import NotFinite
 from secagg.fedavg.history import Metrics
 from secagg.fedavg.settings import Settings
 
 Array = NDArray[np.float64]
 Params = dict[str, Array]
 """A model's parameters; the same keys and shapes at every party, so an update is their difference."""
+
+
+DIVERGED = "training diverged; lower learning_rate"
+"""What a caller can do about parameters that are no numbers any more."""
 
 
 class Model(Protocol):
@@ -49,7 +54,12 @@ def score(probability: Array, y: Array) -> Metrics:
     """Judge probabilities (n,) of the positive outcome against y (n,) of 0 and 1, n >= 1.
 
     A probability of exactly 0 or 1 counts as within one ulp of it in the log loss, which stays finite.
+
+    Raises:
+        NotFinite: some probability is NaN, so the model behind it diverged.
     """
+    if not np.isfinite(probability).all():
+        raise NotFinite(f"{DIVERGED} (patient {int(np.argmin(np.isfinite(probability)))} gets no probability)")
     eps = np.finfo(np.float64).eps
     likelihood = np.clip(np.where(y == 1, probability, 1 - probability), eps, 1.0)
     both = 0 < y.sum() < len(y)
@@ -59,6 +69,19 @@ def score(probability: Array, y: Array) -> Metrics:
         log_loss=float(-np.mean(np.log(likelihood))),
         patients=len(y),
     )
+
+
+def require_finite(params: Params) -> None:
+    """Refuse parameters that training has driven beyond all numbers.
+
+    Raises:
+        NotFinite: names the first such entry.
+    """
+    for name, value in params.items():
+        finite = np.isfinite(value)
+        if not finite.all():
+            index = [int(axis[0]) for axis in np.nonzero(~finite)]
+            raise NotFinite(f"{DIVERGED} ({name}{index} is not finite)")
 
 
 def batches(patients: int, batch_size: int, rng: np.random.Generator) -> Iterator[NDArray[np.intp]]:
@@ -90,20 +113,31 @@ class _Gradient(ABC):
         learning_rate: float,
         rng: np.random.Generator,
     ) -> Params:
-        """`epochs` passes of plain SGD; see `Model.fit`."""
+        """`epochs` passes of plain SGD; see `Model.fit`.
+
+        Raises:
+            NotFinite: the steps are so long that the parameters overflow.
+        """
         fitted = {name: value.copy() for name, value in params.items()}
         for _ in range(epochs):
-            for rows in batches(len(y), batch_size, rng):
-                for name, slope in self.gradient(fitted, x[rows], y[rows]).items():
-                    fitted[name] -= learning_rate * slope
+            with np.errstate(over="ignore", invalid="ignore"):  # told below, with what to do about it
+                for rows in batches(len(y), batch_size, rng):
+                    for name, slope in self.gradient(fitted, x[rows], y[rows]).items():
+                        fitted[name] -= learning_rate * slope
+            require_finite(fitted)
         return fitted
 
     def predict_proba(self, params: Params, x: Array) -> Array:
-        """(n,) probabilities of the positive outcome."""
-        return np.asarray(expit(self.logits(params, x)))
+        """(n,) probabilities of the positive outcome; NaN where the parameters are too large to say."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.asarray(expit(self.logits(params, x)))
 
     def evaluate(self, params: Params, x: Array, y: Array) -> Metrics:
-        """Accuracy, AUC and log loss on x (n, d), y (n,)."""
+        """Accuracy, AUC and log loss on x (n, d), y (n,).
+
+        Raises:
+            NotFinite: the parameters overflow on these inputs.
+        """
         return score(self.predict_proba(params, x), y)
 
 
@@ -190,5 +224,6 @@ class Perceptron(_Gradient):
 def model_of(settings: Settings) -> Model:
     """The model that the settings name."""
     if settings.model == "mlp":
+        assert settings.hidden is not None  # resolved by the settings
         return Perceptron(hidden=settings.hidden, l2=settings.l2)
     return LogisticRegression(l2=settings.l2)

@@ -23,7 +23,9 @@ DRAWS = 1000
 Rows = NDArray[np.intp]
 
 
-def spread(table: Table, how: Partition, *, clients: int, alpha: float, rng: np.random.Generator) -> dict[str, Rows]:
+def spread(
+    table: Table, how: Partition, *, clients: int | None, alpha: float | None, rng: np.random.Generator
+) -> dict[str, Rows]:
     """Assign every patient to one hospital.
 
     Args:
@@ -31,19 +33,20 @@ def spread(table: Table, how: Partition, *, clients: int, alpha: float, rng: np.
         how: "site" follows the table's site column; "iid" shuffles and cuts equal parts; "uneven" cuts parts
             whose sizes grow linearly (the last of n hospitals is about n times the first); "dirichlet"
             draws, for each outcome, the hospitals' shares from Dir(alpha) (Hsu, Qi, Brown 2019).
-        clients: number of hospitals, >= 3; "site" takes the column's.
-        alpha: concentration of "dirichlet", > 0.
+        clients: number of hospitals, >= 3; None is enough for "site", which takes the column's.
+        alpha: concentration of "dirichlet", > 0; None is enough for the others.
         rng: of the shuffle and the draw.
 
     Returns:
         {hospital: sorted row numbers}; each hospital has at least `MIN_PATIENTS` of them.
 
     Raises:
-        ConfigError: too few patients for so many hospitals, or no site column.
+        ConfigError: too few patients for so many hospitals, no site column, or `clients` is not its number.
         InputError: a site, or all of them together, are too few.
     """
     if how == "site":
-        return _by_site(table)
+        return _by_site(table, clients)
+    assert clients is not None
     patients = len(table.outcome)
     if patients < clients * MIN_PATIENTS:
         raise ConfigError(
@@ -51,6 +54,7 @@ def spread(table: Table, how: Partition, *, clients: int, alpha: float, rng: np.
             f"{clients * MIN_PATIENTS} ({MIN_TRAIN} to train and {MIN_TEST} held out at each)"
         )
     if how == "dirichlet":
+        assert alpha is not None
         parts = _dirichlet(table, clients, alpha, rng)
     else:
         sizes = _equal(patients, clients) if how == "iid" else _growing(patients, clients)
@@ -59,12 +63,16 @@ def spread(table: Table, how: Partition, *, clients: int, alpha: float, rng: np.
     return {f"hospital-{number:0{width}}": np.sort(rows) for number, rows in enumerate(parts, start=1)}
 
 
-def _by_site(table: Table) -> dict[str, Rows]:
+def _by_site(table: Table, clients: int | None) -> dict[str, Rows]:
     if table.sites is None:
         raise ConfigError(f"{table.source}: partition by site, but no site column is named")
     names = sorted(set(table.sites.tolist()), key=lambda name: (name.isdecimal() and int(name), name))
     if len(names) < MIN_COHORT:
         raise InputError(f"{table.source}: site column names {len(names)} hospitals, expected at least {MIN_COHORT}")
+    if clients not in (None, len(names)):
+        raise ConfigError(
+            f"clients is {clients}: the site column of {table.source} names {len(names)}, expected none or {len(names)}"
+        )
     parts = {name: np.flatnonzero(table.sites == name) for name in names}
     for name, rows in parts.items():
         require_patients(table.source, name, len(rows))
@@ -79,7 +87,7 @@ def require_patients(source: str, name: str, patients: int) -> None:
     """
     if patients < MIN_PATIENTS:
         raise InputError(
-            f"{source}: hospital {name!r} has {patients} different patients, expected at least "
+            f"{source}: hospital {name!r} has {patients} patients, expected at least "
             f"{MIN_PATIENTS} ({MIN_TRAIN} to train and {MIN_TEST} held out)"
         )
 

@@ -1,10 +1,11 @@
 """What a hospital does with its own rows before any model sees them, and standardisation.
 
-Each hospital works alone: it drops rows that repeat an earlier one, splits off its held-out patients, and
-turns columns into numbers by a schema that all share. The names of columns and of categories travel in
-that schema: they are public metadata, agreed before training, like the model's architecture. A missing
-number stays missing until `Standardisation.apply` puts the mean there, which is zero on the standardised
-scale: no hospital needs to know the others' mean to fill it.
+Each hospital works alone: it keeps one row per record, splits off its held-out patients, and turns columns
+into numbers by a schema that all share. Rows with the same id are one record; rows with the same values are
+not, for two patients can be alike, so these are counted and only removed on request. The names of columns and
+of categories travel in that schema: they are public metadata, agreed before training, like the model's
+architecture. A missing number stays missing until `Standardisation.apply` puts the mean there, which is zero on
+the standardised scale: no hospital needs to know the others' mean to fill it.
 """
 
 from dataclasses import dataclass, field
@@ -106,7 +107,8 @@ class Site:
         name: of the hospital.
         train: patients to learn from.
         test: held-out patients.
-        duplicates: rows dropped.
+        duplicates: rows removed: those of a record that stood there before, or identical ones on request.
+        identical: rows kept that equal an earlier kept row in features and outcome.
         missing: empty cells of the kept rows, all columns together.
     """
 
@@ -115,6 +117,7 @@ class Site:
     test: Patients = field(repr=False)
     duplicates: int
     missing: int
+    identical: int = 0
 
     def summary(self) -> SiteSummary:
         """Counts for the report."""
@@ -126,11 +129,19 @@ class Site:
             positives_test=int(self.test.y.sum()),
             duplicates=self.duplicates,
             missing=self.missing,
+            identical=self.identical,
         )
 
 
 def prepare(
-    table: Table, schema: Schema, name: str, rows: Rows, *, test_fraction: float, rng: np.random.Generator
+    table: Table,
+    schema: Schema,
+    name: str,
+    rows: Rows,
+    *,
+    test_fraction: float,
+    rng: np.random.Generator,
+    drop_duplicates: bool = False,
 ) -> Site:
     """One hospital's preparation, from its own rows alone.
 
@@ -141,25 +152,33 @@ def prepare(
         rows: its row numbers in the table.
         test_fraction: share of its patients to hold out, in (0, 1).
         rng: of the split.
+        drop_duplicates: whether identical rows are removed.
 
     Raises:
         InputError: too few patients are left without the duplicates, or the columns are not the schema's.
     """
-    frame, outcome = table.features.iloc[rows], table.outcome[rows]
-    whole = frame.copy()
-    whole.insert(0, "", outcome, allow_duplicates=True)  # same inputs with another outcome are no duplicate
-    kept = ~whole.duplicated().to_numpy()
-    require_patients(table.source, name, int(kept.sum()))
-    frame, outcome = frame[kept], outcome[kept]
+    records = rows if table.ids is None else rows[~pd.Series(table.ids[rows]).duplicated().to_numpy()]
+    repeats = _identical(table, records)
+    kept = records[~repeats] if drop_duplicates else records
+    require_patients(table.source, name, len(kept))
+    frame, outcome = table.features.iloc[kept], table.outcome[kept]
     x, y = encode(schema, frame), outcome.astype(np.float64)
     train, test = hold_out(outcome, test_fraction, rng)
     return Site(
         name,
         Patients(x[train], y[train]),
         Patients(x[test], y[test]),
-        duplicates=int((~kept).sum()),
+        duplicates=len(rows) - len(kept),
         missing=int(frame[list(schema.columns)].isna().to_numpy().sum()),
+        identical=0 if drop_duplicates else int(repeats.sum()),
     )
+
+
+def _identical(table: Table, rows: Rows) -> NDArray[np.bool_]:
+    """(n,) which of these rows equal an earlier one of them; the same inputs with another outcome do not."""
+    whole = table.features.iloc[rows].copy()
+    whole.insert(0, "", table.outcome[rows], allow_duplicates=True)
+    return whole.duplicated().to_numpy(dtype=np.bool_)
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,7 @@ def _sentences(run: Run) -> dict[str, Any]:
         "css": Markup(_part("page.css")),  # noqa: S704  # a file of this package
         "title": prose.title(run),
         "headline": prose.headline(run),
-        "exactly": prose.exactly(run),
+        "exact_answer": prose.exact_answer(run),
         "data_note": prose.patients(run),
         "settings": prose.choices(run),
     }
@@ -106,7 +106,8 @@ def _rows(run: Run) -> dict[str, Any]:
     """Tables and charts."""
     costs, roles = tables.typical_costs(run), tables.roles_of(run.rounds)
     return {
-        "losses": tables.all_losses(run),
+        "losses": tables.losses_in_training(run),
+        "losses_before": tables.losses_in_standardisation(run),
         "attendance": list(tables.attendance(run)),
         "departures": list(tables.departures(run)),
         "claims": tables.all_claims(run),

@@ -18,7 +18,6 @@ Beyond mean, variance and counts, the server learns the two histograms of powers
 
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -75,7 +74,7 @@ def federated(
         on_record: told of every sum, the void ones included.
 
     Raises:
-        TooFew: one sum was void `ATTEMPTS` times.
+        TooFew: one sum was void `ATTEMPTS` times; names it and what to change.
         BadWeight: a hospital has more patients than weight_max.
         InputError: a magnitude beyond 2^127; names hospital and feature.
     """
@@ -112,10 +111,12 @@ class _Sums:
 
     def _run(self, name: str, updates: Mapping[str, Any], options: dict[str, Any]) -> Aggregate:
         scheme = scheme_for(self.scheme, len(updates))
-        for attempt in range(1, ATTEMPTS):
-            with suppress(TooFew):
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
                 return self._attempt(name, attempt, scheme, updates, options)
-        return self._attempt(name, ATTEMPTS, scheme, updates, options)
+            except TooFew as error:
+                last = error
+        raise _given_up(name, last)
 
     def _attempt(
         self, name: str, attempt: int, scheme: Scheme, updates: Mapping[str, Any], options: dict[str, Any]
@@ -133,6 +134,17 @@ class _Sums:
 
     def _tell(self, name: str, attempt: int, record: SumRecord, start: float) -> None:
         self.on_record(StatisticsRecord(name, attempt, record, time.perf_counter() - start))
+
+
+def _given_up(name: str, last: TooFew) -> TooFew:
+    """The last attempt's error, with the sum that failed and what to change."""
+    error = TooFew(last.phase, last.answered, last.needed)
+    why = (
+        f"standardisation: the sum {name!r} failed {ATTEMPTS} times, at last in {last}; lower dropout or the "
+        "threshold, or take more hospitals"
+    )
+    error.args = (why,)
+    return error
 
 
 def _exponents(sums: _Sums, name: str, values: Mapping[str, Array], features: tuple[str, ...]) -> Array:

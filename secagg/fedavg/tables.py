@@ -75,6 +75,21 @@ def all_losses(run: Run) -> list[Loss]:
     return [loss for record in records(run) for loss in losses(record)]
 
 
+def losses_in_standardisation(run: Run) -> list[Loss]:
+    """The losses of the sums before training, in order."""
+    return [loss for record in run.statistics for loss in losses(record)]
+
+
+def losses_in_training(run: Run) -> list[Loss]:
+    """The losses of the rounds of training, in order."""
+    return [loss for record in run.rounds for loss in losses(record)]
+
+
+def clipped(run: Run) -> int:
+    """Entries of updates that the quantizers clipped, over all rounds of training."""
+    return sum(record.sum.saturated for record in run.rounds)
+
+
 def all_claims(run: Run) -> list[Claim]:
     """What was said of hospitals in the run, in order."""
     return [claim for record in records(run) for claim in claims(record)]

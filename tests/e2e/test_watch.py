@@ -9,6 +9,7 @@ from rich.console import Console
 from secagg.cli import screen, summary, watch
 from secagg.fedavg import Settings, formats, run_experiment
 from secagg.fedavg.history import Metrics, RoundRecord, SumRecord
+from secagg.fedavg.losses import losses
 from secagg_protocols import PairwiseMasking
 
 
@@ -30,17 +31,21 @@ def a_round(number, lost, contributors, too_few=None, accused=None):
 VOID = a_round(8, {"h1": "keys"}, (), "phase 'keys': 2 parties answered, 3 needed; no sum was opened")
 
 
-def test_a_terminal_sees_losses_above_a_moving_bar():
+def test_a_terminal_keeps_every_round_s_line_above_a_moving_bar():
     written = io.StringIO()
     out = Console(file=written, force_terminal=True, width=120, highlight=False, markup=False)
     with watch.watching(out) as listener:
         assert isinstance(listener, watch.Bar)
+        listener(a_round(6, {}, ("h1", "h2", "h3")))
         listener(a_round(7, {"h3": "unmask"}, ("h1", "h2", "h3")))
         listener(VOID)
-    seen = written.getvalue()
-    assert "round 7: h3 went silent at unmask (its update is in the sum)" in seen
-    assert "round 8: h1 went silent at keys (the round has no sum)" in seen
-    assert "round 8: skipped, phase 'keys': 2 parties answered, 3 needed; no sum was opened" in seen
+    seen = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", written.getvalue()).replace("\r", "\n")
+    told = [line for line in " ".join(seen.split()).split("round ") if " | " in line]
+    figures = "log loss 0.2500 | accuracy 90.0 %"
+    assert told[0].startswith(f"6/0 | {figures} | sum of 3 of 3")
+    assert told[1].startswith(f"7/0 | {figures} | sum of 3 of 3 | h3 silent at unmask (in the sum)")
+    assert told[2].startswith(f"8/0 | {figures} | skipped: {VOID.sum.too_few} | h1 silent at keys (no sum)")
+    assert len(told) == 3
     assert "round 8  log loss 0.2500  accuracy 90.0 %  lost 2" in seen
 
 
@@ -53,7 +58,7 @@ def test_what_others_claim_is_told_apart_from_losses():
             listener(record)
         seen[terminal] = out.file.getvalue()
     claim = "no sound share, say the holders ['h3']"
-    assert f"round 7: others claim of h2, which stays in the round: {claim}" in seen[True]
+    assert f"sum of 3 of 3 | others claim of h2: {claim}" in seen[True]
     assert "accuracy 90.0 %  lost 0" in seen[True]
     assert f"sum of 3 of 3 | others claim of h2: {claim}" in seen[False]
     assert not any(word in text for text in seen.values() for word in ("silent", "left out", "misbehaved"))
@@ -70,6 +75,29 @@ def test_sixty_columns_break_no_number_and_no_name():
         cells = [site.name, str(site.test), *(formats.percent(metrics.accuracy) for metrics in own)]
         assert any(line.split()[: len(cells)] == cells for line in shown.splitlines())
     assert "standardisation" in shown
+
+
+def test_the_closing_words_say_what_was_found_and_what_was_not_protected():
+    out = Console(file=io.StringIO(), width=100, soft_wrap=True, highlight=False, markup=False)
+    run = run_experiment(Settings(clients=5, rounds=2, epochs=1, dropout=0.2, seed=6, clip=0.01), PairwiseMasking())
+    summary.show(run, out)
+    lines = out.file.getvalue().splitlines()
+    assert all(line == line.rstrip() for line in lines)
+    before, during = ([loss for r in records for loss in losses(r)] for records in (run.statistics, run.rounds))
+    assert before
+    assert during
+    (lost,) = [line for line in lines if line.startswith("lost:")]
+    assert lost.startswith(f"lost:   {formats.counted(len(during), 'time')} a hospital left a round of training, ")
+    assert lost.endswith(f"; {formats.counted(len(before), 'time')} a sum of the standardisation")
+    clipped = sum(record.sum.saturated for record in run.rounds)
+    assert clipped > 1
+    assert f"clipped: {clipped:,} entries, larger than --clip 0.01" in lines
+    (exact,) = [line for line in lines if line.startswith("exact:")]
+    assert exact.startswith("exact:  yes, up to rounding to 16 bits: ")
+    assert f"at most {max(r.gap for r in run.rounds if r.gap is not None):.1e} in any parameter" in exact
+    limits = " ".join(lines[lines.index(exact) :]).partition("limits: ")[2]
+    assert limits.startswith("a server that follows the protocol learns only sums; one that lies (in passive mode,")
+    assert limits.endswith("Not independently audited.")
 
 
 def test_where_a_line_is_too_long_the_name_breaks_and_not_the_numbers():

@@ -1,10 +1,11 @@
 from dataclasses import fields, is_dataclass
+from unittest.mock import ANY
 
 import msgspec
 import numpy as np
 import pytest
 
-from secagg.errors import BadWeight, TooFew
+from secagg.errors import BadWeight, NotFinite, TooFew
 from secagg.fedavg import RoundRecord, Run, Settings, StatisticsRecord, run_experiment
 from secagg.fedavg.history import ALONE, CENTRALIZED, PLAIN, SECURE, Stage, Started
 from secagg_protocols import PairwiseMasking
@@ -123,9 +124,61 @@ def test_a_csv_with_sites_runs_from_file_to_comparison(clinics, scheme):
     assert run.features == ("age", "dose", "sex=f", "sex=m", "unit=mg")
     assert run.constant == ("unit=mg",)
     assert run.classes == ("no", "yes")
-    assert sum(site.duplicates for site in run.sites) == 2
-    assert sum(site.missing for site in run.sites) == 20
+    assert sum(site.duplicates for site in run.sites) == 0
+    assert sum(site.identical for site in run.sites) == 2
+    assert sum(site.missing for site in run.sites) == 22
+    assert run.notes[0].startswith("2 rows equal an earlier one of the same hospital and were kept")
+    assert (run.settings.partition, run.settings.clients, run.settings.alpha) == ("site", 3, None)
+    assert msgspec.json.decode(msgspec.json.encode(run), type=Run) == run
     assert run.comparison[3].overall.accuracy > 0.9
+
+
+def test_options_of_preparation_reach_the_hospitals(csv, clinics, scheme):
+    few = {"target": "ill", "site": "clinic", "rounds": 1, "dropout": 0.0, "epochs": 1}
+    run = run_experiment(Settings(data=str(clinics), drop=("unit",), drop_duplicates=True, **few), scheme)
+    assert run.features == ("age", "dose", "sex=f", "sex=m")
+    assert [sum(getattr(site, count) for site in run.sites) for count in ("duplicates", "identical")] == [2, 0]
+    assert run.notes == ()
+    header, *rows = clinics.read_text().splitlines()
+    numbered = [f"patient,{header}", *(f"{i % 90},{row}" for i, row in enumerate(rows))]
+    run = run_experiment(Settings(data=str(csv("\n".join(numbered))), record_id="patient", **few), scheme)
+    assert sum(site.duplicates for site in run.sites) == 2
+    assert "patient" not in run.features
+    numbered = [f"patient,{header}", *(f"{i},{row}" for i, row in enumerate(rows))]
+    run = run_experiment(Settings(data=str(csv("\n".join(numbered))), record_id="patient", **few), scheme)
+    assert [sum(getattr(site, count) for site in run.sites) for count in ("duplicates", "identical")] == [0, 2]
+    assert run.notes == ()  # their ids say that they are different patients
+
+
+def test_an_identifier_among_the_features_is_noted_before_training(csv, scheme):
+    path = csv("n,x,y\n" + "".join(f"{i},{i % 3},{i % 2}\n" for i in range(24)))
+    events = []
+    settings = Settings(data=str(path), target="y", clients=3, rounds=1, dropout=0.0)
+    run = run_experiment(settings, scheme, events.append)
+    assert run.notes == (run.notes[0],)
+    assert "column 'n'" in run.notes[0]
+    note, started = events.index(Stage("data", f"note: {run.notes[0]}")), events.index(Stage("training", ANY))
+    assert note < started
+
+
+@pytest.mark.parametrize(("bits", "lost"), [(4, True), (32, False)])
+def test_updates_lost_to_rounding_are_noted(scheme, bits, lost):
+    settings = Settings(clients=3, rounds=3, dropout=0.0, epochs=1, bits=bits, weight_max=10_000)
+    run = run_experiment(settings, scheme)
+    note = "nearly all of each update was lost to rounding in 3 of 3 rounds; raise bits or lower clip or weight_max"
+    assert run.notes == ((note,) if lost else ())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"learning_rate": 1e6, "epochs": 200}, r"^party 'hospital-0\d': round 1: training diverged; lower"),
+        ({"l2": 1e9, "clients": 10, "rounds": 2}, r"^centralized: training diverged; lower"),
+    ],
+)
+def test_a_run_that_diverges_says_where_without_a_warning(scheme, options, message):
+    with pytest.raises(NotFinite, match=message):
+        run_experiment(Settings(**{"clients": 3, "rounds": 1, "dropout": 0.0, **options}), scheme)
 
 
 def test_statistics_that_fail_for_good_end_the_run(scheme):

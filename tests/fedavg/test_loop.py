@@ -269,8 +269,28 @@ def test_training_that_diverges_names_the_hospital(scheme):
         def fit(self, params, x, y, **options):
             return {"weights": np.full(x.shape[1], np.nan), "bias": np.zeros(1)}
 
-    with pytest.raises(NotFinite, match=r"hospital-01.*weights"):
+    message = r"^party 'hospital-01': round 1: training diverged; lower learning_rate .weights\[0\] is not finite"
+    with pytest.raises(NotFinite, match=message):
         train(Diverging(), cohort(), HELD_OUT, scheme, OPTIONS)
+
+
+def test_a_model_that_cannot_be_judged_names_the_round(scheme):
+    class Blind(LogisticRegression):
+        def evaluate(self, params, x, y):
+            if len(y) == len(HELD_OUT.y):
+                return super().evaluate({"weights": np.full(3, np.nan), "bias": np.zeros(1)}, x, y)
+            return super().evaluate(params, x, y)
+
+    hospitals = {name: patients for name, patients in cohort().items() if len(patients.y) != len(HELD_OUT.y)}
+    with pytest.raises(NotFinite, match=r"^round 1: training diverged; lower learning_rate"):
+        train(Blind(), hospitals, HELD_OUT, scheme, OPTIONS)
+
+
+def test_the_typical_entry_is_the_median_of_the_plain_mean(scheme):
+    model, hospitals = LogisticRegression(), cohort()
+    (record,) = train(model, hospitals, HELD_OUT, scheme, replace(OPTIONS, rounds=1)).rounds
+    mean = reference(model, hospitals, OPTIONS, {1: tuple(hospitals)})  # from zero, so it is the update
+    assert record.typical == pytest.approx(np.median(np.abs(np.concatenate([mean["weights"], mean["bias"]]))))
 
 
 def test_streams_of_different_purposes_and_rounds_differ():

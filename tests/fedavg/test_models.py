@@ -6,6 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.linear_model import LogisticRegression as Reference
 from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 
+from secagg.errors import NotFinite
 from secagg.fedavg.models import LogisticRegression, Perceptron, batches, model_of, score
 from secagg.fedavg.settings import Settings
 
@@ -128,6 +129,29 @@ def test_large_log_odds_do_not_overflow():
     x, y = np.array([[1.0], [-1.0]]), np.array([0.0, 0.0])
     assert model.gradient(params, x, y)["weights"].tolist() == [0.5]
     assert np.isfinite(model.evaluate(params, x, y).log_loss)
+
+
+@pytest.mark.parametrize(
+    ("model", "learning_rate", "named"),
+    [
+        (LogisticRegression(l2=1e-3), 1e6, r"weights\[0\]"),
+        (LogisticRegression(l2=1e9), 0.2, r"weights\[0\]"),
+        (Perceptron(hidden=3, l2=1e-3), 1e6, r"hidden_weights\[0, 0\]"),
+        (Perceptron(hidden=3, activation="tanh", l2=1e9), 0.2, r"hidden_weights\[0, 0\]"),
+    ],
+    ids=repr,
+)
+def test_steps_that_are_too_long_are_told_without_a_warning(patients, model, learning_rate, named):
+    rng = np.random.default_rng(0)
+    with pytest.raises(NotFinite, match=f"^training diverged; lower learning_rate .{named} is not finite"):
+        model.fit(model.init(6, rng), *patients, epochs=200, batch_size=8, learning_rate=learning_rate, rng=rng)
+
+
+def test_parameters_too_large_to_judge_are_told_without_a_warning():
+    params = {"weights": np.array([np.inf, np.inf]), "bias": np.zeros(1)}
+    x = np.array([[1.0, 1.0], [1.0, -1.0]])
+    with pytest.raises(NotFinite, match=r"^training diverged; lower learning_rate .patient 1 gets no probability"):
+        LogisticRegression().evaluate(params, x, np.array([0.0, 1.0]))
 
 
 def test_settings_choose_the_model():

@@ -74,7 +74,7 @@ def test_names_are_numbered_with_equal_width():
 
 def test_sites_keep_their_patients_and_their_order_by_number():
     sites = ["10", "2", "b"] * 4
-    parts = spread(table_of([0, 1] * 6, sites), "site", clients=99, alpha=1.0, rng=rng())
+    parts = spread(table_of([0, 1] * 6, sites), "site", clients=None, alpha=None, rng=rng())
     assert {name: rows.tolist() for name, rows in parts.items()} == {
         "b": [2, 5, 8, 11],
         "2": [1, 4, 7, 10],
@@ -88,12 +88,19 @@ def test_sites_keep_their_patients_and_their_order_by_number():
     [
         (None, ConfigError, "no site column is named"),
         (["a", "b"] * 6, InputError, "names 2 hospitals, expected at least 3"),
-        (["a", "b", "c"] * 3 + ["a", "b", "b"], InputError, "hospital 'c' has 3 different patients"),
+        (["a", "b", "c"] * 3 + ["a", "b", "b"], InputError, "hospital 'c' has 3 patients, expected at least 4"),
     ],
 )
 def test_bad_sites_are_refused(sites, error, message):
     with pytest.raises(error, match=message):
         spread(table_of([0, 1] * 6, sites), "site", clients=3, alpha=1.0, rng=rng())
+
+
+def test_a_number_of_hospitals_that_is_not_the_column_s_is_refused():
+    table = table_of([0, 1] * 6, ["a", "b", "c"] * 4)
+    with pytest.raises(ConfigError, match=r"^clients is 7: the site column of made up names 3, expected none or 3"):
+        spread(table, "site", clients=7, alpha=None, rng=rng())
+    assert list(spread(table, "site", clients=3, alpha=None, rng=rng())) == ["a", "b", "c"]
 
 
 @given(

@@ -55,8 +55,8 @@ def test_columns_that_do_not_fit_the_schema_are_refused(csv, frame, message):
         encode(schema_of(read(csv)), pd.DataFrame(frame))
 
 
-def prepared(csv, rows=range(8)):
-    table = read(csv)
+def prepared(csv, rows=range(8), text=TEXT, record_id=None, **options):
+    table = load(csv(text), target="ill", record_id=record_id)
     return prepare(
         table,
         schema_of(table),
@@ -64,33 +64,58 @@ def prepared(csv, rows=range(8)):
         np.array(rows),
         test_fraction=0.3,
         rng=np.random.default_rng(0),
+        **options,
     )
 
 
-def test_a_hospital_drops_repeated_rows_and_counts_what_is_missing(csv):
+IDS = ("p1", "p1", "p2", "p3", "p3", "p4", "p5", "p6")
+TEXT_WITH_IDS = "\n".join(f"{first},{line}" for first, line in zip(("id", *IDS), TEXT.splitlines(), strict=True))
+
+
+def test_patients_who_are_alike_are_kept_and_counted(csv):
     site = prepared(csv)
-    assert site.duplicates == 2  # the first row again, the last row again; another outcome is no duplicate
+    assert (site.duplicates, site.identical) == (0, 2)  # the first row again, the last row again, same outcome
     assert site.missing == 2
+    assert len(site.train.y) + len(site.test.y) == 8
+
+
+def test_identical_rows_go_on_request(csv):
+    site = prepared(csv, drop_duplicates=True)
+    assert (site.duplicates, site.identical) == (2, 0)
     assert len(site.train.y) + len(site.test.y) == 6
+
+
+def test_rows_with_the_same_id_are_one_record_and_the_first_is_kept(csv):
+    site = prepared(csv, text=TEXT_WITH_IDS, record_id="id")
+    assert (site.duplicates, site.identical) == (2, 1)  # p5 and p6 are alike
+    ages = np.concatenate([site.train.x[:, 0], site.test.x[:, 0]])
+    assert sorted(ages[~np.isnan(ages)].tolist()) == [40, 40, 60, 70, 70]  # p3's first row has no age
+    assert site.train.x.shape[1] == len(schema_of(read(csv)).features)  # the id is no feature
+
+
+def test_ids_and_identical_rows_can_be_removed_together(csv):
+    site = prepared(csv, text=TEXT_WITH_IDS, record_id="id", drop_duplicates=True)
+    assert (site.duplicates, site.identical) == (3, 0)
 
 
 def test_a_hospital_does_not_see_the_rows_of_others(csv):
     site = prepared(csv, [1, 3, 4, 5, 6])
-    assert site.duplicates == 0
-    assert len(site.train.y) + len(site.test.y) == 5
+    assert site.identical == 0
+    records = prepared(csv, [1, 3, 5, 6, 7], text=TEXT_WITH_IDS, record_id="id")  # p1 and p3 have rows elsewhere
+    assert records.duplicates == 0
 
 
 def test_a_hospital_left_with_too_few_patients_is_named(csv):
-    with pytest.raises(InputError, match="hospital 'clinic' has 3 different patients, expected at least 4"):
-        prepared(csv, [0, 1, 3, 6, 7])
+    with pytest.raises(InputError, match="hospital 'clinic' has 3 patients, expected at least 4"):
+        prepared(csv, [0, 1, 3, 6, 7], drop_duplicates=True)
 
 
 def test_the_summary_counts_patients_and_positives(csv):
     site = prepared(csv)
     summary = site.summary()
-    assert (summary.name, summary.duplicates, summary.missing) == ("clinic", 2, 2)
+    assert (summary.name, summary.duplicates, summary.identical, summary.missing) == ("clinic", 0, 2, 2)
     assert (summary.train, summary.test) == (len(site.train.y), len(site.test.y))
-    assert summary.positives_train + summary.positives_test == 3
+    assert summary.positives_train + summary.positives_test == 5
 
 
 ROW = 86421.5

@@ -274,14 +274,44 @@ def test_headline_says_what_happened():
     assert "right for 97.5 % of 40 held-out patients" in worth
     assert "as good as the same training without protection and 0.8 points below one model" in worth
     assert "A hospital alone is right for 90.0 % on average." in worth
-    assert "fell silent 5 times on the way (north twice, west twice, south once)" in way
-    assert "In 2 of these cases the update was already given" in way
+    assert "fell silent 4 times in training (west twice, north once, south once)" in way
+    assert "In 1 of these cases the update was already given" in way
+    assert "Before training, in the sums of the standardisation, hospitals fell silent once." in way
     assert "1 of 4 rounds ended without a sum, because too few stayed, and was skipped." in way
+
+
+def test_losses_before_training_are_counted_apart():
+    (silent,) = [div for div in parsed(page_of_a_run()).iter("div") if "Hospitals fell silent" in {e.text for e in div}]
+    assert text_of(silent.find("dd")) == "4 times in training"
+    assert text_of(silent.find("p")) == "1 of 4 rounds ended without a sum; in the standardisation, 1 time"
+
+
+def test_whether_the_sums_were_exact_is_answered_first():
+    assert prose.exact_answer(a_run()).startswith(
+        "Yes, up to the rounding of each parameter to 16 bits. In each of the 3"
+    )
+    nothing = a_run(rounds=(round_of(1, too_few=TOO_FEW),))
+    assert prose.exact_answer(nothing) == "No round has a sum, so there is nothing to compare."
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "A server that follows the protocol learns the sum of the updates",
+        "in the passive mode, the default, such a server can get single updates",
+        "a server together with t of the holders of a hospital",
+        "two histograms of powers of two",
+        "not been independently audited",
+    ],
+)
+def test_what_is_not_protected_is_said(said):
+    assert said in text_of(parsed(page_of_a_run()))
 
 
 def test_a_run_without_losses_says_so():
     run = a_run(rounds=(round_of(1),), statistics=())
-    assert "No hospital was lost on the way." in prose.headline(run)[1]
+    assert "No hospital was lost in training." in prose.headline(run)[1]
+    assert "standardisation" not in prose.headline(run)[1]
     assert "Nobody did." in text_of(parsed(render(run)))
 
 

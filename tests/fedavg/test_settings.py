@@ -88,6 +88,31 @@ def test_default_partition_follows_the_site_column(given, spread):
     assert Settings(**given).spread == spread
 
 
+def test_what_is_in_force_has_a_value_and_nothing_else_does():
+    default, site = Settings(), Settings(site="clinic")
+    assert (default.partition, default.clients, default.alpha, default.hidden) == ("iid", 10, None, None)
+    assert (site.partition, site.clients) == ("site", None)
+    assert Settings(partition="dirichlet").alpha == 0.5
+    assert Settings(model="mlp").hidden == 16
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"alpha": 0.5}, "alpha is 0.5: only partition 'dirichlet' takes it"),
+        ({"alpha": 0.5, "site": "clinic"}, "alpha is 0.5: only partition 'dirichlet' takes it"),
+        ({"hidden": 4}, "hidden is 4: only model 'mlp' takes it"),
+        ({"drop": ["a"]}, "drop is .*: expected a tuple of texts"),
+        ({"drop": (1,)}, "drop is .*: expected a tuple of texts"),
+        ({"drop_duplicates": 1}, "drop_duplicates is 1: expected True or False"),
+        ({"record_id": 1}, "record_id is 1: expected a text or None"),
+    ],
+)
+def test_an_option_that_would_go_unused_or_has_another_type_is_refused(given, message):
+    with pytest.raises(ConfigError, match=f"^{message}"):
+        Settings(**given)
+
+
 def test_settings_survive_json():
-    settings = Settings(rounds=3, data="a.csv", target="ill", site="clinic")
+    settings = Settings(rounds=3, data="a.csv", target="ill", site="clinic", record_id="id", drop=("a", "b"))
     assert msgspec.json.decode(msgspec.json.encode(settings), type=Settings) == settings

@@ -129,7 +129,8 @@ def test_a_void_sum_is_repeated(scheme):
 def test_too_few_stands_after_the_last_attempt(scheme):
     values = hospitals()
     records = []
-    with pytest.raises(TooFew):
+    message = r"^standardisation: the sum 'ranges' failed 5 times, at last in phase '.*; lower dropout"
+    with pytest.raises(TooFew, match=message) as raised:
         federated(
             values,
             NAMES,
@@ -141,6 +142,8 @@ def test_too_few_stands_after_the_last_attempt(scheme):
             on_record=records.append,
         )
     assert [record.attempt for record in records] == list(range(1, ATTEMPTS + 1))
+    assert records[-1].sum.too_few in str(raised.value)
+    assert raised.value.answered < raised.value.needed
 
 
 def test_constant_and_absent_features_are_found(scheme):

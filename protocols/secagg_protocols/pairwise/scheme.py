@@ -23,6 +23,8 @@ from secagg_protocols.pairwise.terms import Terms, check_threshold, least_thresh
 
 REDRAW_BITS = 64
 """Bits of security that redrawing the graph may cost an active server's clients."""
+ROOM_BITS = 4
+"""Bits of eta that the room for clients silent at "keys" may cost in active mode."""
 ABSENT_AT_KEYS = 10
 """One in so many clients may be silent at "keys" before a derived active threshold no longer covers the graph."""
 

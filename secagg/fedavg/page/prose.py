@@ -50,7 +50,8 @@ def _against(run: Run, model: str) -> str:
 
 
 def _way(run: Run) -> Iterator[str]:
-    lost, void = tables.all_losses(run), tables.void_rounds(run)
+    lost, void = tables.losses_in_training(run), tables.void_rounds(run)
+    before = tables.losses_in_standardisation(run)
     yield _departures([loss.hospital for loss in lost])
     late = sum(loss.outcome == "in the sum" for loss in lost)
     if late:
@@ -59,21 +60,30 @@ def _way(run: Run) -> Iterator[str]:
         were = "was" if len(void) == 1 else "were"
         whole = counted(len(run.rounds), "round")
         yield f"{len(void)} of {whole} ended without a sum, because too few stayed, and {were} skipped."
+    if before:
+        yield f"Before training, in the sums of the standardisation, hospitals fell silent {_times(len(before))}."
     yield exactly(run)
 
 
 def _departures(names: list[str]) -> str:
     if not names:
-        return "No hospital was lost on the way."
+        return "No hospital was lost in training."
     often = Counter(names).most_common(_NAMED)
     named = ", ".join(f"{name} {_times(count)}" for name, count in often)
     rest = len(set(names)) - len(often)
     others = f", and {counted(rest, 'other')}" if rest else ""
-    return f"Hospitals fell silent {_times(len(names))} on the way ({named}{others})."
+    return f"Hospitals fell silent {_times(len(names))} in training ({named}{others})."
 
 
 def _times(count: int) -> str:
     return "once" if count == 1 else "twice" if count == 2 else f"{count} times"
+
+
+def exact_answer(run: Run) -> str:
+    """Whether the secure means were the plain ones, with the figures that say so."""
+    if not tables.exactness(run).rounds:
+        return exactly(run)
+    return f"Yes, up to the rounding of each parameter to {run.settings.bits} bits. {exactly(run)}"
 
 
 def exactly(run: Run) -> str:
@@ -127,7 +137,7 @@ def choices(run: Run) -> list[tuple[str, str]]:
         "bits per parameter": str(settings.bits),
         "clip of one parameter": f"{settings.clip:g}",
         "largest patient count allowed": str(settings.weight_max),
-        "clipped parameters": str(sum(record.sum.saturated for record in run.rounds)),
+        "clipped parameters": str(tables.clipped(run)),
         "seed": str(settings.seed),
     }
     return [(name, value) for name, value in told.items() if value != DASH]
