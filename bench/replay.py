@@ -1,0 +1,218 @@
+"""One round with every client in this process, one at a time, no message kept longer than it is needed.
+
+So a round of a thousand clients with a million entries fits in memory, and the server does exactly the work that it
+would do if they were elsewhere. Clients get one core; the server gets all.
+"""
+
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from statistics import median
+from time import perf_counter, process_time, thread_time
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.losses import spread
+from bench.options import Tell
+from bench.parts import Parts
+from bench.results import Case
+from secagg import Coordinator, Participant, Session
+from secagg.errors import PartyId
+from secagg.testing.round import opened
+from secagg_protocols import PairwiseMasking
+from secagg_protocols.pairwise import graph
+from secagg_protocols.pairwise.messages import Keys
+
+BITS = 16
+LOST_AT = "masked"
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """What is to be run.
+
+    Attributes:
+        clients, dim: n, and float32 entries of each update.
+        neighbours: k of SecAgg+, None for SecAgg.
+        lost: clients that go silent when vectors are asked for.
+        threshold: t, None for the scheme's own.
+    """
+
+    clients: int
+    dim: int
+    neighbours: int | None = None
+    lost: int = 0
+    threshold: int | None = None
+
+    @property
+    def scheme(self) -> PairwiseMasking:
+        """The protocol with its options."""
+        return PairwiseMasking(self.neighbours, self.threshold)
+
+    @property
+    def case(self) -> Case:
+        """For a row of results."""
+        terms = self.scheme.terms(Session.create(range(self.clients), np.float32(0)))
+        return {
+            "protocol": "SecAgg" if terms.complete else "SecAgg+",
+            "clients": self.clients,
+            "dim": self.dim,
+            "neighbours": terms.degree,
+            "threshold": terms.threshold,
+            "lost": self.lost,
+        }
+
+
+@dataclass
+class Trace:
+    """What one round cost, by phase.
+
+    Attributes:
+        client: seconds of each client that answered, on one core.
+        server: seconds of the server, on all cores.
+        server_cpu: seconds that its threads computed, all together; other programs do not lengthen them.
+        server_thread: those of the thread that drives it.
+        asked: bytes sent by the server, to all.
+        replied: bytes of each reply.
+    """
+
+    client: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    server: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    server_cpu: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    server_thread: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    asked: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
+    replied: defaultdict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+
+    @property
+    def server_seconds(self) -> float:
+        """Of all phases."""
+        return sum(self.server.values())
+
+    @property
+    def client_seconds(self) -> float:
+        """Of all phases, the median client of each."""
+        return sum(median(seconds) for seconds in self.client.values())
+
+
+def update_of(dim: int) -> NDArray[np.float32]:
+    """(dim,) float32: what every client submits. Some of it is clipped."""
+    return (np.random.default_rng(0).normal(size=dim) * 0.4).astype(np.float32)
+
+
+def replay(cohort: Cohort, tell: Tell, parts: Parts | None = None) -> Trace:
+    """Run one round. Raises AssertionError unless the sum is exact, and what the protocol raises."""
+    session = Session.create(range(cohort.clients), update_of(cohort.dim), bits=BITS)
+    return Replay(cohort.scheme, session, cohort.lost, tell, parts).run()
+
+
+class Replay:
+    """The round in progress.
+
+    Args:
+        scheme, session: the round.
+        lost: how many go silent at "masked".
+        tell: hears how far it is.
+        parts: told whose work begins, where it is wanted.
+    """
+
+    def __init__(
+        self, scheme: PairwiseMasking, session: Session, lost: int, tell: Tell, parts: Parts | None = None
+    ) -> None:
+        self._session = session
+        self._lost = lost
+        self._tell = tell
+        self._parts = parts
+        self._update = update_of(session.encoding.entries)
+        self._coordinator = Coordinator(scheme, session)
+        self._clients = {party: Participant(scheme, session, party) for party in session.parties}
+        self._keys: dict[PartyId, bytes] = {}
+        self.trace = Trace()
+
+    def run(self) -> Trace:
+        """All phases, and the check of the sum."""
+        while not self._coordinator.done:
+            self.step()
+        out = self._coordinator.result
+        assert out is not None
+        assert len(out.contributors) == len(self._session.parties) - self._lost
+        one = self._session.encoding.encode(self._update, 1, os.urandom)[: self._update.size].astype(np.uint64)
+        np.testing.assert_array_equal(out.ring_sum, one * np.uint64(len(out.contributors)))
+        return self.trace
+
+    def first_upload(self) -> tuple[float, int]:
+        """Seconds and bytes of the first masked vector; the round is left there."""
+        while self._coordinator.phase != LOST_AT:
+            self.step()
+        party, ask = next(iter(self._coordinator.asks().items()))
+        reply = self.answer(LOST_AT, party, ask)
+        return self.trace.client[LOST_AT][0], len(reply)
+
+    def step(self) -> None:
+        """One phase."""
+        phase = self._coordinator.phase or ""
+        with self._server(phase):
+            asks = self._coordinator.asks()
+        silent = self._silent() if phase == LOST_AT else frozenset()
+        for place, party in enumerate(asks):
+            if place % 16 == 0:
+                self._tell(f"{phase} {place} of {len(asks)}")
+            self._exchange(phase, party, asks, party in silent)
+        with self._server(phase):
+            self._coordinator.close_phase()
+
+    def _exchange(self, phase: str, party: PartyId, asks: Mapping[PartyId, bytes], silent: bool) -> None:
+        with self._server(phase):
+            ask = asks[party]  # made when it is looked up
+        self.trace.asked[phase] += len(ask)
+        if not silent:
+            reply = self.answer(phase, party, ask)
+            with self._server(phase):
+                self._coordinator.receive(party, reply)
+
+    def answer(self, phase: str, party: PartyId, ask: bytes) -> bytes:
+        """One client's reply, timed on one core."""
+        with one_core(), self._charged(phase, "client"):
+            start = perf_counter()
+            reply = self._clients[party].answer(ask, self._update)
+            self.trace.client[phase].append(perf_counter() - start)
+        assert reply is not None
+        self.trace.replied[phase].append(len(reply))
+        if phase == "keys":
+            keys = opened(reply, Keys)
+            self._keys[party] = keys.sealing + keys.mask + keys.signature
+        return reply
+
+    def _silent(self) -> frozenset[PartyId]:
+        """Spread over the circle that the keys have decided; in the complete graph any would do."""
+        parties = [party for party in self._session.parties if party in self._keys]
+        order = graph.permutation([self._keys[party] for party in parties], len(parties))
+        return frozenset(parties[order[place]] for place in spread(len(parties), self._lost))
+
+    @contextmanager
+    def _server(self, phase: str) -> Iterator[None]:
+        with self._charged(phase, "server"):
+            start, cpu, thread = perf_counter(), process_time(), thread_time()
+            yield
+            self.trace.server[phase] += perf_counter() - start
+            self.trace.server_cpu[phase] += process_time() - cpu
+            self.trace.server_thread[phase] += thread_time() - thread
+
+    def _charged(self, phase: str, role: str) -> AbstractContextManager[None]:
+        return nullcontext() if self._parts is None else self._parts.charged(phase, role)
+
+
+@contextmanager
+def one_core() -> Iterator[None]:
+    """Mask kernels use one thread, as SECAGG_THREADS=1 has it."""
+    before = os.environ.get("SECAGG_THREADS")
+    os.environ["SECAGG_THREADS"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["SECAGG_THREADS"]
+        else:
+            os.environ["SECAGG_THREADS"] = before

@@ -1,0 +1,221 @@
+"""What the suites compute from times: medians, ratios, exponents, shares of a phase, verdicts, who is lost."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import bench.parts
+from bench.handlers import chosen
+from bench.losses import spread
+from bench.machine import Machine
+from bench.measure import Times, side_by_side
+from bench.options import Options
+from bench.parts import REST, Parts
+from bench.replay import Cohort, replay
+from bench.report.fits import AXES, curve
+from bench.report.targets import TARGETS
+from bench.results import Results, Row
+
+MACHINE = Machine("cpu", ("aes",), 2, 2**30, "Linux", "3.11", {}, "OpenSSL", "vaes256", "abc", 0.0)
+
+
+def made(suite, *rows):
+    return {suite: Results(suite, f"python -m bench {suite}", False, 1.0, MACHINE, tuple(rows))}
+
+
+def a_row(what, case, seconds, **figures):
+    return Row(what, case, seconds, seconds, seconds, 1, figures)
+
+
+def quiet(doing):
+    pass
+
+
+def test_medians_and_quartiles():
+    times = Times((5.0, 1.0, 3.0, 2.0, 4.0))
+    assert times.median == 3.0
+    assert times.quartiles == (2.0, 4.0)
+    assert Times((2.0, 1.0)).quartiles == (1.0, 2.0)
+
+
+def test_works_take_turns(monkeypatch):
+    monkeypatch.setattr("bench.measure.LEAST", 0.0)
+    order = []
+    times = side_by_side({name: lambda name=name: order.append(name) for name in "ab"}, 3)
+    assert order == list("ab" * 5)  # two turns do not count
+    assert {name: len(taken.seconds) for name, taken in times.items()} == {"a": 3, "b": 3}
+
+
+def test_short_work_is_done_several_times_a_turn():
+    calls = []
+    times = side_by_side({"short": lambda: calls.append(None)}, 2)
+    assert len(calls) > 4
+    assert (len(calls) - 2) % 2 == 0
+    assert all(seconds < 1e-3 for seconds in times["short"].seconds)
+
+
+@pytest.mark.parametrize("lost", range(1, 101))
+def test_the_lost_are_spread_over_the_circle(lost):
+    places = spread(100, lost)
+    assert len(set(places)) == lost
+    gaps = np.diff([*places, 100 + places[0]])
+    assert gaps.max() - gaps.min() <= 1
+
+
+def lost_neighbours(places, circle, degree):
+    lost = np.zeros(circle, int)
+    lost[places] = 1
+    return sum(np.roll(lost, shift) for shift in range(-degree // 2, degree // 2 + 1)) - lost
+
+
+def test_29_of_100_leave_21_of_30_neighbours_to_everybody():
+    assert lost_neighbours(spread(100, 29), 100, 30).max() == 9
+
+
+def test_no_30_of_100_do():
+    """If nobody may lose more than 9 of 30 neighbours, all lose exactly 9; then only patterns of period 5 are left."""
+    # 30 lost have 900 ends of edges. If each of 100 lost at most 9 neighbours, these would be at most 900: equality.
+    window = np.zeros(100)
+    window[[*range(1, 16), *range(85, 100)]] = 1
+    eigenvalues = np.fft.fft(window)  # of "number of lost neighbours", a convolution
+    kernel = np.flatnonzero(np.abs(eigenvalues) < 1e-9)
+    assert kernel.tolist() == [20, 40, 60, 80]  # so a pattern is a constant and waves of period 5
+    assert 30 % (100 // 5) != 0  # such a pattern loses a multiple of 20
+
+
+def test_a_replay_is_a_round():
+    cohort = Cohort(8, 40, 4, 1)
+    trace = replay(cohort, quiet)
+    phases = ["keys", "shares", "masked", "unmask"]
+    assert list(trace.server) == list(trace.asked) == phases
+    assert [len(trace.client[phase]) for phase in phases] == [8, 8, 7, 7]
+    assert [len(trace.replied[phase]) for phase in phases] == [8, 8, 7, 7]
+    assert all(seconds > 0 for seconds in trace.server.values())
+
+
+def test_a_replay_checks_the_sum(monkeypatch):
+    monkeypatch.setattr("secagg_protocols.pairwise.server.add_packed", lambda *arguments: None)
+    with pytest.raises(AssertionError):
+        replay(Cohort(4, 10), quiet)
+
+
+def test_parts_share_out_the_wall_time(monkeypatch):
+    def inner():
+        time.sleep(0)
+
+    monkeypatch.setattr(bench.parts, "PARTS", {"one": (f"{__name__}.outer",), "two": (f"{__name__}.called",)})
+    with Parts() as parts:
+        with parts.charged("phase", "server"):
+            outer()
+            thread = threading.Thread(target=called)
+            thread.start()
+            thread.join()
+        with parts.charged("other", "client"):
+            inner()
+    assert set(parts.busy) == {
+        ("phase", "server", "one"),
+        ("phase", "server", "two"),
+        ("phase", "server", REST),
+        ("other", "client", REST),
+    }
+    assert CALLS == ["outer", "called", "called"]
+    assert parts.busy["phase", "server", "one"] >= SPENT
+
+
+CALLS = []
+SPENT = 0.002
+
+
+def outer():
+    CALLS.append("outer")
+    end = time.perf_counter() + SPENT
+    called()
+    while time.perf_counter() < end:
+        pass
+
+
+def called():
+    CALLS.append("called")
+
+
+def test_parts_name_functions_that_there_are():
+    with Parts() as parts:
+        replay(Cohort(6, 10, 4), quiet, parts)
+    assert {part for _, _, part in parts.busy} >= {"mask streams", "X25519 and HKDF of pairs", "unpack and add", REST}
+
+
+def test_a_power_law_is_found():
+    axis = AXES[2]
+    rows = [
+        a_row(f"growth by {axis.name}", {axis.x: x}, 1.0, **{"server cpu": 3e-6 * x**1.5, "client": 2e-6 * x})
+        for x in (64, 16, 256)
+    ]
+    results = made("rounds", *rows)["rounds"]
+    server, client = curve(results, axis, "server cpu"), curve(results, axis, "client")
+    assert server.x == (16, 64, 256)
+    assert (server.exponent, server.last, server.factor) == pytest.approx((1.5, 1.5, 3e-6))
+    assert client.exponent == pytest.approx(1.0)
+    assert curve(made("rounds", rows[0])["rounds"], axis, "server cpu") is None
+
+
+def verdict(start, found):
+    (target,) = (target for target in TARGETS if target.what.startswith(start))
+    return target.judge(found)
+
+
+def test_no_target_is_judged_without_its_row():
+    assert [target.judge({}) for target in TARGETS] == [None] * len(TARGETS)
+    assert [target.judge(made(suite)) for suite in ("kernels", "rounds") for target in TARGETS] == [None] * 2 * len(
+        TARGETS
+    )
+
+
+@pytest.mark.parametrize(("seconds", "met"), [(2.9, True), (3.1, False)])
+def test_the_full_graph_within_three_seconds(seconds, met):
+    case = {"protocol": "SecAgg", "clients": 500}
+    row = a_row("large round", case, seconds, **{"server cpu": 4.0, "server thread": 2.5})
+    found = verdict("SecAgg full graph", made("rounds", row))
+    assert found.met is met
+    assert found.text == f"{seconds} s (4 s of processor time, 2.5 s of it in one thread)"
+
+
+@pytest.mark.parametrize(("many", "met"), [(230e6, True), (231e6, False)])
+def test_memory_of_a_thousand_against_a_hundred(many, met):
+    rows = [a_row("memory", {"clients": n}, 0.0, after=size) for n, size in ((100, 200e6), (1000, many))]
+    assert verdict("server's peak", made("rounds", *rows)).met is met
+
+
+@pytest.mark.parametrize(("over", "met"), [(0.00001, True), (0.001, False), (-0.01, False)])
+def test_upload(over, met):
+    row = a_row("upload", {"clients": 1 << 10, "dim": 1 << 20}, 1.0, **{"ring bits": 26, "over": over})
+    assert verdict("upload", made("handlers", row)).met is met
+
+
+@pytest.mark.parametrize(("theirs", "met"), [(0.31, True), (0.29, False)])
+def test_flower_against_ours(theirs, met):
+    sizes = {"clients": 100, "neighbours": 30, "dim": 100_000, "role": "client"}
+    rows = [
+        a_row("peer", {**sizes, "by": by, "phase": phase}, seconds / 2)
+        for by, seconds in (("secagg", 0.01), ("Flower", theirs))
+        for phase in ("shares", "masked")
+    ]
+    assert verdict("SecAgg+ client", made("peers", *rows)).met is met
+
+
+def test_a_missing_instruction_set_is_neither_met_nor_missed():
+    rows = [
+        a_row("target: add_masks", {"path": "vaes256", "dim": 1 << 20, "threads": 1}, 1.0, bytes=30.0),
+        a_row("target: keystream", {"by": "OpenSSL AES-128-CTR"}, 1.0, bytes=10.0),
+    ]
+    found = verdict("`prg.add_masks`", made("kernels", *rows))
+    assert found.met is None
+    assert "3.00x" in found.text
+
+
+def test_options_fill_in_what_is_left_open():
+    standard = Cohort(100, 1000, 30, 20)
+    assert chosen(Options(clients=50), standard) == Cohort(50, 1000, 30, 10)
+    assert chosen(Options(protocol="secagg", lost=0), standard) == Cohort(100, 1000, None, 0)
+    assert chosen(Options(neighbours=10, dim=7), standard) == Cohort(100, 7, 10, 20)
