@@ -42,7 +42,7 @@ $(VENV)/.dev: $(VENV)/.run
 	@touch $@
 
 clean:
-	rm -rf $(VENV) report build dist
+	rm -rf $(VENV) .venv-flower .venv-bench report build dist
 
 # Flower and its pins live in an environment of their own; only these targets install them.
 FLOWER := .venv-flower
