@@ -52,7 +52,7 @@ def test_bytes_are_the_session(session):
 
 def test_the_bytes_are_messagepack_in_the_order_of_the_fields():
     session = create(["a", 1], np.zeros(2), weight_max=9, context=b"c", entropy=lambda n: b"i" * n)
-    layout = b"\x91\x94\xa4leaf\x91\x02\xa7float64\xc2"
+    layout = b"\x91\x94\xa4leaf\x91\x02\xa7float64\xa5array"
     clip = b"\x91\xc4\x08" + struct.pack("<d", 1.0)
     written = b"\x99\x01\xc4\x10" + b"i" * 16 + b"\x92\xa1a\x01" + layout + b"\x10" + clip + b"\x09\xa7nearest\xc4\x01c"
     assert session.to_bytes() == written
@@ -194,20 +194,20 @@ HOSTILE = [
     *(
         {"layout": Layout(root), "clips": (DOUBLE,)}
         for root in (
-            Leaf((1,), "object", False),
-            Leaf((1,), "datetime64[s]", False),
-            Leaf((1,), "float64, (10000,10000)f8", False),
-            Leaf((1,), "float1024", False),
-            Leaf((-1,), "float64", False),
-            Leaf((-1, -1), "float64", False),
-            Leaf((2**62, 2**62), "float64", False),
-            Leaf((2**37,), "float64", False),
-            Leaf((2,) * 64, "float64", False),
-            Leaf((1,) * 65, "float64", False),
-            Leaf((0, 2**62), "float64", False),
-            Leaf((3,), "float64", True),
+            Leaf((1,), "object", "array"),
+            Leaf((1,), "datetime64[s]", "array"),
+            Leaf((1,), "float64, (10000,10000)f8", "array"),
+            Leaf((1,), "float1024", "array"),
+            Leaf((-1,), "float64", "array"),
+            Leaf((-1, -1), "float64", "array"),
+            Leaf((2**62, 2**62), "float64", "array"),
+            Leaf((2**37,), "float64", "array"),
+            Leaf((2,) * 64, "float64", "array"),
+            Leaf((1,) * 65, "float64", "array"),
+            Leaf((0, 2**62), "float64", "array"),
+            Leaf((3,), "float64", "number"),
             DictOf(("a",), ()),
-            DictOf(("a", "a"), (Leaf((1,), "float64", False),) * 2),
+            DictOf(("a", "a"), (Leaf((1,), "float64", "array"),) * 2),
         )
     ),
     {"layout": Layout.of(0.0), "clips": ()},
@@ -238,7 +238,7 @@ def test_hostile_bytes_are_refused_without_allocation(change):
 
 def test_a_deep_layout_is_refused():
     """At every depth, up to and beyond the one where decoding meets the interpreter's limit."""
-    data, leaf = create(like=0.0).to_bytes(), codec.encode(Leaf((), "float64", True))
+    data, leaf = create(like=0.0).to_bytes(), codec.encode(Leaf((), "float64", "number"))
     assert data.count(leaf) == 1
     for depth in range(MAX_DEPTH + 1, 1200):
         with pytest.raises((WireError, ConfigError)):

@@ -168,7 +168,7 @@ def rounds() -> list[Round]:
             PairwiseMasking(neighbours=6, adversary="active"),
             list(range(100, 112)),
             20,
-            {2: "keys", 9: "masked", 1: "consistency", 4: "unmask"},
+            {2: "keys", 9: "masked", 0: "consistency", 4: "unmask"},
         ),
     ]
 
