@@ -189,9 +189,11 @@ class Participant:
             context,
             credentials,
             ledger,
-            None if prepared is None else prepared.use(scheme, session, me, roster),
+            None if prepared is None else prepared.secrets(scheme, session, me, roster),
             prepared=prepared is not None,
         )
+        if prepared is not None:
+            prepared.erase()
 
     @property
     def me(self) -> PartyId:

@@ -61,8 +61,8 @@ class Prepared:
         """Whether it is unused and was prepared by `me` for this round; `roster` where the scheme authenticates."""
         return self._state is not None and self._occasion == _occasion(scheme, session, me, roster)
 
-    def use(self, scheme: Scheme, session: Session, me: PartyId, roster: Roster | None = None) -> bytes:
-        """The secrets, once: for `Participant`. Raises LocalMisuse the second time, ConfigError for another round."""
+    def secrets(self, scheme: Scheme, session: Session, me: PartyId, roster: Roster | None = None) -> bytes:
+        """For `Participant`, which erases them here. Raises LocalMisuse once used, ConfigError for another round."""
         wanted = _occasion(scheme, session, me, roster)
         if self._occasion != wanted:
             raise ConfigError(
@@ -72,8 +72,11 @@ class Prepared:
             )
         if self._state is None:
             raise LocalMisuse(f"{self!r}: keys serve one round, and its first participant has them")
-        state, self._state = self._state, None
-        return state
+        return self._state
+
+    def erase(self) -> None:
+        """Forget the secrets: a participant has them, or nobody will need them."""
+        self._state = None
 
     def save(self, key: bytes) -> bytes:
         """Message and secrets, encrypted and authenticated under `key`, 32 bytes. Raises LocalMisuse once used."""

@@ -84,8 +84,9 @@ class RoundServer:
         self._replies: dict[PartyId, bytes] = {}  # checksum of the accepted reply
         self._rejected: set[PartyId] = set()  # sent a bad message in the open phase
         self._failure: str | None = None
-        if prepared and not session.family:
-            raise ConfigError("replies that were prepared, for a session that belongs to no family")
+        if prepared and not (scheme.prepares and session.family):
+            lacking = "a session that belongs to no family" if scheme.prepares else f"{scheme.name}, which has none"
+            raise ConfigError(f"replies that were prepared, for {lacking}")
         for party in session.parties:
             if prepared and party in prepared:
                 self._receive_prepared(party, prepared[party])

@@ -27,6 +27,8 @@ from secagg.wire.codec import Message
 SavedSum: TypeAlias = tuple[bytes, tuple[int, ...]]
 """A `Sum` as plain data: the vector's bytes, and the contributors' indices."""
 
+_NOT_BEFORE = "its first phase cannot be answered before its session exists"
+
 
 @dataclass(frozen=True)
 class Phase:
@@ -98,7 +100,7 @@ class ServerSide(ABC):
 
         Comes before the first `open`. Raises PeerMisbehaved and is then unchanged.
         """
-        raise ConfigError("this scheme's first phase cannot be answered before its session exists")
+        raise ConfigError(_NOT_BEFORE)
 
     def accusations(self) -> Mapping[PartyId, str]:
         """{party: why} of those whom others accuse so far; they stay in the round, and the result names them."""
@@ -132,12 +134,14 @@ class Scheme(ABC):
         name, version: of the protocol; both ends must run the same.
         phases: the table; an option may add a phase.
         authenticated: whether parties sign what they say, with identities on a roster.
+        prepares: whether `prepare` works: the first phase's reply depends on nothing in the session.
     """
 
     name: ClassVar[str]
     version: ClassVar[int]
     phases: tuple[Phase, ...]
     authenticated: bool = False
+    prepares: bool = False
 
     @property
     @abstractmethod
@@ -220,10 +224,10 @@ class Scheme(ABC):
     ) -> tuple[Message, bytes]:
         """(the first phase's reply, the state from which `party(..., saved=...)` goes on with the second phase).
 
-        For a first phase whose ask says nothing and whose reply depends on nothing in the session. A party that
-        goes on from such a state and is asked the first phase all the same answers it afresh, and the state is gone.
+        A party that goes on from such a state and is asked the first phase all the same answers it afresh, and the
+        state is gone.
 
         Raises:
-            ConfigError: this protocol has no such phase, or credentials are missing.
+            ConfigError: this protocol cannot (`prepares`), or credentials are missing.
         """
-        raise ConfigError(f"{self.name}: its first phase cannot be answered before its session exists")
+        raise ConfigError(f"{self.name}: {_NOT_BEFORE}")

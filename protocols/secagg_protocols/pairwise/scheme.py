@@ -58,6 +58,7 @@ class PairwiseMasking(Scheme):
 
     name: ClassVar[str] = "pairwise-masking"
     version: ClassVar[int] = 1
+    prepares = True
     plan = staticmethod(plan)
 
     def __init__(
