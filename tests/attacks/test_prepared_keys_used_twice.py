@@ -159,7 +159,7 @@ def second_round(before, old, names, ledgers):
     return server
 
 
-def test_in_another_session_of_the_round_an_old_advertisement_counts_as_a_client():
+def test_in_another_session_of_the_round_an_old_one_counts():
     """Without a ledger, or for clients that were not in the first session: all four ask for a cohort of six, and the
     server, which recovered the ghosts' mask keys in the first session, has the sum of four. Two corrupt clients could
     do as much.
@@ -192,7 +192,7 @@ def test_in_no_family_each_client_refuses_it():
         second_round(before, old, {}, ledgers={})
 
 
-def test_a_client_shown_its_old_advertisement_beside_its_new_keys_refuses():
+def test_a_client_shown_its_old_keys_beside_its_new_refuses():
     """It was asked for keys, and the server shows the others what it had prepared."""
     round_ = TestRound(ACTIVE, make_session(**FAMILY), UPDATES, prepared=[VICTIM])
     prepared = LyingServer.of(round_).keys(VICTIM)
