@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -107,6 +108,11 @@ class Deployment:
         assert seen.wait(PATIENCE), self.logs()
         assert process.poll() is None, self.logs()
         return process
+
+    def start_nodes(self, count: int) -> None:
+        """All at once: each takes some seconds to be registered and to start."""
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda partition: self.start_node(partition, count), range(count)))
 
     def start_node(self, partition: int, partitions: int) -> None:
         node_config = f"partition-id={partition} num-partitions={partitions}"
