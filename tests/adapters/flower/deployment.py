@@ -7,7 +7,8 @@ import signal
 import socket
 import subprocess
 import sys
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event, Thread
@@ -95,9 +96,13 @@ class Deployment:
         self.superlink = self._started("superlink", command, ready=b"Uvicorn running on")
 
     def _started(self, name, command, ready=b""):
-        """Start a process; return once a line of its log holds `ready`."""
+        """Start a process, in a group of its own with all that it starts; return once its log holds `ready`."""
         process = subprocess.Popen(
-            [BIN / command[0], *command[1:]], env=self._env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            [BIN / command[0], *command[1:]],
+            env=self._env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
         seen = Event()
         copying = Thread(target=copy_log, args=(process.stdout, self.folder / f"{name}.log", ready, seen))
@@ -107,6 +112,11 @@ class Deployment:
         assert seen.wait(PATIENCE), self.logs()
         assert process.poll() is None, self.logs()
         return process
+
+    def start_nodes(self, count: int) -> None:
+        """All at once: each takes some seconds to be registered and to start."""
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda partition: self.start_node(partition, count), range(count)))
 
     def start_node(self, partition: int, partitions: int) -> None:
         node_config = f"partition-id={partition} num-partitions={partitions}"
@@ -121,11 +131,9 @@ class Deployment:
             command.append("--insecure")
         self.nodes[partition] = self._started(f"node-{partition}", command)
 
-    def kill_node(self, partition: int, clientapp: int) -> None:
+    def kill_node(self, partition: int) -> None:
         """What a node's power cut does: the SuperNode and its ClientApp end at once."""
-        self.nodes[partition].kill()
-        os.kill(clientapp, signal.SIGKILL)
-        self.nodes[partition].wait()
+        killed(self.nodes[partition])
 
     def flwr(self, *arguments: str) -> str:
         command = [BIN / "flwr", *arguments]
@@ -167,13 +175,17 @@ def deployed(folder: Path, **how):
 
 def ended(process: subprocess.Popen) -> None:
     """Ask, then insist: the process and, as Flower does when it is asked, those that it started."""
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+    process.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=20)
+    killed(process)
+
+
+def killed(process: subprocess.Popen) -> None:
+    """The process and all that it started, orphans included: one of those would keep its log open."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def write_identity(folder: Path, name: str) -> tuple[Path, Path]:

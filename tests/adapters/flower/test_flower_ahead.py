@@ -8,8 +8,6 @@ import pytest
 from federation import MODEL, arrays_of, client_app, examples_of, grid_of, identify, model_record
 from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
 from flwr.serverapp import strategy as flower
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from test_flower_strategy import WEIGHT_MAX, close, fedavg, mean_step
 
 from secagg import Credentials
@@ -357,9 +355,13 @@ def test_what_is_no_share(share):
         secure(max_late=share)
 
 
-@settings(max_examples=25, deadline=None)
-@given(st.lists(st.integers(0, 3), min_size=5, max_size=5))
-def test_losses_in_a_steady_round(pattern):
+@pytest.mark.parametrize("count", [6, pytest.param(100, marks=pytest.mark.nightly)])
+def test_losses_in_a_steady_round(count):
+    for pattern in np.random.default_rng(count).integers(0, 4, (count, 5)).tolist():
+        steady_round_with(pattern)
+
+
+def steady_round_with(pattern):
     """A node is lost at one of the three trips, or at none."""
     grid = grid_of(5)
     at_round(

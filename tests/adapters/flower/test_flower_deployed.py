@@ -47,26 +47,43 @@ def check(report, rounds):
             assert np.abs(np.array(report["models"][str(server_round)][name]) - array).max() <= slack[name]
 
 
-def test_a_supernode_killed_in_training_leaves_the_sum_of_the_others(tmp_path, reports):
-    with deployed(tmp_path, secure=True) as federation:
-        for partition in range(3):
-            federation.start_node(partition, 3)
-        federation.run(APP, port=reports.port, rounds=1, victim=1, fatal_round=1, timeout=45)
-        training = reports.next()
-        assert training["event"] == "training"
-        federation.kill_node(1, training["pid"])
+def killed_in_training(folder, reports, fatal_round):
+    """The report of a run whose last round kills node 1 while it trains."""
+    with deployed(folder, secure=True) as federation:
+        federation.start_nodes(3)
+        federation.run(APP, port=reports.port, rounds=fatal_round, victim=1, fatal_round=fatal_round, timeout=45)
+        assert reports.next() == {"event": "training"}
+        federation.kill_node(1)
         report = reports.next()
-        check(report, [(0, 2)])
-        assert list(report["outcomes"]["1"]["lost"].values()) == ["masked"]
-        assert len(report["outcomes"]["1"]["contributors"]) == 2
+    check(report, [(0, 1, 2)] * (fatal_round - 1) + [(0, 2)])
+    outcome = report["outcomes"][str(fatal_round)]
+    assert list(outcome["lost"].values()) == ["masked"]
+    assert len(outcome["contributors"]) == 2
+    return report
+
+
+def test_a_supernode_killed_in_training_leaves_the_sum_of_the_others(tmp_path, reports):
+    report = killed_in_training(tmp_path, reports, fatal_round=1)
+    assert report["trips"] == [3, 3, 3, 2]
+
+
+@pytest.mark.nightly
+def test_a_supernode_killed_in_a_steady_round(tmp_path, reports):
+    """Its keys had come ahead, and so had the others': the round has two trips beside the one that trains."""
+    report = killed_in_training(tmp_path, reports, fatal_round=2)
+    assert report["trips"] == [3, 3, 3, 3, 3, 3, 2]
 
 
 def test_flwr_run_in_simulation(tmp_path, reports):
+    """Three rounds, of which the first takes four trips and each other three: two more than plain FedAvg's one."""
     with deployed(tmp_path, secure=False, simulation=True) as federation:
-        federation.run(APP, simulated=3, port=reports.port, rounds=2)
-        check(reports.next(), [(0, 1, 2)] * 2)
+        federation.run(APP, simulated=3, port=reports.port, rounds=3)
+        report = reports.next()
+    check(report, [(0, 1, 2)] * 3)
+    assert len(report["trips"]) == 4 + 3 + 3
 
 
+@pytest.mark.nightly
 def test_the_example_runs_and_learns(tmp_path):
     with deployed(tmp_path, secure=False, simulation=True) as federation:
         how = ["--federation-config", "num-supernodes=3", "--run-config", "num-server-rounds=2", "--stream"]

@@ -131,12 +131,13 @@ def check_pattern(nodes, pattern, threshold, how):
     close(arrays_of(result.arrays), wanted, outcome.error_bound)
 
 
-@pytest.mark.parametrize("first", range(5))
+@pytest.mark.parametrize("first", [*(pytest.param(at, marks=pytest.mark.nightly) for at in range(4)), 4])
 def test_every_pattern_of_losses_among_four(first):
     for rest in product(range(5), repeat=3):
         check_pattern(4, (first, *rest), 3, "error" if sum(rest) % 2 else "silent")
 
 
+@pytest.mark.nightly
 @settings(max_examples=40)
 @given(st.lists(st.integers(0, 8), min_size=6, max_size=6), st.sampled_from(["silent", "error"]))
 def test_patterns_of_losses_among_six(pattern, how):

@@ -1,0 +1,219 @@
+"""What secure aggregation adds to the rounds of a Flower simulation, and how much of it is not Flower's.
+
+    .venv-flower/bin/python -m bench.flower [--clients 20 --dim 100000 --rounds 6 --training 0.5] [--json]
+
+Needs Flower with its simulation (`make .venv-flower`). "Engine" is all time inside the mod but outside the user's
+train function, divided by the processes that clients share, and all time inside the strategy but outside the grid, the
+wrapped strategy's own included. The rest of what is added is Flower's: two more trips, with a message to and from each
+client.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+os.environ.update(FLWR_TELEMETRY_ENABLED="0", FLWR_DISABLE_UPDATE_CHECK="1")
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, Context, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+from flwr.clientapp.typing import ClientAppCallable
+from flwr.serverapp import Grid, ServerApp
+from flwr.serverapp.strategy import FedAvg
+from flwr.simulation import run_simulation
+
+from secagg.adapters.flower import SecureAggregation, secagg_mod
+
+SPENT = "SECAGG_BENCH_SPENT"
+"""Environment variable: the folder in which each process of clients notes what they spent."""
+
+
+@dataclass
+class Cost:
+    """Seconds of a steady round, medians over all rounds but the first.
+
+    Attributes:
+        clients, dim, rounds, processes: of the simulation.
+        training: processor seconds that a client trains.
+        plain, secure: wall time of a round.
+        client_engine: of all clients together, divided by processes.
+        server_engine: of the server.
+        engine_share: (client_engine + server_engine) / plain.
+        plain_trips, secure_trips: of the last round.
+    """
+
+    clients: int
+    dim: int
+    rounds: int
+    processes: int
+    training: float
+    plain: float
+    secure: float
+    client_engine: float
+    server_engine: float
+    engine_share: float
+    plain_trips: int
+    secure_trips: int
+
+
+def timed_mod(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
+    """`secagg_mod`, whose own time goes into this process's file."""
+    training = 0.0
+
+    def train(message: Message, context: Context) -> Message:
+        nonlocal training
+        start = time.perf_counter()
+        reply = call_next(message, context)
+        training += time.perf_counter() - start
+        return reply
+
+    start = time.perf_counter()
+    reply = secagg_mod(message, context, train)
+    own = time.perf_counter() - start - training
+    with (Path(os.environ[SPENT]) / str(os.getpid())).open("a") as file:
+        file.write(f"{message.metadata.group_id} {own}\n")
+    return reply
+
+
+def client_app(training: float, *, secure: bool) -> ClientApp:
+    """Clients that keep a processor busy for `training` seconds."""
+    app = ClientApp(mods=[timed_mod] if secure else [])
+
+    @app.train()
+    def train(message: Message, context: Context) -> Message:
+        moved, start = message.content["arrays"]["w"].numpy() + np.float32(0.01), time.process_time()
+        while time.process_time() - start < training:
+            pass
+        metrics = MetricRecord({"num-examples": 10 + context.node_id % 7})
+        return Message(RecordDict({"arrays": ArrayRecord({"w": Array(moved)}), "metrics": metrics}), reply_to=message)
+
+    return app
+
+
+class TimedGrid:
+    """A grid that counts its trips and the time they take."""
+
+    def __init__(self, grid: Grid) -> None:
+        self._grid = grid
+        self.trips = 0
+        self.seconds = 0.0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._grid, name)
+
+    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
+        messages, start = list(messages), time.perf_counter()
+        self.trips += bool(messages)
+        replies = self._grid.send_and_receive(messages, timeout=timeout)
+        self.seconds += time.perf_counter() - start
+        return replies
+
+
+def simulated(clients: int, dim: int, rounds: int, training: float, *, secure: bool) -> dict[str, list[float]]:
+    """{what: one number a round}: wall seconds, trips, seconds in the strategy and out of the grid."""
+    told: dict[str, list[float]] = {"wall": [], "trips": [], "strategy": []}
+    server = ServerApp()
+
+    @server.main()
+    def main(grid: Grid, context: Context) -> None:  # noqa: ARG001
+        timed, spent = TimedGrid(grid), [0.0]
+
+        def timing(method: Any) -> Any:
+            def call(*args: Any) -> Any:
+                start, inside = time.perf_counter(), timed.seconds
+                found = method(*args)
+                spent[0] += time.perf_counter() - start - (timed.seconds - inside)
+                return found
+
+            return call
+
+        strategy: Any = FedAvg(fraction_evaluate=0.0, min_train_nodes=clients, min_available_nodes=clients)
+        if secure:
+            strategy = SecureAggregation(strategy, weight_max=20, clip=1.0)
+        strategy.configure_train = timing(strategy.configure_train)
+        strategy.aggregate_train = timing(strategy.aggregate_train)
+
+        def note(server_round: int, arrays: ArrayRecord) -> MetricRecord:  # noqa: ARG001
+            for what, value in (("wall", time.perf_counter()), ("trips", timed.trips), ("strategy", spent[0])):
+                told[what].append(value)
+            return MetricRecord()
+
+        model = ArrayRecord({"w": Array(np.zeros(dim, np.float32))})
+        strategy.start(timed, model, num_rounds=rounds, evaluate_fn=note)
+        failures = [o.failure for o in getattr(strategy, "outcomes", {}).values() if o.failure]
+        if failures:
+            raise RuntimeError(failures[0])
+
+    run_simulation(server, client_app(training, secure=secure), num_supernodes=clients)
+    return {what: np.diff(values).tolist() for what, values in told.items()}
+
+
+def spent_by_clients(folder: str, rounds: int) -> list[float]:
+    """Seconds of all clients together, by round."""
+    spent = dict.fromkeys(range(1, rounds + 1), 0.0)
+    for file in Path(folder).iterdir():
+        for line in file.read_text().splitlines():
+            server_round, seconds = line.split()
+            spent[int(server_round)] += float(seconds)
+    return list(spent.values())
+
+
+def measured(clients: int, dim: int, rounds: int, training: float) -> Cost:
+    """A plain simulation, then a secure one."""
+    processes = os.cpu_count() or 1
+    plain = simulated(clients, dim, rounds, training, secure=False)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ[SPENT] = folder
+        secure = simulated(clients, dim, rounds, training, secure=True)
+        client = median(spent_by_clients(folder, rounds)[1:]) / processes
+    server = median(secure["strategy"][1:])
+    wall = median(plain["wall"][1:])
+    return Cost(
+        clients,
+        dim,
+        rounds,
+        processes,
+        training,
+        wall,
+        median(secure["wall"][1:]),
+        client,
+        server,
+        (client + server) / wall,
+        int(plain["trips"][-1]),
+        int(secure["trips"][-1]),
+    )
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m bench.flower", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--clients", type=int, default=20)
+    parser.add_argument("--dim", type=int, default=100_000)
+    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--training", type=float, default=0.5, metavar="SECONDS", help="of each client, in each round")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    cost = measured(options.clients, options.dim, options.rounds, options.training)
+    if options.json:
+        sys.stdout.write(json.dumps(asdict(cost)) + "\n")
+        return
+    sys.stdout.write(
+        f"{cost.clients} clients that train for {cost.training} s, dim {cost.dim}, {cost.processes} processes\n"
+        "seconds of a steady round\n"
+        f"plain   {cost.plain:8.3f}  {cost.plain_trips} trip\n"
+        f"secure  {cost.secure:8.3f}  {cost.secure_trips} trips\n"
+        f"engine  {cost.client_engine + cost.server_engine:8.3f}  {cost.engine_share:.1%} of the plain round "
+        f"(clients {cost.client_engine:.3f}, server {cost.server_engine:.3f})\n"
+    )
+
+
+if __name__ == "__main__":
+    main()
