@@ -1,5 +1,8 @@
 """Which agreement kernel runs: the fastest whose vectors SECAGG_KERNEL allows, once it proved itself."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -134,3 +137,16 @@ def test_derive_many_is_the_same_with_and_without_a_kernel(monkeypatch):
     monkeypatch.setattr(agreement, "derive", lambda *arguments: asked.append(len(arguments[0])) or derive(*arguments))
     assert primitive.derive_many(privates, publics, infos, b"salt") == expected
     assert sum(asked) == 2 * ROWS - 1
+
+
+def test_a_small_round_does_not_even_import_it():
+    program = """
+import sys
+import numpy as np
+import secagg
+from secagg_protocols import PairwiseMasking
+secagg.aggregate({i: np.zeros(10) for i in range(10)}, PairwiseMasking())
+assert "secagg.kernels.mask.aes" in sys.modules
+assert not {"secagg.kernels.agreement.batch", "secagg.kernels.agreement.x25519"} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)

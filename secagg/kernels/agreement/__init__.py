@@ -7,13 +7,14 @@ few pairs, and those whose infos differ in length.
 import os
 from collections.abc import Mapping
 from functools import cache, partial
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from secagg.kernels import _cpu, mask
-from secagg.kernels.agreement import batch, proof
+from secagg.kernels.agreement import proof
 from secagg.kernels.agreement.proof import Derive
 
 FAST: Mapping[str, tuple[int, frozenset[str]]] = {
@@ -29,7 +30,9 @@ LEAST_LOADED = 4
 
 
 def _with_vectors(vector_bits: int, *arguments: Any) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    return batch.derive(*arguments, vector_bits=vector_bits, threads=_cpu.threads())
+    batch = import_module("secagg.kernels.agreement.batch")  # only now: most processes never need it
+    keys, is_zero = batch.derive(*arguments, vector_bits=vector_bits, threads=_cpu.threads())
+    return keys, is_zero
 
 
 def _implementations() -> dict[str, Derive]:
