@@ -10,6 +10,9 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from numpy.typing import NDArray
 
 from bench import limits
@@ -21,6 +24,7 @@ from secagg.encoding.packing import add_packed, pack
 from secagg.encoding.quantize import Quantizer
 from secagg.encoding.ring import Ring
 from secagg.kernels import _cpu, mask
+from secagg.kernels import agreement as agreement_kernel
 from secagg.primitives import agreement, shamir
 
 KEYS, DIM, SHORT = 100, 1 << 20, 1 << 12
@@ -173,21 +177,33 @@ def _sharing(clients: int, runs: int, _tell: Tell) -> list[Row]:
 
 
 def _agreement(pairs: int, runs: int, _tell: Tell) -> list[Row]:
-    """X25519 and HKDF of many pairs with one private key, as a client and a recovered key have them."""
-    private = os.urandom(32)
+    """X25519 and HKDF of many pairs with one private key, as a client and a recovered key have them.
+
+    By the selected kernel, on one thread and on two; and as one would write it with `cryptography`, which parses the
+    private key once.
+    """
+    private, salt = os.urandom(32), os.urandom(32)
     publics = [agreement.public_key(os.urandom(32)) for _ in range(pairs)]
-    infos = [os.urandom(110) for _ in range(pairs)]
+    infos = [os.urandom(103) for _ in range(pairs)]
 
-    def one_by_one() -> None:
+    def together(threads: int) -> None:
+        os.environ["SECAGG_THREADS"] = str(threads)
+        try:
+            agreement.derive_many([private] * pairs, publics, infos, salt)
+        finally:
+            del os.environ["SECAGG_THREADS"]
+
+    def pair_by_pair() -> None:
+        own = X25519PrivateKey.from_private_bytes(private)
         for public, info in zip(publics, infos, strict=True):
-            agreement.hkdf(agreement.shared_secret(private, public), info=info, salt=b"salt")
+            HKDF(SHA256(), 32, salt, info).derive(own.exchange(X25519PublicKey.from_public_bytes(public)))
 
-    works: dict[str, Work] = {
-        "derive_many": partial(agreement.derive_many, [private] * pairs, publics, infos, b"salt"),
-        "pair by pair": one_by_one,
-    }
-    times = side_by_side(works, runs)
-    return [row("agreement", {"by": name, "pairs": pairs}, times[name]) for name in works]
+    path = agreement_kernel.selected()
+    cases: list[tuple[Case, Work]] = [
+        ({"by": "derive_many", "path": path, "threads": threads}, partial(together, threads)) for threads in (1, 2)
+    ]
+    cases.append(({"by": "cryptography", "path": "portable", "threads": 1}, pair_by_pair))
+    return _measured("agreement", [({**case, "pairs": pairs}, work) for case, work in cases], runs, lambda _: 0.0)
 
 
 def _random(secrets: int) -> NDArray[np.uint8]:

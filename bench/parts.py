@@ -16,10 +16,10 @@ PARTS: dict[str, tuple[str, ...]] = {
         "secagg.primitives.agreement.shared_secret",
     ),
     "Shamir": ("secagg.primitives.shamir.split", "secagg.primitives.shamir.combine_many"),
-    "hashes of shares": ("secagg_protocols.pairwise.derive.share_hash",),
+    "hashes of shares": ("secagg_protocols.pairwise.derive.share_hashes",),
     "relay and lookup of rows": (
         "secagg_protocols.pairwise.server.PairwiseServer._ask_masked",
-        "secagg_protocols.pairwise.server.PairwiseServer._hashes_of",
+        "secagg_protocols.pairwise.cohort.Turned.of",
     ),
     "sealing and opening": ("secagg.primitives.sealing.seal", "secagg.primitives.sealing.open_sealed"),
     "keys for sealing": ("secagg_protocols.pairwise.derive.sealing_key",),

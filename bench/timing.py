@@ -91,7 +91,7 @@ def _openings(draw: np.random.Generator) -> dict[str, Work]:
 
 def _hash_checks(draw: np.random.Generator) -> dict[str, Work]:
     bound, share = draw.bytes(32), bytes(shamir.SHARE_BYTES) + draw.bytes(SALT_SIZE)
-    right = derive.share_hash(bound, derive.SEED_SHARE, 0, 1, share)
+    right = derive.share_hashes(bound, True, 0, 1, np.frombuffer(share, np.uint8)[np.newaxis]).tobytes()
     session = Session.create(range(3), 0.0, entropy=draw.bytes)
     holders, reply = {i: [0, 1, 2] for i in range(3)}, Unmask(pack_bits([True] * 3), share * 3)
     work: dict[str, Work] = {}
@@ -103,7 +103,8 @@ def _hash_checks(draw: np.random.Generator) -> dict[str, Work]:
     }
     for name, at in wrong.items():
         pair = _flipped(right, at) + bytes(HASH_SIZE)
-        server = Recovery(session, bound, 2, holders, frozenset(holders), lambda *_, pair=pair: pair)
+        rows = np.frombuffer(3 * pair, np.uint8).reshape(3, -1)
+        server = Recovery(session, bound, 2, holders, frozenset(holders), lambda _, rows=rows: rows)
         work[name] = partial(_refused, server.absorb, 1, reply)
     return work
 

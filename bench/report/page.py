@@ -105,10 +105,7 @@ def _kernels(results: Results) -> dict[str, str]:
         (f"Shamir, {row.case['of']}, {row.case['threshold']} of {row.case['holders']}", *_time_and_spread(row))
         for row in results.all("sharing")
     ]
-    primitives += [
-        (f"X25519 + HKDF, {row.case['pairs']} pairs, {row.case['by']}", *_time_and_spread(row))
-        for row in results.all("agreement")
-    ]
+    primitives += [(_agreement(row), *_time_and_spread(row)) for row in results.all("agreement")]
     lengths = [
         (*(str(row.case[name]) for name in ("dim", "keys", "threads")), *_rate_and_spread(row))
         for axis in ("keys", "entries")
@@ -124,6 +121,12 @@ def _kernels(results: Results) -> dict[str, str]:
         "encodings": _table(("float32 updates, 20 bits", "of input", "middle half"), encodings, numbers=1),
         "primitives": _table(("secrets and keys", "time", "middle half"), primitives, numbers=1),
     }
+
+
+def _agreement(row: Row) -> str:
+    """Older results say who did it, not how."""
+    how = ", ".join(f"{name} {row.case[name]}" for name in ("path", "threads") if name in row.case)
+    return f"X25519 + HKDF, {row.case['pairs']} pairs, {row.case['by']}" + (f" ({how})" if how else "")
 
 
 def _phases(results: Results) -> list[tuple[str, str]]:

@@ -11,11 +11,11 @@ from rich.text import Text
 
 from secagg.cli import screen
 from secagg.cli.selftest import Outcome, run
-from secagg.kernels import mask
+from secagg.kernels import agreement, mask
 
 REQUIRED = ("numpy", "numba", "llvmlite", "cryptography", "msgspec", "scipy")
 OPTIONAL = ("scikit-learn", "pandas", "matplotlib", "jinja2", "typer", "rich")
-FEATURES = ("aes", "vaes", "pclmul", "vpclmulqdq", "sha", "avx2", "avx512f", "avx512ifma", "bmi2", "adx")
+FEATURES = ("aes", "vaes", "pclmul", "vpclmulqdq", "sha", "avx2", "fma", "avx512f", "avx512ifma", "bmi2", "adx")
 """Instructions that matter to masking, key agreement and big integers, by LLVM's names."""
 
 
@@ -32,6 +32,7 @@ class Checkup:
         cpu: LLVM's name of this CPU.
         features: {instruction set: whether the CPU has it}.
         mask_kernel: implementation that expands and adds masks.
+        agreement_kernel: implementation that derives the keys of many pairs at once.
         checks: the self-test.
     """
 
@@ -43,6 +44,7 @@ class Checkup:
     cpu: str
     features: dict[str, bool]
     mask_kernel: str
+    agreement_kernel: str
     checks: tuple[Outcome, ...]
 
     @property
@@ -68,6 +70,7 @@ def look() -> Checkup:
         cpu=binding.get_host_cpu_name(),
         features={name: bool(has.get(name)) for name in FEATURES},
         mask_kernel=kernel,
+        agreement_kernel=agreement.selected(),
         checks=run(),
     )
 
@@ -110,4 +113,5 @@ def _facts(found: Checkup) -> list[tuple[str, str]]:
         ("OpenSSL", found.openssl),
         ("CPU", f"{found.cpu}: {features or 'none of the instructions that secagg could use'}"),
         ("mask kernel", found.mask_kernel),
+        ("agreement kernel", found.agreement_kernel),
     ]

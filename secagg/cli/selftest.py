@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from secagg.api import aggregate
+from secagg.kernels import agreement as kernel
 from secagg.primitives import agreement, prg, sealing, shamir, signing
 from secagg_protocols import PairwiseMasking
 
@@ -62,6 +63,13 @@ def _agreement() -> bool:
     return agreement.shared_secret(_ALICE, _BOB) == _SHARED
 
 
+def _agreements() -> bool:
+    """Enough pairs for the selected kernel to be used."""
+    rows = kernel.LEAST
+    keys = agreement.derive_many([_ALICE] * rows, [_BOB] * rows, [b"info"] * rows, b"salt")
+    return set(keys) == {agreement.hkdf(_SHARED, info=b"info", salt=b"salt")}
+
+
 def _hkdf() -> bool:
     salt, info = bytes(range(13)), bytes(range(0xF0, 0xFA))
     return agreement.hkdf(b"\x0b" * 22, salt=salt, info=info, length=42) == _OKM
@@ -94,6 +102,7 @@ _CHECKS: tuple[tuple[str, str, Callable[[], bool]], ...] = (
     ("the selected mask kernel", "the same stream", _masks),
     ("X25519 agreement", "RFC 7748, 6.1", _agreement),
     ("HKDF-SHA256", "RFC 5869, A.1", _hkdf),
+    ("the selected agreement kernel", "RFC 7748, 6.1, and the HKDF checked above", _agreements),
     ("AES-256-GCM sealing", "McGrew and Viega, GCM, test case 14", _seal),
     ("Ed25519 signature", "RFC 8032, 7.1, test 2", _sign),
     ("Shamir over GF(2^61-1)", "three shares, dealt with plain integers", _shamir),

@@ -3,15 +3,19 @@
 import hashlib
 from collections.abc import Sequence
 
+import numpy as np
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from numpy.typing import NDArray
 
 from secagg.errors import ConfigError, OutOfRange, PeerMisbehaved
+from secagg.kernels import agreement as kernel
 from secagg.primitives._bytes import of_length
 from secagg.primitives.entropy import Entropy, draw
 
 KEY_BYTES = 32
 """Length of a private scalar, of a public key and of a shared secret."""
 
+_PRIVATE, _PUBLIC = "X25519 private key", "X25519 public key"
 _HASH = 32
 _BLOCK = 64
 _INNER = bytes(byte ^ 0x36 for byte in range(256))  # RFC 2104: ipad and opad, as translation tables
@@ -73,15 +77,60 @@ def derive_many(
 ) -> list[bytes | None]:
     """Row i is hkdf(X25519(privates[i], publics[i]), info=infos[i], salt=salt), 32 bytes.
 
-    A row whose shared secret is all zero (`publics[i]` is a point of low order) is None. Equal keys are parsed
-    once (a private one costs as much as an exchange, a public one a fifteenth), so that a row costs one exchange.
+    A row whose shared secret is all zero (`publics[i]` is a point of low order) is None. Many rows are derived
+    together where the processor can, on several threads and without the GIL (`secagg.kernels.agreement`). Few are
+    derived one by one, and then equal keys are parsed once (a private one costs as much as an exchange, a public one
+    a fifteenth), so that a row costs one exchange.
 
     Raises:
-        ConfigError: the three sequences differ in length, or a key is not 32 bytes.
+        ConfigError: the three sequences differ in length, or a key is not 32 bytes; or as
+            `secagg.kernels.agreement.derive` says.
     """
     if not len(privates) == len(publics) == len(infos):
         counts = f"{len(privates)} privates, {len(publics)} publics, {len(infos)} infos"
         raise ConfigError(f"derive_many: expected as many of each, got {counts}")
+    for keys, what in ((privates, _PRIVATE), (publics, _PUBLIC)):
+        for key in set(keys):
+            of_length(key, KEY_BYTES, what)
+    if len(set(map(len, infos))) == 1:
+        return _derived(privates, publics, infos, salt)
+    found: list[bytes | None] = [None] * len(infos)
+    for chosen in _alike(infos):
+        some_privates, some_publics, some_infos = ([rows[i] for i in chosen] for rows in (privates, publics, infos))
+        for i, derived in zip(chosen, _derived(some_privates, some_publics, some_infos, salt), strict=True):
+            found[i] = derived
+    return found
+
+
+def _alike(infos: Sequence[bytes]) -> list[list[int]]:
+    """Places of infos of equal length."""
+    places: dict[int, list[int]] = {}
+    for i, info in enumerate(infos):
+        places.setdefault(len(info), []).append(i)
+    return list(places.values())
+
+
+def _derived(
+    privates: Sequence[bytes], publics: Sequence[bytes], infos: Sequence[bytes], salt: bytes
+) -> list[bytes | None]:
+    """`derive_many` for infos of one length."""
+    if not kernel.is_worth(len(infos)):
+        return _one_by_one(privates, publics, infos, salt)
+    keys, is_zero = kernel.derive(_table(privates), _table(publics), _table(infos), salt)
+    data = keys.tobytes()
+    rows: list[bytes | None] = [data[at : at + _HASH] for at in range(0, len(data), _HASH)]
+    for i in np.flatnonzero(is_zero):
+        rows[i] = None
+    return rows
+
+
+def _table(rows: Sequence[bytes]) -> NDArray[np.uint8]:
+    return np.frombuffer(b"".join(rows), np.uint8).reshape(len(rows), -1)
+
+
+def _one_by_one(
+    privates: Sequence[bytes], publics: Sequence[bytes], infos: Sequence[bytes], salt: bytes
+) -> list[bytes | None]:
     parsed = {private: _private_key(private) for private in set(privates)}
     peers = {public: _public_key(public) for public in set(publics)}
     extract = _Hmac(salt)
@@ -93,11 +142,11 @@ def derive_many(
 
 
 def _private_key(private: bytes) -> X25519PrivateKey:
-    return X25519PrivateKey.from_private_bytes(of_length(private, KEY_BYTES, "X25519 private key"))
+    return X25519PrivateKey.from_private_bytes(of_length(private, KEY_BYTES, _PRIVATE))
 
 
 def _public_key(public: bytes) -> X25519PublicKey:
-    return X25519PublicKey.from_public_bytes(of_length(public, KEY_BYTES, "X25519 public key"))
+    return X25519PublicKey.from_public_bytes(of_length(public, KEY_BYTES, _PUBLIC))
 
 
 def _exchange(private: X25519PrivateKey, public: X25519PublicKey) -> bytes | None:

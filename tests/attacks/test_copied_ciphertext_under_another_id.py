@@ -70,7 +70,7 @@ def both_secrets(round_):
 
 
 def test_boxes_that_name_nobody_can_be_relabelled(monkeypatch):
-    unbound(monkeypatch, "pair_info", "sealing_key", "sealing_data", "share_hash")
+    unbound(monkeypatch, "pair_info", "sealing_key", "sealing_data", "share_hashes")
     server, seed, key = both_secrets(make_attack())
     vector = server.bare(VICTIM, seed, server.pairs(VICTIM, key, server.mask_publics(VICTIM)))
     assert_is_update_of(VICTIM, vector)
@@ -94,7 +94,7 @@ def test_the_round_ends_without_a_sum():
     assert round_.coordinator.result is None
 
 
-@pytest.mark.parametrize("one", ["pair_info", "sealing_key", "sealing_data", "share_hash"])
+@pytest.mark.parametrize("one", ["pair_info", "sealing_key", "sealing_data", "share_hashes"])
 def test_each_of_the_four_names_is_enough(monkeypatch, one):
-    unbound(monkeypatch, *{"pair_info", "sealing_key", "sealing_data", "share_hash"} - {one})
+    unbound(monkeypatch, *{"pair_info", "sealing_key", "sealing_data", "share_hashes"} - {one})
     assert both_secrets(make_attack())[2] is None

@@ -41,9 +41,12 @@ def agreeing_with_everyone(monkeypatch):
     """And it tells each party that its neighbours have the model it has."""
     ask_masked = PairwiseServer._ask_masked
 
-    def lie(self, i):
-        ask = ask_masked(self, i)
-        return ask if i == VICTIM else msgspec.structs.replace(ask, context=derive.context_digest(b"crafted"))
+    def lie(self):
+        theirs = derive.context_digest(b"crafted")
+        return {
+            i: ask if i == VICTIM else msgspec.structs.replace(ask, context=theirs)
+            for i, ask in ask_masked(self).items()
+        }
 
     monkeypatch.setattr(PairwiseServer, "_ask_masked", lie)
 

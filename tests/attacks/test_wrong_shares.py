@@ -38,8 +38,12 @@ def forging(at):
 AT = SHARE_SIZE * VICTIM
 
 
+def one_hash_for_all(bound, of_seed, dealers, holders, salted):
+    return np.zeros((len(salted), HASH_SIZE), np.uint8)
+
+
 def test_without_hashes_a_forger_frames_the_dealer(monkeypatch):
-    monkeypatch.setattr(derive, "share_hash", lambda *_: bytes(HASH_SIZE))  # one hash for all shares
+    monkeypatch.setattr(derive, "share_hashes", one_hash_for_all)
     with pytest.raises(PeerMisbehaved, match="dealt wrongly") as error:
         make_round(PairwiseMasking(), replies=forging(AT)).run()
     assert error.value.culprits == {VICTIM}

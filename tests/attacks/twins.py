@@ -160,11 +160,11 @@ def unbound(monkeypatch: Any, *names: str) -> None:
         "pair_info": lambda purpose, a, key_a, b, key_b: purpose,
         "sealing_key": lambda shared, dealer, holder: agreement.hkdf(shared, info=b"seal"),
         "sealing_data": lambda bound, dealer, holder: bound,
-        "share_hash": _unbound_hash(derive.share_hash),
+        "share_hashes": _unbound_hashes(derive.share_hashes),
     }
     for name in names:
         monkeypatch.setattr(derive, name, bare[name])
 
 
-def _unbound_hash(bound_hash: Any) -> Any:
-    return lambda bound, kind, dealer, holder, salted: bound_hash(bound, kind, 0, 0, salted)
+def _unbound_hashes(bound_hashes: Any) -> Any:
+    return lambda bound, of_seed, dealers, holders, salted: bound_hashes(bound, of_seed, 0, 0, salted)

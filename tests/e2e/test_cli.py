@@ -444,11 +444,12 @@ def test_sizes_are_those_of_a_real_round(n, neighbours, dim, bits, threshold):
 def test_check_passes_here_and_says_what_it_looked_at():
     result = call("check")
     assert result.exit_code == 0
-    assert "8 of 8 checks passed." in result.stdout
+    assert "9 of 9 checks passed." in result.stdout
     assert "FAILED" not in result.stdout
     found = json.loads(call("check", "--json").stdout)
     assert found["ok"] is True
     assert found["mask_kernel"] == checkup.mask.selected()
+    assert found["agreement_kernel"] == checkup.agreement.selected()
     assert found["libraries"]["numpy"] == np.__version__
     assert set(found["features"]) == set(checkup.FEATURES)
 
@@ -484,7 +485,7 @@ def test_check_fails_loudly(monkeypatch):
     monkeypatch.setattr(selftest, "aggregate", broken)
     result = call("check")
     assert result.exit_code == 1
-    assert "6 of 8 checks passed." in result.stdout
+    assert "7 of 9 checks passed." in result.stdout
     found = json.loads(call("check", "--json").stdout)
     assert found["ok"] is False
     assert [(check["name"], check["problem"]) for check in found["checks"] if not check["ok"]] == [

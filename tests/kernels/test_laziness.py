@@ -28,7 +28,7 @@ def test_importing_compiles_nothing():
     assert subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [path for path in FILES if "@kernel" in path.read_text()], ids=lambda path: path.name)
 def test_only_the_decorator_is_imported_from_another_file(path):
     imports = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
     inner = {node.module for node in imports if (node.module or "").startswith("secagg.kernels") or node.level}

@@ -1,7 +1,5 @@
 """The kernels on AES instructions: their key schedule, their 512-bit form, their threads, what they leave behind."""
 
-import ctypes
-import mmap
 import os
 
 import naive
@@ -19,8 +17,6 @@ if "aesni" not in mask.IMPLEMENTATIONS:
 
 LANES = [np.uint16, np.uint32, np.uint64]
 WIDTHS = [mask.FAST[name][0] for name in mask.IMPLEMENTATIONS if name in mask.FAST]
-PAGE = mmap.PAGESIZE
-PROT_NONE = 0  # of <sys/mman.h>
 
 every_lane = pytest.mark.parametrize("dtype", LANES)
 every_width = pytest.mark.parametrize("bits", WIDTHS)
@@ -159,22 +155,6 @@ def test_round_keys_and_tiles_are_wiped(bits, fails, monkeypatch):
 @every_lane
 class TestGuardPages:
     """Memory that ends where a page begins that cannot even be read."""
-
-    @pytest.fixture
-    def guarded(self):
-        """size -> (first, last): `size` bytes right after a forbidden page, and right before one."""
-        protect = ctypes.CDLL(None, use_errno=True).mprotect
-        protect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-
-        def allocate(size):
-            inner = -(-size // PAGE) * PAGE
-            room = np.frombuffer(mmap.mmap(-1, inner + 2 * PAGE), np.uint8)
-            for page in (0, inner + PAGE):
-                assert protect(room.ctypes.data + page, PAGE, PROT_NONE) == 0
-            middle = room[PAGE : PAGE + inner]
-            return middle[:size], middle[inner - size :]
-
-        return allocate
 
     @pytest.mark.parametrize("dim", [1, 13, 257, 4000])
     def test_around_the_accumulator(self, bits, dtype, dim, guarded):

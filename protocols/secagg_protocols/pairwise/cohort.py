@@ -1,11 +1,12 @@
 """Who is whose neighbour: the graph over those who advertised keys, and who of them can go on together."""
 
-from bisect import bisect_left
 from collections.abc import Mapping, Set
 
 import numpy as np
+from numpy.typing import NDArray
 
 from secagg_protocols.pairwise import graph
+from secagg_protocols.pairwise.messages import HASH_SIZE, SEALED_SIZE
 from secagg_protocols.pairwise.terms import Terms
 
 
@@ -27,13 +28,13 @@ class Cohort:
         self.neighbours: dict[int, list[int]] = dict(zip(self._nodes.tolist(), rows, strict=True))
         self.holders = dict.fromkeys(self.neighbours, self._nodes.tolist()) if terms.complete else self.neighbours
 
-    def place_among_neighbours(self, dealer: int, holder: int) -> int:
-        """Which row of what the dealer sealed is the holder's."""
-        return bisect_left(self.neighbours[dealer], holder)
+    def turned_boxes(self, sent: Mapping[int, bytes]) -> "Turned":
+        """By holder, what each dealer sealed for its neighbours."""
+        return Turned(sent, SEALED_SIZE, self.neighbours)
 
-    def place_among_holders(self, dealer: int, holder: int) -> int:
-        """Which row of the hashes that the dealer published is the holder's."""
-        return bisect_left(self.holders[dealer], holder)
+    def turned_hashes(self, sent: Mapping[int, bytes]) -> "Turned":
+        """By holder, what each dealer published of its holders' shares."""
+        return Turned(sent, 2 * HASH_SIZE, self.holders)
 
     def core(self, alive: Set[int]) -> frozenset[int]:
         """The largest part of `alive` in which each finds `threshold` holders.
@@ -49,6 +50,32 @@ class Cohort:
     def _core(self, alive: Set[int], holders: int) -> frozenset[int]:
         present = np.isin(self._nodes, list(alive))
         return frozenset(self._nodes[graph.core(self._adjacency, present, holders, self._terms.complete)].tolist())
+
+
+class Turned:
+    """Rows that dealers sent, one for each holder, read the other way round: one from each dealer.
+
+    Args:
+        sent: {dealer: its rows, one for each of `to[dealer]`}; of those who sent nothing, zeros are read.
+        size: bytes of a row.
+        to: {dealer: holders, ascending}; dealers ascend too, each has as many holders and is a dealer of each.
+    """
+
+    def __init__(self, sent: Mapping[int, bytes], size: int, to: Mapping[int, list[int]]) -> None:
+        dealers, holders = np.array(list(to), np.int64), np.array(list(to.values()), np.int64)
+        nothing = bytes(size * holders.shape[1])
+        data = b"".join(sent.get(dealer, nothing) for dealer in to)
+        self._rows = np.frombuffer(data, np.uint8).reshape(holders.size, size)
+        # Edges stand in the order of (dealer, holder). Sorted by (holder, dealer), each takes the place of its reverse.
+        reverse = np.lexsort((np.repeat(dealers, holders.shape[1]), holders.ravel()))
+        self._reverse = dict(zip(to, reverse.reshape(holders.shape), strict=True))
+        self._to = to
+
+    def of(self, holder: int, dealers: Set[int]) -> NDArray[np.uint8]:
+        """(d, size): the rows for `holder` of those of its dealers that are in `dealers`, ascending."""
+        chosen = [dealer in dealers for dealer in self._to[holder]]
+        rows: NDArray[np.uint8] = self._rows[self._reverse[holder][chosen]]
+        return rows
 
 
 def neighbours_of(me: int, advertisements: Mapping[int, bytes], terms: Terms) -> list[int]:

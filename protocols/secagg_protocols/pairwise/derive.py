@@ -7,6 +7,9 @@ options. Two parties that disagree on any of it share no key, so none of their m
 import hashlib
 import struct
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
 from secagg.primitives import agreement
 
 _LABEL = b"secagg/pairwise/1/"
@@ -86,6 +89,27 @@ SEED_SHARE = b"share of seed"
 KEY_SHARE = b"share of key "
 
 
-def share_hash(bound: bytes, kind: bytes, dealer: int, holder: int, salted: bytes) -> bytes:
-    """SHA-256 of one share and its salt, published by its dealer."""
-    return hashlib.sha256(_LABEL + kind + bound + struct.pack("<II", dealer, holder) + salted).digest()
+def share_hashes(
+    bound: bytes, of_seed: ArrayLike, dealers: ArrayLike, holders: ArrayLike, salted: NDArray[np.uint8]
+) -> NDArray[np.uint8]:
+    """SHA-256 of each share and its salt, published by its dealer.
+
+    Args:
+        bound: the round.
+        of_seed: whether a share is of the seed, or else of the key; (n,) or one for all, as the next two.
+        dealers, holders: indices.
+        salted: (n, bytes of a share and its salt) uint8.
+
+    Returns:
+        (n, 32) uint8.
+    """
+    n = len(salted)
+    ids = np.empty((n, 2), "<u4")
+    ids[:, 0], ids[:, 1] = dealers, holders
+    kinds = np.frombuffer(KEY_SHARE + SEED_SHARE, np.uint8).reshape(2, -1)
+    start, middle = (np.broadcast_to(np.frombuffer(part, np.uint8), (n, len(part))) for part in (_LABEL, bound))
+    kind = kinds[np.broadcast_to(np.asarray(of_seed, np.intp), n)]
+    messages = np.hstack([start, kind, middle, ids.view(np.uint8), salted])
+    data, size = messages.tobytes(), messages.shape[1]
+    digests = [hashlib.sha256(data[at : at + size]).digest() for at in range(0, len(data), size)]
+    return np.frombuffer(b"".join(digests), np.uint8).reshape(n, -1)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from secagg.encoding.packing import pack
 from secagg.encoding.ring import Lanes
@@ -152,7 +152,7 @@ class PairwiseParty(PartySide):
             context=derive.context_digest(self._context),
             commitment=derive.commitment(self._bound, seed),
             sealed=b"".join(sealed),
-            hashes=b"".join(self._hashes(self._me, j, pair) for j, pair in pairs.items()),
+            hashes=self._hashes(self._me, list(pairs), list(pairs.values())).tobytes(),
         )
         opening = (derive.sealing_key(secret, j, self._me) for j, secret in zip(neighbours, shared, strict=True))
         dealt = Dealt(
@@ -178,12 +178,9 @@ class PairwiseParty(PartySide):
         opening = rows(stage.opening_keys, KEY_SIZE, len(neighbours), "opening keys")
         public = rows(stage.mask_keys, KEY_SIZE, len(neighbours), "mask keys")
         sealed = rows(ask.sealed, SEALED_SIZE, len(dealers), "sealed shares")
-        hashes = rows(ask.hashes, 2 * HASH_SIZE, len(dealers), "share hashes")
+        check_rows(ask.hashes, 2 * HASH_SIZE, len(dealers), "share hashes")
 
-        pairs = {
-            j: self._open(j, opening[place[j]], box, digest)
-            for j, box, digest in zip(dealers, sealed, hashes, strict=True)
-        }
+        pairs = self._opened(dealers, [opening[place[j]] for j in dealers], sealed, ask.hashes)
         if self._terms.complete:
             pairs[self._me] = stage.own
         masked = self._mask(vector, stage, dealers, [public[place[j]] for j in dealers])
@@ -352,22 +349,33 @@ class PairwiseParty(PartySide):
             found.append(key)
         return found
 
-    def _hashes(self, dealer: int, holder: int, pair: bytes) -> bytes:
-        """Hash of the seed share, hash of the key share."""
-        seed, key = pair[:SHARE_SIZE], pair[SHARE_SIZE:]
-        return derive.share_hash(self._bound, derive.SEED_SHARE, dealer, holder, seed) + derive.share_hash(
-            self._bound, derive.KEY_SHARE, dealer, holder, key
+    def _hashes(self, dealers: ArrayLike, holders: ArrayLike, pairs: Sequence[bytes]) -> NDArray[np.uint8]:
+        """(n, 64): of each pair the hash of the seed share, then that of the key share."""
+        table = np.frombuffer(b"".join(pairs), np.uint8).reshape(-1, 2 * SHARE_SIZE)
+        halves = ((True, table[:, :SHARE_SIZE]), (False, table[:, SHARE_SIZE:]))
+        return np.hstack(
+            [derive.share_hashes(self._bound, of_seed, dealers, holders, half) for of_seed, half in halves]
         )
 
-    def _open(self, dealer: int, key: bytes, box: bytes, hashes: bytes) -> bytes | None:
-        """The pair that `dealer` sealed, or None where it is not what the dealer published: one missing share."""
+    def _opened(
+        self, dealers: Sequence[int], keys: Sequence[bytes], boxes: Sequence[bytes], hashes: bytes
+    ) -> dict[int, bytes | None]:
+        """{dealer: the pair that it sealed, or None where it is not what it published: one missing share}."""
+        opened = {j: self._open(j, key, box) for j, key, box in zip(dealers, keys, boxes, strict=True)}
+        found = self._hashes(dealers, self._me, [pair or bytes(2 * SHARE_SIZE) for pair in opened.values()])
+        published = np.frombuffer(hashes, np.uint8).reshape(-1, 2 * HASH_SIZE)
+        sound = (found == published).all(axis=1)
+        return {j: pair if is_sound else None for (j, pair), is_sound in zip(opened.items(), sound, strict=True)}
+
+    def _open(self, dealer: int, key: bytes, box: bytes) -> bytes | None:
+        """The pair that `dealer` sealed, or None where the box does not open or holds no shares."""
         try:
             pair = sealing.open_sealed(key, box, derive.sealing_data(self._bound, dealer, self._me))
             for share in (pair[:SHARE_SIZE], pair[SHARE_SIZE:]):
                 shamir.from_bytes(share[: shamir.SHARE_BYTES])
         except (PeerMisbehaved, WireError):
             return None
-        return pair if self._hashes(dealer, self._me, pair) == hashes else None
+        return pair
 
     def _mask(self, vector: Lanes, stage: Dealt, dealers: Sequence[int], publics: Sequence[bytes]) -> Lanes:
         """vector + PRG(self) + sum of +-PRG(pair): plus towards higher indices, minus towards lower."""

@@ -14,7 +14,7 @@ from secagg.scheme import Session
 from secagg.wire import codec
 from secagg.wire.codec import Message
 from secagg_protocols.pairwise import derive
-from secagg_protocols.pairwise.messages import HASH_SIZE, SHARE_SIZE, Unmask, rows, unpack_bits
+from secagg_protocols.pairwise.messages import HASH_SIZE, SHARE_SIZE, Unmask, check_rows, unpack_bits
 
 PAIRS_AT_ONCE = 1024
 """Pairs whose masks are added while the next ones' keys are agreed: 40 ms of agreement, and memory for any number."""
@@ -42,7 +42,7 @@ class Recovery:
         threshold: shares that open a secret.
         holders: {member: the members that hold shares of its secrets, ascending}; a symmetric relation.
         contributors: members whose vectors are in the sum.
-        hashes_of: (dealer, holder) to the two published hashes of that pair of shares.
+        hashes_for: holder to (d, 64) uint8, the two published hashes of the pair of shares of each of its dealers.
 
     Attributes:
         missing: {dealer: holders who say that its sealed shares did not open or fail their hashes}.
@@ -55,17 +55,21 @@ class Recovery:
         threshold: int,
         holders: Mapping[int, list[int]],
         contributors: Set[int],
-        hashes_of: Callable[[int, int], bytes],
+        hashes_for: Callable[[int], NDArray[np.uint8]],
     ) -> None:
         self._session = session
         self._bound = bound
         self._threshold = threshold
         self._holders = holders
         self._contributors = contributors
-        self._hashes_of = hashes_of
+        self._hashes_for = hashes_for
         self._needed = [i for i in sorted(holders) if i in contributors or not contributors.isdisjoint(holders[i])]
         self.missing: dict[int, list[int]] = {}
-        self._row = {i: row for row, i in enumerate(self._needed)}
+        n = len(session.parties)
+        self._row = np.full(n, -1, np.int64)  # of each member's secret, -1 where it is not needed
+        self._row[self._needed] = range(len(self._needed))
+        self._contributed = np.zeros(n, np.bool_)
+        self._contributed[list(contributors)] = True
         self._count = np.zeros(len(self._needed), np.int64)
         self._points = np.zeros((len(self._needed), threshold), np.uint64)
         self._values = np.zeros((len(self._needed), threshold, shamir.LIMBS), np.uint64)
@@ -82,11 +86,10 @@ class Recovery:
         """Check all of one holder's shares against their dealers' hashes, then keep what is still needed."""
         every = self._holders[holder]
         held = unpack_bits(reply.held, len(every))
-        shares = rows(reply.shares, SHARE_SIZE, int(held.sum()), "shares")
-        dealers = [dealer for dealer, is_held in zip(every, held, strict=True) if is_held]
-        for dealer, share in zip(dealers, shares, strict=True):
-            self._check_hash(dealer, holder, share)
+        check_rows(reply.shares, SHARE_SIZE, int(held.sum()), "shares")
+        dealers = np.array(every, np.int64)[held]
         table = np.frombuffer(reply.shares, np.uint8).reshape(-1, SHARE_SIZE)
+        self._check_hashes(dealers, holder, table, self._hashes_for(holder)[held])
         values = np.ascontiguousarray(table[:, : shamir.SHARE_BYTES]).view("<u8").astype(np.uint64, copy=False)
         shamir.check_limbs(values)
         self._keep(dealers, holder, values)
@@ -166,21 +169,22 @@ class Recovery:
         self._count[:] = (self._points > 0).sum(axis=1)
         self.missing = {dealer: list(holders) for dealer, holders in state.missing}
 
-    def _check_hash(self, dealer: int, holder: int, share: bytes) -> None:
-        """Refuse a share that is not the one that its dealer published."""
-        of_seed = dealer in self._contributors
-        kind = derive.SEED_SHARE if of_seed else derive.KEY_SHARE
-        published = self._hashes_of(dealer, holder)
-        expected = published[:HASH_SIZE] if of_seed else published[HASH_SIZE:]
-        if derive.share_hash(self._bound, kind, dealer, holder, share) != expected:
+    def _check_hashes(
+        self, dealers: NDArray[np.int64], holder: int, shares: NDArray[np.uint8], published: NDArray[np.uint8]
+    ) -> None:
+        """Refuse shares, (d, size), that are not those that their dealers published in one of two hashes, (d, 64)."""
+        of_seed = self._contributed[dealers]
+        expected = np.where(of_seed[:, np.newaxis], published[:, :HASH_SIZE], published[:, HASH_SIZE:])
+        wrong = (derive.share_hashes(self._bound, of_seed, dealers, holder, shares) != expected).any(axis=1)
+        if wrong.any():
+            dealer = self._session.parties[dealers[wrong][0]]
             raise PeerMisbehaved(
-                f"a share of {self._session.parties[dealer]!r} that its dealer never published",
-                {self._session.parties[holder]},
+                f"a share of {dealer!r} that its dealer never published", {self._session.parties[holder]}
             )
 
-    def _keep(self, dealers: Sequence[int], holder: int, values: NDArray[np.uint64]) -> None:
+    def _keep(self, dealers: NDArray[np.int64], holder: int, values: NDArray[np.uint64]) -> None:
         """Note the shares, (len(dealers), 5), of those secrets that still lack some."""
-        row = np.array([self._row.get(dealer, -1) for dealer in dealers], np.int64)
+        row = self._row[dealers]
         wanted = row >= 0
         wanted[wanted] = self._count[row[wanted]] < self._threshold
         row = row[wanted]

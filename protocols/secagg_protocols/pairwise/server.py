@@ -112,7 +112,7 @@ class PairwiseServer(ServerSide):
         elif phase.reply is Shares:
             asks = {self._session.index(party): self._ask_shares(self._session.index(party)) for party in alive}
         elif phase.reply is Masked:
-            asks = {i: self._ask_masked(i) for i in self._members}
+            asks = self._ask_masked()
             self._sealed.clear()
         elif phase.reply is Consistency:
             asks = dict.fromkeys(self._contributors, AskConsistency(self._contributor_bits()))
@@ -313,16 +313,17 @@ class PairwiseServer(ServerSide):
         view = derive.view_digest(ask.parties, ask.keys, ask.signatures)
         return derive.agreement_on(self._bound, view, self._contributor_bits())
 
-    def _ask_masked(self, i: int) -> AskMasked:
-        dealers = [j for j in self._cohort.neighbours[i] if j in self._members]
-        return AskMasked(
-            context=self._context,
-            dealers=pack_indices(dealers),
-            sealed=b"".join(
-                _row(self._sealed[j], SEALED_SIZE, self._cohort.place_among_neighbours(j, i)) for j in dealers
-            ),
-            hashes=b"".join(self._hashes_of(j, i) for j in dealers),
-        )
+    def _ask_masked(self) -> dict[int, Message]:
+        boxes, hashes = self._cohort.turned_boxes(self._sealed), self._cohort.turned_hashes(self._hashes)
+        return {
+            i: AskMasked(
+                context=self._context,
+                dealers=pack_indices(j for j in self._cohort.neighbours[i] if j in self._members),
+                sealed=boxes.of(i, self._members).tobytes(),
+                hashes=hashes.of(i, self._members - {i}).tobytes(),
+            )
+            for i in self._members
+        }
 
     def _ask_unmask(self) -> dict[int, Message]:
         contributed = self._contributor_bits()
@@ -348,19 +349,16 @@ class PairwiseServer(ServerSide):
         contributed[list(self._contributors)] = True
         return pack_bits(contributed)
 
-    def _hashes_of(self, dealer: int, holder: int) -> bytes:
-        place = self._cohort.place_among_holders(dealer, holder)
-        return _row(self._hashes[dealer], 2 * HASH_SIZE, place)
-
     def _new_recovery(self) -> Recovery:
         holders = {i: [j for j in self._cohort.holders[i] if j in self._members] for i in self._members}
+        hashes = self._cohort.turned_hashes(self._hashes)
         return Recovery(
             self._session,
             self._bound,
             self._terms.threshold,
             holders,
             self._contributors,
-            self._hashes_of,
+            lambda holder: hashes.of(holder, self._members),
         )
 
     @property
@@ -374,7 +372,3 @@ class PairwiseServer(ServerSide):
         if self._recovery is None:
             raise LocalMisuse('nothing to recover before phase "masked" has closed')
         return self._recovery
-
-
-def _row(data: bytes, size: int, index: int) -> bytes:
-    return data[size * index : size * (index + 1)]

@@ -180,8 +180,8 @@ class ByHand:
         shares, cohort = self._shares[dealer], self.cohort(dealer)
         if holder not in cohort.neighbours[dealer]:
             return bytes(SEALED_SIZE), bytes(2 * HASH_SIZE)
-        box = cohort.place_among_neighbours(dealer, holder)
-        row = cohort.place_among_holders(dealer, holder)
+        box = cohort.neighbours[dealer].index(holder)
+        row = cohort.holders[dealer].index(holder)
         return (
             shares.sealed[SEALED_SIZE * box :][:SEALED_SIZE],
             shares.hashes[2 * HASH_SIZE * row :][: 2 * HASH_SIZE],

@@ -1,0 +1,98 @@
+"""Keys of many pairs at once: one function, implementations that agree bit for bit, one of them chosen once.
+
+`portable` stands for `cryptography`, pair by pair, which is `secagg.primitives.agreement`'s own doing: it also serves
+few pairs, and those whose infos differ in length.
+"""
+
+import os
+from collections.abc import Mapping
+from functools import cache, partial
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secagg.kernels import _cpu, mask
+from secagg.kernels.agreement import proof
+from secagg.kernels.agreement.proof import Derive
+
+FAST: Mapping[str, tuple[int, frozenset[str]]] = {
+    "ifma": (512, frozenset({"avx512f", "avx512ifma"})),
+    "avx2": (256, frozenset({"avx2", "fma"})),
+}
+"""Name -> bits of a vector and the instruction sets that it needs, by LLVM's names; the fastest first."""
+
+LEAST = 256
+"""Fewest pairs for which a kernel is worth loading, which takes as long as ten thousand pairs do without it."""
+LEAST_LOADED = 4
+"""Fewest pairs for which a kernel that is loaded beats `cryptography`."""
+
+
+def _with_vectors(vector_bits: int, *arguments: Any) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    batch = import_module("secagg.kernels.agreement.batch")  # only now: most processes never need it
+    keys, is_zero = batch.derive(*arguments, vector_bits=vector_bits, threads=_cpu.threads())
+    return keys, is_zero
+
+
+def _implementations() -> dict[str, Derive]:
+    has = _cpu.x86_features()
+    return {name: partial(_with_vectors, bits) for name, (bits, needed) in FAST.items() if needed <= has}
+
+
+IMPLEMENTATIONS: Mapping[str, Derive] = _implementations()
+"""Name -> implementation, of those that this machine can run, the fastest first."""
+
+
+@cache
+def selected() -> str:
+    """Name of this process's implementation, or "portable".
+
+    It is the fastest that runs here; where the variable SECAGG_KERNEL names a mask kernel, among those whose vectors
+    are no wider than that one's.
+
+    Raises:
+        ConfigError: SECAGG_KERNEL names no mask kernel of this machine.
+    """
+    name = mask.selected()
+    widest = mask.FAST[name][0] if name in mask.FAST else 0
+    if not os.environ.get("SECAGG_KERNEL"):
+        widest = max(bits for bits, _ in FAST.values())
+    return next((name for name in IMPLEMENTATIONS if FAST[name][0] <= widest), "portable")
+
+
+@cache
+def _proved(name: str) -> Derive:
+    """The implementation of that name, once it has shown that it agrees with `cryptography`."""
+    proof.prove(name, IMPLEMENTATIONS[name])
+    return IMPLEMENTATIONS[name]
+
+
+def is_worth(pairs: int) -> bool:
+    """Whether `derive` is there, and faster for so many pairs than one by one."""
+    name = selected()
+    least = LEAST_LOADED if _proved.cache_info().currsize else LEAST
+    return name != "portable" and pairs >= least
+
+
+def derive(
+    scalars: NDArray[np.uint8], points: NDArray[np.uint8], infos: NDArray[np.uint8], salt: bytes
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """HKDF-SHA256 of X25519(scalars[i], points[i]) under salt and infos[i], and where that product is all zero.
+
+    The key of a pair whose product is zero is of no use. Work is spread over the processors that this process may
+    use, at most SECAGG_THREADS of them, without the GIL; the result does not depend on it.
+
+    Args:
+        scalars, points: (n, 32) uint8, contiguous.
+        infos: (n, l) uint8, contiguous.
+        salt: of any length.
+
+    Returns:
+        (n, 32) uint8 and (n,) bool.
+
+    Raises:
+        ConfigError: SECAGG_THREADS has no such value, floating-point numbers are rounded in an unusual way, or the
+            kernel failed its proof, which it gives at its first use.
+    """
+    return _proved(selected())(scalars, points, infos, salt)
