@@ -84,9 +84,10 @@ class CkksServer(ServerSide):
         if phase.reply is Keys:
             asks: dict[int, Message] = {i: AskKeys() for i in present}
         elif phase.reply is Deal:
-            asks = dict.fromkeys(self._chosen(present), self._ask_deal())
+            # Others in each round: the session's id says where to begin.
+            start = int.from_bytes(self._session.id, "little")
+            asks = dict.fromkeys(self._chosen(present, start), self._ask_deal())
         elif phase.reply is Encrypted:
-            self._holders = self._chosen(present)
             asks = self._ask_encrypted(present)
         else:
             asks = dict.fromkeys(self._holders & self._contributors, self._ask_decrypt())
@@ -155,9 +156,8 @@ class CkksServer(ServerSide):
             masks = residues.unpack(saved.masks, blocks * DEGREE, self._parameters, "saved sum of uniform halves")
             self._masks = Masks(self._parameters, dim, masks.reshape(blocks, DEGREE))
 
-    def _chosen(self, present: Iterable[int]) -> frozenset[int]:
-        """A few of those present, others in each round: the session's id says where to begin."""
-        start = int.from_bytes(self._session.id, "little")
+    def _chosen(self, present: Iterable[int], start: int) -> frozenset[int]:
+        """The first few of those present, in a circle from `start`."""
         ranked = sorted(present, key=lambda i: (i - start) % len(self._session.parties))
         return frozenset(ranked[: self._helpers])
 
@@ -168,6 +168,7 @@ class CkksServer(ServerSide):
     def _ask_encrypted(self, present: frozenset[int]) -> dict[int, Message]:
         if self._dealer is None or self._deal is None:
             raise LocalMisuse("phase 'encrypted' before a key was dealt")
+        self._holders = self._chosen(present, self._dealer)  # the dealer itself first: it is known to be there
         clients = sorted(self._keys)
         boxes = rows(self._deal.sealed, SEALED_SIZE, len(clients), "sealed keys")
         return {
