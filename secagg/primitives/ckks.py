@@ -171,31 +171,33 @@ class Masks:
     """
 
     def __init__(self, parameters: Parameters, dim: int, values: Residues | None = None) -> None:
-        self._seal = _seal(parameters)
-        self._evaluator = sealapi.Evaluator(self._seal.context)
+        self._parameters = parameters
         self._blocks = parameters.blocks(dim)
         self._sums: list[Any] = []
         if values is not None:
+            seal = _seal(parameters)
             with _memory() as file:
-                self._sums = [self._seal.ciphertext(file, row) for row in values]
+                self._sums = [seal.ciphertext(file, row) for row in values]
 
     def add(self, seeds: bytes) -> None:
         """Expand and add one client's seeds, 64 bytes a block."""
+        seal = _seal(self._parameters)
         rows = [seeds[SEED_BYTES * i : SEED_BYTES * (i + 1)] for i in range(self._blocks)]
         with _memory() as file:
-            expanded = [self._seal.expanded(file, seed) for seed in rows]
+            expanded = [seal.expanded(file, seed) for seed in rows]
         if not self._sums:
             self._sums = expanded
             return
+        evaluator = sealapi.Evaluator(seal.context)
         for total, one in zip(self._sums, expanded, strict=True):
-            self._evaluator.add_inplace(total, one)
+            evaluator.add_inplace(total, one)
 
     def values(self) -> Residues | None:
         """(blocks, N) uint64 below q, in SEAL's transformed order; None before the first `add`."""
         if not self._sums:
             return None
         with _memory() as file:
-            return np.stack([self._seal.last_numbers(file, total) for total in self._sums])
+            return np.stack([_Seal.last_numbers(file, total) for total in self._sums])
 
 
 def add(total: Residues, terms: Residues, parameters: Parameters) -> None:

@@ -11,13 +11,14 @@ from rollcall import RollCall
 from secagg.errors import PeerMisbehaved, TooFew
 from secagg.scheme import Credentials, Policy, Session
 from secagg.testing import HostileTransport, SeededEntropy
-from secagg_protocols import PairwiseMasking
+from secagg_protocols import CkksSum, PairwiseMasking
 
 KINDS = {
     "roll call": lambda n: RollCall(),
     "secagg": lambda n: PairwiseMasking(threshold=n // 2 + 1),
     "secagg+": lambda n: PairwiseMasking(neighbours=4 if n > 5 else 2),
     "active": lambda n: PairwiseMasking(threshold=n // 2 + 1, adversary="active", corrupt=0.0),
+    "ckks": lambda n: CkksSum(holders=n // 2),
 }
 SCHEDULES = 300
 NIGHTLY_SCHEDULES = 3400
