@@ -49,6 +49,7 @@ class CkksSum(Scheme):
         if isinstance(holders, bool) or not isinstance(holders, int) or not 1 <= holders <= MAX_HOLDERS:
             raise OutOfRange(f"holders is {holders!r}: expected an integer in 1..2**20")
         self.holders = holders
+        self.adversary = adversary
 
     def __repr__(self) -> str:
         return f"CkksSum(holders={self.holders})"
