@@ -29,11 +29,11 @@ def test_a_server_that_deals_reads_every_update():
     def deal(phase, party, message):
         if phase != "encrypted":
             return message
-        client = opened(round_.sent["keys", party], Keys).public
+        client = opened(round_.sent["keys", party], Keys).key
         info = derive.sealing_info(0, public, party, client)
         (key,) = agreement.derive_many([private], [client], [info], bound)
         box = sealing.seal(key, seed, derive.sealing_data(bound, commitment, 0, party))
-        return rewritten(message, AskEncrypted, dealer=0, public=public, commitment=commitment, sealed=box)
+        return rewritten(message, AskEncrypted, dealer=0, key=public, commitment=commitment, box=box)
 
     round_ = TestRound(SCHEME, session, UPDATES, asks=deal)
     play(round_, "encrypted").exchange()

@@ -26,7 +26,7 @@ class AskKeys(Message, frozen=True):
 class Keys(Message, frozen=True):
     """Client: a fresh X25519 public key, and the digest of what it says the round is about."""
 
-    public: bytes
+    key: bytes
     context: bytes
 
 
@@ -56,18 +56,18 @@ class AskEncrypted(Message, frozen=True):
         context: digest of what all who take part say the round is about.
         parameters: digest of the CKKS parameters.
         dealer: its index.
-        public: its public key.
+        key: its public key.
         commitment: of the seed that it sealed for everybody.
-        sealed: SEALED_SIZE bytes.
+        box: what it sealed for this client, SEALED_SIZE bytes.
         holder: whether this client will be asked to decrypt the sum; if not, it erases the key at once.
     """
 
     context: bytes
     parameters: bytes
     dealer: int
-    public: bytes
+    key: bytes
     commitment: bytes
-    sealed: bytes
+    box: bytes
     holder: bool
 
 
@@ -75,12 +75,10 @@ class Encrypted(Message, frozen=True):
     """Client: its ciphertexts.
 
     Attributes:
-        parameters: digest of the CKKS parameters.
         body: one coefficient an entry, packed to the modulus' bits.
         seeds: of the uniform halves, 64 bytes a ciphertext.
     """
 
-    parameters: bytes
     body: bytes
     seeds: bytes
 

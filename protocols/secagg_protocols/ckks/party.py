@@ -131,7 +131,7 @@ class CkksParty(PartySide):
         self._check_round(ask)
         seed = self._opened(ask, stage)
         body, seeds = SecretKey(seed, self._parameters).encrypt(vector)
-        reply = Encrypted(self._parameters.digest, residues.pack(body, self._parameters), seeds)
+        reply = Encrypted(residues.pack(body, self._parameters), seeds)
         return reply, Holding(seed) if ask.holder else Finished()
 
     def _decrypt(self, ask: AskDecrypt, stage: Holding) -> Decrypted:
@@ -167,16 +167,16 @@ class CkksParty(PartySide):
         if not 0 <= ask.dealer < len(self._session.parties):
             raise PeerMisbehaved(f"the dealer is no party of the session: index {ask.dealer}")
         dealer = {self._session.parties[ask.dealer]}
-        check_size(ask.public, KEY_SIZE, "dealer's public key")
+        check_size(ask.key, KEY_SIZE, "dealer's public key")
         check_size(ask.commitment, DIGEST_SIZE, "dealer's commitment")
-        check_size(ask.sealed, SEALED_SIZE, "sealed key")
-        info = derive.sealing_info(ask.dealer, ask.public, self._me, agreement.public_key(stage.private))
-        (key,) = agreement.derive_many([stage.private], [ask.public], [info], self._bound)
+        check_size(ask.box, SEALED_SIZE, "sealed key")
+        info = derive.sealing_info(ask.dealer, ask.key, self._me, agreement.public_key(stage.private))
+        (key,) = agreement.derive_many([stage.private], [ask.key], [info], self._bound)
         if key is None:
             raise PeerMisbehaved("a public key of low order", dealer)
         data = derive.sealing_data(self._bound, ask.commitment, ask.dealer, self._me)
         try:
-            seed = sealing.open_sealed(key, ask.sealed, data)
+            seed = sealing.open_sealed(key, ask.box, data)
         except PeerMisbehaved:
             raise PeerMisbehaved("the round's key, as dealt to this party, does not open", dealer) from None
         if derive.commitment(self._bound, seed) != ask.commitment:

@@ -176,9 +176,9 @@ class CkksServer(ServerSide):
                 context=self._context,
                 parameters=self._parameters.digest,
                 dealer=self._dealer,
-                public=self._keys[self._dealer],
+                key=self._keys[self._dealer],
                 commitment=self._deal.commitment,
-                sealed=box,
+                box=box,
                 holder=i in self._holders,
             )
             for i, box in zip(clients, boxes, strict=True)
@@ -202,12 +202,12 @@ class CkksServer(ServerSide):
                 f"the session's is {self._context.hex()[:16]}",
                 {self._session.parties[i]},
             )
-        check_size(reply.public, KEY_SIZE, "public key")
+        check_size(reply.key, KEY_SIZE, "public key")
         # Any scalar shows a point of low order; an honest dealer would have to leave over it.
-        agreement.shared_secret(bytes(KEY_SIZE), reply.public)
-        if reply.public in self._keys.values():
+        agreement.shared_secret(bytes(KEY_SIZE), reply.key)
+        if reply.key in self._keys.values():
             raise PeerMisbehaved("a public key that was advertised before", {self._session.parties[i]})
-        self._keys[i] = reply.public
+        self._keys[i] = reply.key
 
     def _absorb_deal(self, i: int, reply: Deal) -> None:
         """The first deal counts, whoever else was asked."""
@@ -218,8 +218,6 @@ class CkksServer(ServerSide):
 
     def _absorb_encrypted(self, reply: Encrypted) -> None:
         """Nothing of a client's bytes reaches SEAL but seeds of the right length."""
-        if reply.parameters != self._parameters.digest:
-            raise WireError("ciphertexts of other parameters than the session's")
         blocks = self._parameters.blocks(self._session.dim)
         check_size(reply.seeds, SEED_BYTES * blocks, "seeds")
         body = residues.unpack(reply.body, self._session.dim, self._parameters, "ciphertexts")

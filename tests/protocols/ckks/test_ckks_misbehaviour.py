@@ -18,11 +18,12 @@ from secagg.errors import (
     WireError,
 )
 from secagg.primitives import sealing
-from secagg.primitives.ckks import DEGREE, Masks, SecretKey
+from secagg.primitives.ckks import DEGREE, Masks, Parameters, SecretKey
 from secagg.scheme import Ledger, Policy, Session
 from secagg.testing import TestRound, opened, rewritten
 from secagg.wire import codec
 from secagg_protocols import CkksSum
+from secagg_protocols.ckks import residues
 from secagg_protocols.ckks.messages import (
     AskDeal,
     AskDecrypt,
@@ -76,6 +77,12 @@ def assert_exact_without(round_: TestRound, party: int, phase: str) -> None:
     np.testing.assert_array_equal(out.ring_sum, sum(UPDATES[i].astype(np.uint64) for i in out.contributors))
 
 
+def blob_of(message: bytes, parameters: Parameters) -> bytes:
+    """A sound ciphertext of other parameters."""
+    body, seeds = SecretKey(bytes(32), parameters).encrypt(np.zeros(12, np.uint16))
+    return rewritten(message, Encrypted, body=residues.pack(body, parameters), seeds=seeds)
+
+
 BLOBS: dict[str, tuple[Change, str]] = {
     "too short": (changing(Encrypted, body=lambda b: b[:-1]), "ciphertexts: packed vector of"),
     "too long": (changing(Encrypted, body=lambda b: b + b"\0"), "ciphertexts: packed vector of"),
@@ -84,8 +91,8 @@ BLOBS: dict[str, tuple[Change, str]] = {
     "set padding": (changing(Encrypted, body=lambda b: b[:-1] + bytes([b[-1] | 0x80])), "set bits after its last"),
     "too few seeds": (changing(Encrypted, seeds=b""), "seeds of 0 bytes: expected 64"),
     "too many seeds": (changing(Encrypted, seeds=lambda s: s * 2), "seeds of 128 bytes: expected 64"),
-    "other parameters": (changing(Encrypted, parameters=bytes(32)), "other parameters"),
-    "no parameters": (changing(Encrypted, parameters=b""), "other parameters"),
+    "shorter parameters": (lambda m: blob_of(m, Parameters.holding(2, 4)), "ciphertexts: packed vector of"),
+    "longer parameters": (lambda m: blob_of(m, Parameters.holding(1000, 42)), "ciphertexts: packed vector of"),
 }
 
 
@@ -114,13 +121,13 @@ LOW_ORDER = [bytes(32), bytes([1]) + bytes(31), bytes([0xEC]) + bytes([0xFF] * 3
 
 @pytest.mark.parametrize("key", LOW_ORDER)
 def test_a_low_order_key_costs_its_sender(key: bytes) -> None:
-    round_ = make_round(replies=lying("keys", changing(Keys, public=key), LIAR))
+    round_ = make_round(replies=lying("keys", changing(Keys, key=key), LIAR))
     assert_exact_without(round_, LIAR, "keys")
     assert "low order" in round_.coordinator.misbehaved[LIAR]
 
 
 def test_a_short_key_costs_its_sender() -> None:
-    round_ = make_round(replies=lying("keys", changing(Keys, public=b"short"), LIAR))
+    round_ = make_round(replies=lying("keys", changing(Keys, key=b"short"), LIAR))
     assert_exact_without(round_, LIAR, "keys")
     assert "public key of 5 bytes" in round_.coordinator.misbehaved[LIAR]
 
@@ -131,7 +138,7 @@ def test_a_copied_key_costs_the_copier() -> None:
     def copy(phase: str, party: PartyId, message: bytes) -> bytes:
         if (phase, party) != ("keys", VICTIM):
             return message
-        return rewritten(message, Keys, public=opened(round_.sent["keys", 0], Keys).public)
+        return rewritten(message, Keys, key=opened(round_.sent["keys", 0], Keys).key)
 
     round_._replies = copy
     assert_exact_without(round_, VICTIM, "keys")
@@ -246,10 +253,10 @@ ASKS: dict[str, tuple[str, Change, type[Exception], str]] = {
         PeerMisbehaved,
         "does not open",
     ),
-    "a dealer's low key": ("encrypted", changing(AskEncrypted, public=bytes(32)), PeerMisbehaved, "low order"),
-    "a dealer's short key": ("encrypted", changing(AskEncrypted, public=b""), WireError, "dealer's public key"),
-    "another box": ("encrypted", changing(AskEncrypted, sealed=bytes(48)), PeerMisbehaved, "does not open"),
-    "a short box": ("encrypted", changing(AskEncrypted, sealed=b""), WireError, "sealed key of 0"),
+    "a dealer's low key": ("encrypted", changing(AskEncrypted, key=bytes(32)), PeerMisbehaved, "low order"),
+    "a dealer's short key": ("encrypted", changing(AskEncrypted, key=b""), WireError, "dealer's public key"),
+    "another box": ("encrypted", changing(AskEncrypted, box=bytes(48)), PeerMisbehaved, "does not open"),
+    "a short box": ("encrypted", changing(AskEncrypted, box=b""), WireError, "sealed key of 0"),
     "another commitment": ("encrypted", changing(AskEncrypted, commitment=bytes(32)), PeerMisbehaved, "not open"),
     "a short commitment": ("encrypted", changing(AskEncrypted, commitment=b""), WireError, "commitment of 0"),
     "without it": (
