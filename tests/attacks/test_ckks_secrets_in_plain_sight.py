@@ -34,7 +34,7 @@ class Tap(TapOfMasks):
     def _watched(self, derivation):
         def watched(*arguments):
             made = derivation(*arguments)
-            found = made if isinstance(made, list) else [made.tobytes(), made.astype(np.int8).tobytes()]
+            found = made if isinstance(made, list) else [made.astype(np.int8).tobytes()]
             self.secrets.update(secret for secret in found if secret)
             return made
 

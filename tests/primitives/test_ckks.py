@@ -1,5 +1,6 @@
 """Sums under CKKS come out exact, with certainty: the noise of each ciphertext has a bound, and the scale covers it."""
 
+import hashlib
 import os
 
 import numpy as np
@@ -188,6 +189,17 @@ def test_a_seed_is_one_ternary_key():
     counts = np.bincount(secret + 1, minlength=3)
     assert counts.size == 3
     assert np.abs(counts - DEGREE / 3).max() < 6 * np.sqrt(DEGREE * 2 / 9)
+
+
+def test_a_seed_s_key_by_hand():
+    """SHAKE-256 of label and seed; of each byte below 243 five digits in base 3, the lowest first, less one."""
+    seed, digits = bytes(range(32)), []
+    for byte in hashlib.shake_256(b"secagg/ckks/ternary" + seed).digest(2000):
+        if byte < 243:
+            for _ in range(5):
+                byte, digit = divmod(byte, 3)  # noqa: PLW2901
+                digits.append(digit - 1)
+    np.testing.assert_array_equal(ckks._ternary(seed), digits[:DEGREE])
 
 
 def test_another_key_opens_nothing():
