@@ -99,5 +99,5 @@ $(BENCH)/.run: pyproject.toml constraints.txt constraints-bench.txt
 	@echo "*" > $(BENCH)/.gitignore
 	@echo "installing Flower and secagg into $(BENCH) ..."
 	@$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-	    --constraint constraints-bench.txt --editable '.[fedavg,cli]' flwr==1.41.0
+	    --constraint constraints-bench.txt --editable '.[fedavg,cli,ckks]' flwr==1.41.0
 	@touch $@

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 HEAVY = ["scipy.stats", "sklearn", "matplotlib", "pandas", "typer", "rich", "jinja2", "pytest", "hypothesis"]
+HEAVY += ["tenseal", "zstandard"]
 
 LOADED = """
 import importlib, sys

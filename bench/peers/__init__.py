@@ -1,4 +1,5 @@
-"""The same work by others, in the same process, on the same inputs: Flower's SecAgg+, plain FedAvg, generators.
+"""The same work by others, in the same process, on the same inputs: Flower's SecAgg+, plain FedAvg, generators, CKKS as
+NVFLARE uses it; and all protocols of ours beside each other.
 
 `python -m bench peers --clients 100 --neighbours 30 --dim 100000 --lost 29` measures one cohort.
 """
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 from bench.handlers import chosen, title
 from bench.measure import Times, side_by_side
 from bench.options import Job, Options, Tell
-from bench.peers import fedavg
+from bench.peers import families, fedavg
 from bench.peers.generators import MT19937, OPENSSL, PCG64, streams
 from bench.replay import Cohort, Trace, replay, update_of
 from bench.results import Row, row
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from bench.peers import flower
 
 STANDARD = Cohort(100, 100_000, 30, 29, threshold=21)
+WORK, SMALL = (16, 100_000), (4, 100)
+"""(clients, entries) on which families of protocols are compared."""
 OURS = 3  # rounds of ours before Flower's one, and as many after it
 STAGE_OF = {"keys": "setup", "shares": "share_keys", "masked": "collect_masked_vectors", "unmask": "unmask"}
 
@@ -37,6 +40,8 @@ def jobs(options: Options) -> list[Job]:
         Job(f"Flower and ours, {title(cohort)}", partial(_flower, cohort)),
         Job("plain FedAvg", partial(_fedavg, cohort)),
         Job("generators", partial(_generators, cohort.dim)),
+        Job("CKKS by others", partial(_ckks, *SMALL if options.quick else WORK)),
+        Job("all protocols", partial(families.rows, *SMALL if options.quick else WORK)),
     ]
 
 
@@ -70,6 +75,11 @@ def _rows_of_flower(cohort: Cohort, trace: "flower.Trace") -> list[Row]:
         case = cohort.case | {"by": "Flower", "phase": phase}
         rows.append(row("peer", case | {"role": "client"}, Times(tuple(trace.client[stage])), bytes=trace.reply[stage]))
         rows.append(row("peer", case | {"role": "server"}, Times((trace.server[stage],))))
+    return rows
+
+
+def _ckks(clients: int, dim: int, tell: Tell) -> list[Row]:
+    rows: list[Row] = import_module("bench.peers.nvflare").rows(clients, dim, tell)  # which imports TenSEAL
     return rows
 
 

@@ -171,6 +171,23 @@ def _start(found: Found) -> Verdict | None:
     return None if row is None else Verdict(duration(row.seconds), row.seconds <= 1.5)
 
 
+def _ckks_bytes(found: Found) -> Verdict | None:
+    row = _ckks(found, 100_000)
+    if row is None:
+        return None
+    value = row.figures["bytes"] / float(row.case["dim"])
+    return Verdict(f"{value:.2f} bytes", value < 6.0)
+
+
+def _ckks_encrypt(found: Found) -> Verdict | None:
+    row = _ckks(found, 1_000_000)
+    return None if row is None else Verdict(duration(row.seconds), row.seconds < 0.4)
+
+
+def _ckks(found: Found, dim: int) -> Row | None:
+    return found["peers"].one("ckks", by="secagg", of="encrypt", clients=16, dim=dim) if "peers" in found else None
+
+
 TARGETS = (
     Target(
         "`prg.add_masks`, uint32, k = 100, dim 2^20, against OpenSSL AES-128-CTR writing its keystream alone",
@@ -224,4 +241,6 @@ TARGETS = (
         ROUNDS,
         _start,
     ),
+    Target("CKKS, 16 clients, 16 bits, dim 100 000: bytes per value sent by a client", "6.0", PEERS, _ckks_bytes),
+    Target("CKKS, the same, dim 10^6: encrypting and packing, one core", "0.4 s", PEERS, _ckks_encrypt),
 )

@@ -2,12 +2,35 @@
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from secagg.scheme import Scheme
+from secagg_protocols._extras import load
 from secagg_protocols.pairwise import PairwiseMasking
 from secagg_protocols.pairwise.scheme import secagg, secagg_plus
 
-PROTOCOLS: Mapping[str, Callable[..., Scheme]] = MappingProxyType({"secagg": secagg, "secagg+": secagg_plus})
+if TYPE_CHECKING:
+    from secagg_protocols.ckks import CkksSum
+
+
+def _ckks(n: int, holders: int = 3, adversary: str = "passive") -> "CkksSum":
+    """`secagg_protocols.ckks.ckks`. Raises ConfigError where TenSEAL is not installed."""
+    scheme: CkksSum = load("ckks").ckks(n, holders, adversary)
+    return scheme
+
+
+PROTOCOLS: Mapping[str, Callable[..., Scheme]] = MappingProxyType(
+    {"secagg": secagg, "secagg+": secagg_plus, "ckks": _ckks}
+)
 """{name: factory}; `PROTOCOLS[name](n, **options)` is the scheme of that name for n clients."""
 
-__all__ = ["PROTOCOLS", "PairwiseMasking"]
+_LAZY = {"CkksSum": "ckks"}
+"""{scheme: the package it is imported from when it is first asked for}."""
+
+__all__ = ["PROTOCOLS", "CkksSum", "PairwiseMasking"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(load(_LAZY[name]), name)

@@ -5,7 +5,7 @@ from typing import Any
 
 from secagg.errors import ConfigError
 
-LIBRARIES = {"paillier": frozenset({"gmpy2"}), "ckks": frozenset({"tenseal"})}
+LIBRARIES = {"paillier": frozenset({"gmpy2"}), "ckks": frozenset({"tenseal", "zstandard"})}
 """{protocol, and the extra that installs what it needs: those libraries, by import name}."""
 
 

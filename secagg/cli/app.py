@@ -53,9 +53,10 @@ def fedavg(
     protocol: Annotated[
         str,
         typer.Option(
-            click_type=_one_of("secagg", "secagg+"),
+            click_type=_one_of("secagg", "secagg+", "ckks"),
             rich_help_panel=_SUMS,
-            help="secagg: every pair of hospitals shares a mask; secagg+: each only with some neighbours.",
+            help="secagg: every pair of hospitals shares a mask; secagg+: each only with some neighbours; ckks: "
+            "hospitals encrypt under one key that all of them hold.",
         ),
     ] = "secagg",
     neighbours: Annotated[

@@ -14,7 +14,7 @@ from secagg.cli.selftest import Outcome, run
 from secagg.kernels import agreement, mask
 
 REQUIRED = ("numpy", "numba", "llvmlite", "cryptography", "msgspec", "scipy")
-OPTIONAL = ("scikit-learn", "pandas", "matplotlib", "jinja2", "typer", "rich")
+OPTIONAL = ("scikit-learn", "pandas", "matplotlib", "jinja2", "typer", "rich", "tenseal", "zstandard")
 FEATURES = ("aes", "vaes", "pclmul", "vpclmulqdq", "sha", "avx2", "fma", "avx512f", "avx512ifma", "bmi2", "adx")
 """Instructions that matter to masking, key agreement and big integers, by LLVM's names."""
 

@@ -77,22 +77,24 @@ def fedavg(options: Mapping[str, Any], protocol: Protocol, report: Path | None, 
             screen.console().print(f"report: {page}")
 
 
-def compile_kernels(settings: Settings) -> None:
+def compile_kernels(settings: Settings, scheme: Scheme) -> None:
     """Run one tiny secure sum of each kind that the experiment has: of rounds, of means and of counts.
 
     Kernels compile when they are first called; without this the first run would count that as protection's cost.
     """
-    clients, lost = range(4), {3: "masked"}
+    clients = range(4)
+    lost = {3: next(phase.name for phase in scheme.phases if phase.takes_input)}
     floats = {client: {"w": np.zeros(3)} for client in clients}
     counts = {client: np.zeros(3, np.uint8) for client in clients}
     weights = dict.fromkeys(clients, 1)
     for bits, clip in ((settings.bits, settings.clip), (statistics.BITS, {"w": np.ones(3)})):
         options: dict[str, Any] = {"bits": bits, "clip": clip, "weight_max": settings.weight_max}
-        aggregate(floats, PairwiseMasking(), weights=weights, lost=lost, **options)
-    aggregate(counts, PairwiseMasking(), bits=1, lost=lost)
+        aggregate(floats, scheme, weights=weights, lost=lost, **options)
+    aggregate(counts, scheme, bits=1, lost=lost)
 
 
 def _run(settings: Settings, protocol: Protocol, listener: Listener) -> Run:
     listener(Stage("kernels", "compiling kernels (once)"))
-    compile_kernels(settings)
+    masking = protocol.name in ("secagg", "secagg+")  # whose options may not fit four clients
+    compile_kernels(settings, PairwiseMasking() if masking else protocol.scheme(4, settings.dropout))
     return run_experiment(settings, lambda n: protocol.scheme(n, settings.dropout), listener)

@@ -21,6 +21,7 @@ from secagg.fedavg import formats, tables
 from secagg.fedavg.history import ALONE, CENTRALIZED, PLAIN, Run
 from secagg.fedavg.losses import name_of
 from secagg.fedavg.page import charts, prose
+from secagg.fedavg.trust import limits
 
 GLYPHS: dict[tables.State, str] = {
     "summed": "●",
@@ -95,6 +96,7 @@ def _sentences(run: Run) -> dict[str, Any]:
     return {
         "css": Markup(_part("page.css")),  # noqa: S704  # a file of this package
         "title": prose.title(run),
+        "limits": limits(run.protocol),
         "headline": prose.headline(run),
         "exact_answer": prose.exact_answer(run),
         "data_note": prose.patients(run),

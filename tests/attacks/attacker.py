@@ -1,6 +1,7 @@
 """What a lying server can do with what it sees: the steps that the attacks of this folder share."""
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,8 +39,8 @@ UPDATES: dict[PartyId, NDArray[np.uint16]] = {
 CONTEXT = b"model 7, round 3"
 
 
-def make_session(n: int = N, context: bytes = CONTEXT, **names: object) -> Session:
-    return Session.create(range(n), UPDATES[0], context=context, **names)  # type: ignore[arg-type]
+def make_session(n: int = N, context: bytes = CONTEXT, **options: Any) -> Session:
+    return Session.create(range(n), UPDATES[0], context=context, **options)
 
 
 def make_round(scheme: PairwiseMasking, n: int = N, **options: object) -> TestRound:

@@ -13,10 +13,13 @@ from bench.machine import Machine
 from bench.measure import Times, side_by_side
 from bench.options import Options
 from bench.parts import REST, Parts
+from bench.peers import families, nvflare
 from bench.replay import Cohort, replay
+from bench.report import page
 from bench.report.fits import AXES, curve
 from bench.report.targets import TARGETS
 from bench.results import Results, Row
+from secagg_protocols import PROTOCOLS
 
 MACHINE = Machine("cpu", ("aes",), 2, 2**30, "Linux", "3.11", {}, "OpenSSL", "vaes256", "abc", 0.0)
 
@@ -202,6 +205,31 @@ def test_flower_against_ours(theirs, met):
         for phase in ("shares", "masked")
     ]
     assert verdict("SecAgg+ client", made("peers", *rows)).met is met
+
+
+@pytest.mark.parametrize(("size", "met"), [(599_999, True), (600_000, False)])
+def test_bytes_of_ckks(size, met):
+    row = a_row("ckks", {"by": "secagg", "of": "encrypt", "clients": 16, "dim": 100_000}, 1.0, bytes=size)
+    assert verdict("CKKS, 16 clients", made("peers", row)).met is met
+
+
+@pytest.mark.parametrize(("seconds", "met"), [(0.39, True), (0.41, False)])
+def test_seconds_of_ckks(seconds, met):
+    row = a_row("ckks", {"by": "secagg", "of": "encrypt", "clients": 16, "dim": 1_000_000}, seconds)
+    assert verdict("CKKS, the same", made("peers", row)).met is met
+
+
+def test_ckks_by_others_and_all_protocols(monkeypatch):
+    """On tiny sizes: both sums are checked inside, and the page shows each."""
+    monkeypatch.setattr(nvflare, "RUNS", 1)
+    monkeypatch.setattr(families, "RUNS", 1)
+    rows = [*nvflare.rows(3, 50, quiet), *families.rows(4, 50, quiet)]
+    assert {row.case["of"] for row in rows if row.what == "ckks"} == {"encrypt", "add", "decrypt"}
+    assert {row.case["by"] for row in rows if row.what == "family"} == set(PROTOCOLS)
+    results = made("peers", a_row("peer", Cohort(4, 50).case | {"by": "plain FedAvg"}, 1.0), *rows)
+    text = page.text(results)
+    assert "| encrypt, dim 50 |" in text
+    assert all(f"| {name} |" in text for name in PROTOCOLS)
 
 
 def test_a_missing_instruction_set_is_neither_met_nor_missed():

@@ -4,7 +4,7 @@ import sys
 
 from secagg.scheme import Phase
 from secagg.wire.codec import Message
-from secagg_protocols import PairwiseMasking
+from secagg_protocols import CkksSum, PairwiseMasking
 
 
 def diagram(phases: tuple[Phase, ...]) -> str:
@@ -26,3 +26,4 @@ def _call(message: type[Message]) -> str:
 if __name__ == "__main__":
     for adversary in ("passive", "active"):
         sys.stdout.write(f"{diagram(PairwiseMasking(adversary=adversary).phases)}\n")
+    sys.stdout.write(diagram(CkksSum().phases))

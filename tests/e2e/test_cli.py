@@ -44,9 +44,10 @@ def refused(*arguments, code=2):
     return result.stderr
 
 
-def python(script):
+def python(script, *arguments):
     """A fresh interpreter: what is imported is part of the promise."""
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
+    command = [sys.executable, "-c", script, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -148,10 +149,15 @@ def test_against_an_active_server_tables_and_page_have_its_phase(tmp_path):
     assert f"{late} at consistency" in [div.text for div in page_of(tmp_path).iter("div")]
 
 
-@pytest.mark.parametrize("name", list(PROTOCOLS))
+@pytest.mark.parametrize("name", ["secagg", "secagg+"])
 def test_a_protocol_gets_the_options_that_it_takes(name):
     made = training.Protocol(name, {"neighbours": None, "threshold": None, "adversary": "active"}).scheme(5, 0.1)
     assert made.fingerprint == PROTOCOLS[name](5, adversary="active").fingerprint
+    assert made.adversary == "active"
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_every_protocol_is_passive_unless_asked(name):
     assert training.Protocol(name, {"adversary": None}).scheme(5, 0.1).adversary == "passive"
 
 
@@ -169,6 +175,23 @@ def test_json_is_one_document_and_nothing_else(tmp_path):
     assert run.settings == Settings(clients=3, rounds=2, epochs=1, dropout=0, model="mlp")
     assert [record.number for record in run.rounds] == [1, 2]
     assert json.loads((tmp_path / "run.json").read_bytes()) == json.loads(result.stdout)
+
+
+def test_ckks_end_to_end(tmp_path):
+    """The same model as by masks, and the words say whom it protects against."""
+    shown = call("fedavg", *SMALL, "--protocol", "ckks", "--report", tmp_path)
+    assert (shown.exit_code, shown.stderr) == (0, "")
+    words = " ".join(shown.stdout.split())
+    assert "one that lies, or one together with any one hospital, can get every update" in words
+    assert "exact: yes" in words
+    run = msgspec.json.decode((tmp_path / "run.json").read_bytes(), type=Run)
+    assert run.protocol == "ckks (holders 3)"
+    assert run.phases == ("keys", "deal", "encrypted", "decrypt")
+    page = (tmp_path / "index.html").read_text("utf-8")
+    assert "every hospital holds the key while it encrypts" in page
+    assert "share" not in page.partition("<h3>Not protected</h3>")[2].partition("</ul>")[0]
+    masked = json.loads(call("fedavg", *SMALL, "--json").stdout)
+    assert json.loads((tmp_path / "run.json").read_bytes())["comparison"] == masked["comparison"]
 
 
 def test_a_run_in_which_everybody_is_lost_fails_in_one_line():
@@ -194,6 +217,8 @@ def test_a_run_in_which_everybody_is_lost_fails_in_one_line():
         (["--protocol", "secagg+", "--neighbours", "3"], "neighbours is 3"),
         (["--threshold", "99"], "threshold is 99"),
         (["--weight-max", "20"], "hospital-01"),
+        (["--protocol", "ckks", "--threshold", "3"], "protocol ckks takes none, expected one of secagg, secagg+"),
+        (["--protocol", "ckks", "--adversary", "active"], "key holders decrypt what the server hands them"),
         (["--adversary", "kind"], "'kind' is not one of 'passive', 'active'"),
         (["--rank", "3"], "No such option '--rank'"),
         (["--report", __file__], "File exists, expected a folder"),
@@ -303,7 +328,7 @@ def test_a_folder_that_can_be_written_stays_matplotlib_s_choice(tmp_path, monkey
 
 
 WATCHED = """
-import gc
+import gc, sys
 from numba.core.dispatcher import Dispatcher
 from secagg.cli import training
 from secagg.fedavg.settings import Settings
@@ -318,13 +343,14 @@ def run(*arguments):
     print(len(before), *(compiled() - before))
 
 measured, training.run_experiment = training.run_experiment, run
-training._run(Settings(clients=4, rounds=2, epochs=1, seed=6), training.Protocol("secagg+", {}), training.silent)
+training._run(Settings(clients=4, rounds=2, epochs=1, seed=6), training.Protocol(sys.argv[1], {}), training.silent)
 """
 
 
-def test_every_kernel_is_compiled_before_the_first_sum_is_measured():
+@pytest.mark.parametrize("protocol", ["secagg+", "ckks"])
+def test_every_kernel_is_compiled_before_the_first_sum_is_measured(protocol):
     """What the run compiled beyond the tiny sums would be counted as the cost of protection."""
-    code, out, err = python(WATCHED)
+    code, out, err = python(WATCHED, protocol)
     assert (code, err) == (0, "")
     early, *late = out.splitlines()[0].split(maxsplit=1)
     assert int(early) > 5

@@ -15,15 +15,16 @@ from secagg.encoding.layout import Layout
 from secagg.engine import RoundParty, RoundServer
 from secagg.engine import prepared as ahead
 from secagg.errors import ConfigError, PartyId, PeerMisbehaved, PolicyRefused, SecaggError, StateError, WireError
-from secagg.scheme import Credentials
+from secagg.scheme import Credentials, Scheme
 from secagg.testing import SeededEntropy, TestRound
 from secagg.wire import codec, frame
-from secagg_protocols import PairwiseMasking
+from secagg_protocols import CkksSum, PairwiseMasking
 
 SCHEMES = {
     "secagg": PairwiseMasking(threshold=4),
     "secagg+": PairwiseMasking(neighbours=4),
     "active": PairwiseMasking(threshold=4, adversary="active", corrupt=0.0),
+    "ckks": CkksSum(holders=6),
 }
 KEY = bytes(32)
 PARTIES: list[PartyId] = [0, "one", 2, 70_000, "four", -5]
@@ -59,11 +60,12 @@ ALLOWANCE = 64 * 1024
 class Recorded:
     """One round of a scheme: every message that travelled, and what both ends saved before each phase."""
 
-    def __init__(self, scheme: PairwiseMasking) -> None:
+    def __init__(self, scheme: Scheme) -> None:
         draw = SeededEntropy(7)
         session = Session.create(PARTIES, UPDATES[0], context=b"c", entropy=draw)
         self.scheme, self.session = scheme, session
-        self.round = TestRound(scheme, session, UPDATES, lost={2: "masked"}, entropy=draw)
+        takes_input = next(phase.name for phase in scheme.phases if phase.takes_input)
+        self.round = TestRound(scheme, session, UPDATES, lost={2: takes_input}, entropy=draw)
         self.credentials = self.round.credentials
         self.asks: dict[str, list[bytes]] = {}
         self.replies: dict[str, list[bytes]] = {}
@@ -176,7 +178,7 @@ FRAMES = tuple(
     message
     for recorded in RECORDED.values()
     for kept in (recorded.asks, recorded.replies)
-    for message in kept["shares"]
+    for message in list(kept.values())[1]
 )
 PREPARED = tuple(each.message for each in prepared())
 DECODERS: dict[str, Decoder] = {

@@ -70,3 +70,21 @@ def lagrange_at_zero(points: Sequence[int]) -> list[int]:
                 weight = weight * int(other) * pow(int(other) - int(x), -1, P) % P
         weights.append(weight)
     return weights
+
+
+def negacyclic_transform(polynomial: Sequence[int], q: int, psi: int) -> list[int]:
+    """Values at psi ** (2i + 1), i in bit-reversed order."""
+    size = len(polynomial)
+    order = [int(f"{i:0{size.bit_length() - 1}b}"[::-1], 2) for i in range(size)]
+    return [sum(c * pow(psi, (2 * i + 1) * j, q) for j, c in enumerate(polynomial)) % q for i in order]
+
+
+def negacyclic_product(a: Sequence[int], b: Sequence[int], q: int) -> list[int]:
+    """a * b mod X ** N + 1, by the school's method."""
+    size = len(a)
+    product = [0] * size
+    for i, x in enumerate(a):
+        for j, y in enumerate(b):
+            sign = 1 if i + j < size else -1
+            product[(i + j) % size] = (product[(i + j) % size] + sign * x * y) % q
+    return product

@@ -11,7 +11,7 @@ from rollcall import RollCall
 from secagg.errors import PeerMisbehaved, TooFew
 from secagg.scheme import Credentials, Policy, Session
 from secagg.testing import HostileTransport, SeededEntropy
-from secagg_protocols import PairwiseMasking
+from secagg_protocols import CkksSum, PairwiseMasking
 
 KINDS = {
     "roll call": lambda n: RollCall(),
@@ -20,6 +20,7 @@ KINDS = {
     "active": lambda n: PairwiseMasking(threshold=n // 2 + 1, adversary="active", corrupt=0.0),
     "secagg, prepared": lambda n: PairwiseMasking(threshold=n // 2 + 1),
     "active, prepared": lambda n: PairwiseMasking(threshold=n // 2 + 1, adversary="active", corrupt=0.0),
+    "ckks": lambda n: CkksSum(holders=n // 2),
 }
 SCHEDULES = 300
 NIGHTLY_SCHEDULES = 3400

@@ -1,0 +1,97 @@
+"""CKKS sums as a scheme: parameters are derived from the session, and only how many help is an option."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from secagg.errors import ConfigError, OutOfRange, PartyId
+from secagg.primitives.ckks import Parameters
+from secagg.primitives.entropy import Entropy
+from secagg.scheme import Credentials, Ledger, Phase, Policy, Roster, Scheme, Session
+from secagg_protocols.ckks import derive, messages
+from secagg_protocols.ckks.party import CkksParty
+from secagg_protocols.ckks.server import CkksServer
+
+MAX_HOLDERS = 2**20
+
+
+class CkksSum(Scheme):
+    """Clients encrypt under one CKKS key that all of them hold, the server adds, a few of them decrypt the sum.
+
+    The server must hand the key holders the sum it says and nothing else: they cannot tell. Any one client together
+    with the server reads every update.
+
+    Args:
+        holders: how many clients are asked to deal the key (the first that answers does), and how many keep it
+            until they have opened the sum. The round is lost when all of either few are.
+        adversary: "passive", the only one: the server follows the protocol and looks at all it sees.
+
+    Raises:
+        OutOfRange, ConfigError: naming the parameter and its range, or why there is no active mode.
+    """
+
+    name: ClassVar[str] = "ckks"
+    version: ClassVar[int] = 1
+    phases = (
+        Phase("keys", messages.AskKeys, messages.Keys),
+        Phase("deal", messages.AskDeal, messages.Deal, role="dealer"),
+        Phase("encrypted", messages.AskEncrypted, messages.Encrypted, takes_input=True),
+        Phase("decrypt", messages.AskDecrypt, messages.Decrypted, role="holder"),
+    )
+
+    def __init__(self, holders: int = 3, adversary: str = "passive") -> None:
+        if adversary == "active":
+            raise ConfigError(
+                "adversary='active' is not what CKKS sums withstand: key holders decrypt what the server hands them, "
+                "so one that lies reads any update; use pairwise masking (protocol secagg or secagg+)"
+            )
+        if adversary != "passive":
+            raise ConfigError(f"adversary is {adversary!r}: expected 'passive'")
+        if isinstance(holders, bool) or not isinstance(holders, int) or not 1 <= holders <= MAX_HOLDERS:
+            raise OutOfRange(f"holders is {holders!r}: expected an integer in 1..2**20")
+        self.holders = holders
+        self.adversary = adversary
+
+    def __repr__(self) -> str:
+        return f"CkksSum(holders={self.holders})"
+
+    @property
+    def options(self) -> Mapping[str, str | int | float | None]:
+        """How many deal, and how many hold the key."""
+        return {"holders": self.holders}
+
+    def parameters(self, session: Session) -> Parameters:
+        """Modulus and scale for the session's ring and cohort. Raises ConfigError where SEAL has no such prime."""
+        return Parameters.holding(len(session.parties), session.ring.bits)
+
+    def capacity(self, session: Session) -> int:
+        """What both the session's ring and half the scale hold, above the largest noise there can be."""
+        ring = int(2**session.ring.bits - 1) // int(2**session.bits - 1)
+        return min(ring, self.parameters(session).capacity)
+
+    def server(self, session: Session, saved: bytes | None = None, *, roster: Roster | None = None) -> CkksServer:  # noqa: ARG002
+        """The server's machine; it asks for no roster."""
+        digest = derive.context_digest(session.context)
+        return CkksServer(session, self.parameters(session), self.holders, digest, saved)
+
+    def party(
+        self,
+        session: Session,
+        me: PartyId,
+        entropy: Entropy,
+        *,
+        policy: Policy | None = None,
+        context: bytes | None = None,
+        credentials: Credentials | None = None,  # noqa: ARG002
+        ledger: Ledger | None = None,
+        saved: bytes | None = None,
+    ) -> CkksParty:
+        """One client's machine; it needs no identity."""
+        own = session.context if context is None else context
+        parameters = self.parameters(session)
+        bound = derive.binding(session.digest, own, self.fingerprint, parameters.digest)
+        return CkksParty(session, session.index(me), parameters, bound, own, policy or Policy(), entropy, ledger, saved)
+
+
+def ckks(n: int, holders: int = 3, adversary: str = "passive") -> CkksSum:
+    """CKKS sums for n clients: of fewer than `holders` all of them hold the key."""
+    return CkksSum(min(holders, n), adversary)

@@ -1,0 +1,116 @@
+"""A server hands the key holders of a CKKS sum one client's ciphertext instead of the sum (issue 5).
+
+It works, and the threat model says so: holders cannot tell a sum from a single ciphertext, and the number of
+contributors is what the server claims. What does hold: each holder decrypts once, for this session, for a claimed
+cohort that its policy allows and that it is in itself, and whoever is not named as a holder has erased the key.
+"""
+
+import numpy as np
+import pytest
+from attacker import UPDATES, VICTIM, N, assert_is_update_of
+from oracle import LyingAdder
+
+from secagg.errors import ConfigError, LocalMisuse, PeerMisbehaved, PolicyRefused, WireError
+from secagg.scheme import Policy
+from secagg.testing import opened
+from secagg.wire import frame
+from secagg_protocols import CkksSum
+from secagg_protocols.ckks.messages import AskDecrypt
+from secagg_protocols.ckks.party import CkksParty
+
+
+class KeepsItsKey(CkksParty):
+    """A holder that does not erase the key when it has decrypted."""
+
+    def _answered(self, ask, vector):
+        before = self._stage
+        reply, stage = super()._answered(ask, vector)
+        return reply, before if isinstance(ask, AskDecrypt) else stage
+
+
+def test_a_holder_decrypts_what_it_is_given():
+    server = LyingAdder(CkksSum())
+    ask = server.ask(*server.ciphertext(VICTIM))
+    assert_is_update_of(VICTIM, server.decrypted(server.holders[0], ask))
+
+
+def test_a_claimed_cohort_cannot_be_checked():
+    """A minimum of all six: six are claimed, and one is in it."""
+    server = LyingAdder(CkksSum(), policy=Policy(min_cohort=N))
+    ask = server.ask(*server.ciphertext(VICTIM))
+    assert_is_update_of(VICTIM, server.decrypted(server.holders[0], ask))
+
+
+def test_a_claim_under_the_minimum_is_refused_and_ends_the_key():
+    server = LyingAdder(CkksSum(holders=N))
+    ciphertext = server.ciphertext(VICTIM)
+    with pytest.raises(PolicyRefused, match="sum over 2 parties"):
+        server.decrypted(0, server.ask(*ciphertext, contributors=[0, VICTIM]))
+    with pytest.raises(LocalMisuse, match="left the round"):
+        server.decrypted(0, server.ask(*ciphertext))
+    with pytest.raises(PeerMisbehaved, match="did not name as a key holder"):
+        server.round.participants[0]._round._machine.answer(server.ask(*ciphertext), None)
+
+
+def test_a_claim_without_the_holder_is_refused():
+    server = LyingAdder(CkksSum(holders=N))
+    with pytest.raises(PeerMisbehaved, match="leaves this party's vector out"):
+        server.decrypted(0, server.ask(*server.ciphertext(VICTIM), contributors=range(1, N)))
+
+
+def test_a_holder_that_keeps_its_key_opens_the_sum_and_the_victim():
+    server = LyingAdder(CkksSum(holders=1))
+    (holder,) = server.holders
+    machine = server.round.participants[holder]._round._machine
+    machine.__class__ = KeepsItsKey
+    honest = opened(server.round.coordinator.asks()[holder], AskDecrypt)
+    first, _ = machine.answer(honest, None)
+    second, _ = machine.answer(server.ask(*server.ciphertext(VICTIM)), None)
+    assert first != second
+
+
+def test_a_holder_decrypts_once():
+    server = LyingAdder(CkksSum(holders=1))
+    (holder,) = server.holders
+    ask = server.round.coordinator.asks()[holder]
+    reply = server.round.participants[holder].answer(ask, None)
+    with pytest.raises(PeerMisbehaved, match="a second, different ask in phase 'decrypt'"):
+        server.decrypted(holder, server.ask(*server.ciphertext(VICTIM)))
+    with pytest.raises(PeerMisbehaved, match="did not name as a key holder"):
+        server.round.participants[holder]._round._machine.answer(server.ask(*server.ciphertext(VICTIM)), None)
+    assert server.round.participants[holder].answer(ask, None) == reply  # the same ask again: the same bytes
+
+
+def test_who_is_no_holder_has_erased_the_key():
+    server = LyingAdder(CkksSum(holders=1))
+    ask = server.ask(*server.ciphertext(VICTIM))
+    for party in set(range(N)) - set(server.holders):
+        with pytest.raises(PeerMisbehaved, match="did not name as a key holder"):
+            server.decrypted(party, ask)
+
+
+def test_an_ask_of_another_session_is_refused():
+    """The same parties, the same model, another round: no holder decrypts an earlier round's ciphertexts."""
+    earlier, now = LyingAdder(CkksSum()), LyingAdder(CkksSum())
+    holder = now.holders[0]
+    ask = frame.unwrap(earlier.round.coordinator.asks()[earlier.holders[0]])
+    data = frame.wrap(ask.direction, ask.phase, holder, ask.tag, ask.answers, ask.body)
+    with pytest.raises(WireError, match="another session"):
+        now.round.participants[holder].answer(data, None)
+
+
+def test_another_rounds_key_opens_nothing():
+    """Relabelled as this session's the old ciphertexts are decrypted, to noise: every round has a key of its own."""
+    earlier, now = LyingAdder(CkksSum()), LyingAdder(CkksSum())
+    found = now.decrypted(now.holders[0], now.ask(*earlier.ciphertext(VICTIM)))
+    assert (found[:-1] == UPDATES[VICTIM]).sum() < 3
+
+
+def test_a_mode_that_would_withstand_it_is_not_claimed():
+    with pytest.raises(ConfigError, match="key holders decrypt what the server hands them"):
+        CkksSum(adversary="active")
+
+
+def test_the_honest_sum():
+    out = LyingAdder(CkksSum()).round.run()
+    np.testing.assert_array_equal(out.ring_sum, sum(UPDATES[i].astype(np.uint64) for i in range(N)))

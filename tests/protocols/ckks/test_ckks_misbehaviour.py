@@ -1,0 +1,377 @@
+"""Bad bytes and lies in well-formed messages: the sender is dropped and named, the round goes on, and nothing that a
+peer sent has reached SEAL unchecked.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from secagg.api import Participant
+from secagg.errors import (
+    InconsistentModel,
+    PartyId,
+    PeerMisbehaved,
+    PolicyRefused,
+    ProtocolError,
+    TooFew,
+    WireError,
+)
+from secagg.primitives import sealing
+from secagg.primitives.ckks import DEGREE, Masks, Parameters, SecretKey
+from secagg.scheme import Ledger, Policy, Session
+from secagg.testing import TestRound, opened, rewritten
+from secagg.wire import codec
+from secagg_protocols import CkksSum
+from secagg_protocols.ckks import residues
+from secagg_protocols.ckks.messages import (
+    AskDeal,
+    AskDecrypt,
+    AskEncrypted,
+    Deal,
+    Decrypted,
+    Encrypted,
+    Keys,
+    pack_bits,
+)
+from secagg_protocols.ckks.party import CkksParty
+from secagg_protocols.ckks.stages import Finished, Saved
+
+N = 5
+UPDATES: dict[PartyId, np.ndarray] = {i: np.random.default_rng(i).integers(0, 2**16, 11, np.uint16) for i in range(N)}
+LIAR = 2
+VICTIM = 3
+EVERYBODY = pack_bits([True] * N)
+
+Change = Callable[[bytes], bytes]
+
+
+DEALER = 0
+"""Whom a session of this id asks first."""
+
+
+def make_round(holders: int = 3, **options: object) -> TestRound:
+    session = Session.create(range(N), UPDATES[0], context=b"round 4", entropy=bytes)
+    return TestRound(CkksSum(holders), session, UPDATES, **options)  # type: ignore[arg-type]
+
+
+def lying(phase: str, change: Change, who: int) -> Callable[[str, PartyId, bytes], bytes]:
+    return lambda at, party, message: change(message) if (at, party) == (phase, who) else message
+
+
+def changing(kind: type, **changes: object) -> Change:
+    """Fields replaced; a function is applied to what stands there."""
+
+    def change(message: bytes) -> bytes:
+        old = opened(message, kind)
+        new = {name: value(getattr(old, name)) if callable(value) else value for name, value in changes.items()}
+        return rewritten(message, kind, **new)
+
+    return change
+
+
+def assert_exact_without(round_: TestRound, party: int, phase: str) -> None:
+    out = round_.run()
+    assert out.lost == {party: phase}
+    assert out.contributors == set(range(N)) - {party}
+    np.testing.assert_array_equal(out.ring_sum, sum(UPDATES[i].astype(np.uint64) for i in out.contributors))
+
+
+def blob_of(message: bytes, parameters: Parameters) -> bytes:
+    """A sound ciphertext of other parameters."""
+    body, seeds = SecretKey(bytes(32), parameters).encrypt(np.zeros(12, np.uint16))
+    return rewritten(message, Encrypted, body=residues.pack(body, parameters), seeds=seeds)
+
+
+BLOBS: dict[str, tuple[Change, str]] = {
+    "too short": (changing(Encrypted, body=lambda b: b[:-1]), "ciphertexts: packed vector of"),
+    "too long": (changing(Encrypted, body=lambda b: b + b"\0"), "ciphertexts: packed vector of"),
+    "nothing": (changing(Encrypted, body=b""), "ciphertexts: packed vector of 0 bytes"),
+    "coefficients not below the modulus": (changing(Encrypted, body=lambda b: b"\xff" * 8 + b[8:]), "not below"),
+    "set padding": (changing(Encrypted, body=lambda b: b[:-1] + bytes([b[-1] | 0x80])), "set bits after its last"),
+    "too few seeds": (changing(Encrypted, seeds=b""), "seeds of 0 bytes: expected 64"),
+    "too many seeds": (changing(Encrypted, seeds=lambda s: s * 2), "seeds of 128 bytes: expected 64"),
+    "shorter parameters": (lambda m: blob_of(m, Parameters.holding(2, 4)), "ciphertexts: packed vector of"),
+    "longer parameters": (lambda m: blob_of(m, Parameters.holding(1000, 42)), "ciphertexts: packed vector of"),
+}
+
+
+@pytest.mark.parametrize(("change", "why"), BLOBS.values(), ids=BLOBS)
+def test_a_bad_ciphertext_costs_its_sender_and_never_reaches_seal(
+    change: Change, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reached: list[bytes] = []
+    add = Masks.add
+    monkeypatch.setattr(Masks, "add", lambda masks, seeds: reached.append(seeds) or add(masks, seeds))  # type: ignore[func-returns-value]
+    round_ = make_round(replies=lying("encrypted", change, LIAR))
+    assert_exact_without(round_, LIAR, "encrypted")
+    assert why in round_.coordinator.misbehaved[LIAR]
+    assert len(reached) == N - 1
+
+
+def test_seeds_and_coefficients_of_noise_are_a_sum_like_any_other() -> None:
+    """A client can spoil the sum, as it can by its update, and no more: nothing crashes, the round ends."""
+    change = changing(Encrypted, seeds=bytes(64), body=lambda b: bytes(len(b)))
+    out = make_round(replies=lying("encrypted", change, LIAR)).run()
+    assert out.contributors == set(range(N))
+
+
+LOW_ORDER = [bytes(32), bytes([1]) + bytes(31), bytes([0xEC]) + bytes([0xFF] * 30) + bytes([0x7F])]
+
+
+@pytest.mark.parametrize("key", LOW_ORDER)
+def test_a_low_order_key_costs_its_sender(key: bytes) -> None:
+    round_ = make_round(replies=lying("keys", changing(Keys, key=key), LIAR))
+    assert_exact_without(round_, LIAR, "keys")
+    assert "low order" in round_.coordinator.misbehaved[LIAR]
+
+
+def test_a_short_key_costs_its_sender() -> None:
+    round_ = make_round(replies=lying("keys", changing(Keys, key=b"short"), LIAR))
+    assert_exact_without(round_, LIAR, "keys")
+    assert "public key of 5 bytes" in round_.coordinator.misbehaved[LIAR]
+
+
+def test_a_copied_key_costs_the_copier() -> None:
+    round_ = make_round()
+
+    def copy(phase: str, party: PartyId, message: bytes) -> bytes:
+        if (phase, party) != ("keys", VICTIM):
+            return message
+        return rewritten(message, Keys, key=opened(round_.sent["keys", 0], Keys).key)
+
+    round_._replies = copy
+    assert_exact_without(round_, VICTIM, "keys")
+    assert "advertised before" in round_.coordinator.misbehaved[VICTIM]
+
+
+def test_another_model_costs_its_sender_and_names_both_digests() -> None:
+    round_ = make_round(replies=lying("keys", changing(Keys, context=b"\x01" * 32), LIAR))
+    assert_exact_without(round_, LIAR, "keys")
+    assert "another model, round or configuration: digest 0101010101010101" in round_.coordinator.misbehaved[LIAR]
+
+
+@pytest.mark.parametrize(
+    "change", [changing(Deal, sealed=lambda s: s[:-1]), changing(Deal, commitment=b""), lambda m: b"garbage"]
+)
+def test_a_bad_deal_costs_its_sender_and_another_one_counts(change: Change) -> None:
+    """A dealer whose deal was bad stays in the round as a client: its place was not a client's."""
+    bad: set[PartyId] = set()
+
+    def first(phase: str, party: PartyId, message: bytes) -> bytes:
+        if phase == "deal" and not bad:
+            bad.add(party)
+            return change(message)
+        return message
+
+    round_ = make_round(replies=first)
+    out = round_.run()
+    assert set(out.misbehaved) == bad
+    np.testing.assert_array_equal(out.ring_sum, sum(UPDATES[i].astype(np.uint64) for i in out.contributors))
+
+
+def test_a_dealer_that_deals_two_keys_is_named_by_whom_it_cheats(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another seed in one box, properly sealed: without the commitment the sum would be noise."""
+    seal = sealing.seal
+    monkeypatch.setattr(
+        sealing,
+        "seal",
+        lambda key, plain, data: seal(key, bytes(32) if data.endswith(bytes([VICTIM, 0, 0, 0])) else plain, data),
+    )
+    round_ = make_round()
+    assert_exact_without(round_, VICTIM, "encrypted")
+    refusal = round_.refusals[VICTIM]
+    assert isinstance(refusal, PeerMisbehaved)
+    assert "another key for this party" in str(refusal)
+    assert refusal.culprits == {DEALER}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [changing(Decrypted, vector=lambda v: v[:-1]), changing(Decrypted, vector=lambda v: v[:-1] + b"\xff")],
+)
+def test_a_bad_sum_costs_its_sender(change: Change) -> None:
+    liar: list[PartyId] = []
+
+    def first(phase: str, party: PartyId, message: bytes) -> bytes:
+        if phase == "decrypt" and not liar:
+            liar.append(party)
+            return change(message)
+        return message
+
+    round_ = make_round(replies=first)
+    out = round_.run()
+    assert set(out.misbehaved) == set(liar)
+    np.testing.assert_array_equal(out.ring_sum, sum(update.astype(np.uint64) for update in UPDATES.values()))
+
+
+@pytest.mark.parametrize(("holders", "named"), [(3, 1), (2, 2)])
+def test_holders_that_disagree_end_the_round(holders: int, named: int) -> None:
+    """Two against one: the one is named. One against one: both."""
+    liar: list[PartyId] = []
+
+    def first(phase: str, party: PartyId, message: bytes) -> bytes:
+        if phase == "decrypt" and not liar:
+            liar.append(party)
+            return rewritten(message, Decrypted, vector=bytes(len(opened(message, Decrypted).vector)))
+        return message
+
+    round_ = make_round(holders, replies=first)
+    with pytest.raises(PeerMisbehaved, match=f"{holders} key holders opened 2 different sums") as error:
+        round_.run()
+    assert set(liar) <= error.value.culprits
+    assert len(error.value.culprits) == named
+    assert round_.coordinator.result is None
+
+
+# What a server sends.
+
+
+def shuffled(rows: bytes) -> bytes:
+    return rows[32:] + rows[:32]
+
+
+ASKS: dict[str, tuple[str, Change, type[Exception], str]] = {
+    "another key in its name": ("deal", changing(AskDeal, keys=shuffled), PeerMisbehaved, "another key in this party"),
+    "not itself": (
+        "deal",
+        changing(AskDeal, parties=pack_bits([False] * N), keys=b""),
+        PeerMisbehaved,
+        "another key in this party's name, or none",
+    ),
+    "no such set": ("deal", changing(AskDeal, parties=b""), WireError, "bit set of 0 bytes"),
+    "set padding": ("deal", changing(AskDeal, parties=b"\xff"), WireError, "set padding bits"),
+    "keys of another size": ("deal", changing(AskDeal, keys=lambda k: k[:-1]), WireError, "public keys of"),
+    "another context": ("encrypted", changing(AskEncrypted, context=bytes(32)), InconsistentModel, "digest"),
+    "a short context": ("encrypted", changing(AskEncrypted, context=b""), WireError, "context digest of 0"),
+    "other parameters": ("encrypted", changing(AskEncrypted, parameters=bytes(32)), PeerMisbehaved, "other param"),
+    "a dealer of no index": ("encrypted", changing(AskEncrypted, dealer=N), PeerMisbehaved, "no party of the session"),
+    "a dealer below zero": ("encrypted", changing(AskEncrypted, dealer=-1), PeerMisbehaved, "no party of the session"),
+    "another dealer": (
+        "encrypted",
+        changing(AskEncrypted, dealer=lambda i: (i + 1) % N),
+        PeerMisbehaved,
+        "does not open",
+    ),
+    "a dealer's low key": ("encrypted", changing(AskEncrypted, key=bytes(32)), PeerMisbehaved, "low order"),
+    "a dealer's short key": ("encrypted", changing(AskEncrypted, key=b""), WireError, "dealer's public key"),
+    "another box": ("encrypted", changing(AskEncrypted, box=bytes(48)), PeerMisbehaved, "does not open"),
+    "a short box": ("encrypted", changing(AskEncrypted, box=b""), WireError, "sealed key of 0"),
+    "another commitment": ("encrypted", changing(AskEncrypted, commitment=bytes(32)), PeerMisbehaved, "not open"),
+    "a short commitment": ("encrypted", changing(AskEncrypted, commitment=b""), WireError, "commitment of 0"),
+    "without it": (
+        "decrypt",
+        changing(AskDecrypt, contributors=pack_bits([i != VICTIM for i in range(N)])),
+        PeerMisbehaved,
+        "leaves this party's vector out",
+    ),
+    "a small cohort": (
+        "decrypt",
+        changing(AskDecrypt, contributors=pack_bits([i in (0, VICTIM) for i in range(N)])),
+        PolicyRefused,
+        "sum over 2 parties",
+    ),
+    "a short sum": ("decrypt", changing(AskDecrypt, body=b""), WireError, "sum of ciphertexts"),
+    "coefficients not below": (
+        "decrypt",
+        changing(AskDecrypt, body=lambda b: b"\xff" * 8 + b[8:]),
+        WireError,
+        "sum of",
+    ),
+    "short masks": ("decrypt", changing(AskDecrypt, masks=b""), WireError, "sum of uniform halves"),
+    "masks not below": ("decrypt", changing(AskDecrypt, masks=lambda b: b"\xff" * len(b)), WireError, "uniform halves"),
+}
+
+
+@pytest.mark.parametrize(("phase", "change", "kind", "why"), ASKS.values(), ids=ASKS)
+def test_a_lying_ask_is_refused_and_erases_the_key(
+    phase: str, change: Change, kind: type[Exception], why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reached: list[object] = []
+    decrypt = SecretKey.decrypt
+    monkeypatch.setattr(SecretKey, "decrypt", lambda *given: reached.append(given) or decrypt(*given))  # type: ignore[func-returns-value]
+    round_ = make_round(holders=N, asks=lying(phase, change, VICTIM))
+    while round_.coordinator.phase != phase:
+        round_.step()
+    round_.exchange()
+    refusal = round_.refusals[VICTIM]
+    assert isinstance(refusal, kind)
+    assert why in str(refusal)
+    assert (phase, VICTIM) not in round_.sent
+    assert len(reached) == (N - 1 if phase == "decrypt" else 0)
+    if isinstance(refusal, ProtocolError):
+        assert stage_of(round_, VICTIM) == Finished()
+
+
+def stage_of(round_: TestRound, party: int) -> object:
+    machine = round_.participants[party]._round._machine
+    assert isinstance(machine, CkksParty)
+    return codec.decode(machine.save(), Saved).stage
+
+
+def test_keys_of_fewer_than_the_policy_s_cohort_get_no_deal() -> None:
+    round_ = make_round(policy=Policy(min_cohort=5), lost={0: "keys"})
+    with pytest.raises(TooFew, match="0 dealers answered, 1 needed"):
+        round_.run()
+    assert round_.refusals
+    assert all(isinstance(error, PolicyRefused) for error in round_.refusals.values())
+
+
+@pytest.mark.parametrize(
+    ("change", "why", "culprits"),
+    [
+        (lambda keys: keys[:32] + keys[:32] + keys[64:], "one public key twice", set()),
+        (lambda keys: keys[:32] + bytes(32) + keys[64:], "low order", {1}),
+    ],
+)
+def test_a_dealer_refuses_duplicate_and_low_order_keys(change: object, why: str, culprits: set[int]) -> None:
+    round_ = make_round(holders=1, asks=lying("deal", changing(AskDeal, keys=change), DEALER))
+    with pytest.raises(TooFew, match="0 dealers answered"):
+        round_.run()
+    refusal = round_.refusals[DEALER]
+    assert isinstance(refusal, PeerMisbehaved)
+    assert why in str(refusal)
+    assert refusal.culprits == culprits
+
+
+def test_who_was_not_named_a_holder_cannot_decrypt() -> None:
+    """It has erased the key; and a holder that decrypted answers no second ask."""
+    round_ = make_round(holders=1)
+    while round_.coordinator.phase != "decrypt":
+        round_.step()
+    ((holder, ask),) = round_.coordinator.asks().items()
+    assert holder == DEALER
+    message = opened(ask, AskDecrypt)
+    for party in range(N):
+        machine = round_.participants[party]._round._machine
+        if party != holder:
+            assert stage_of(round_, party) == Finished()
+            with pytest.raises(PeerMisbehaved, match="did not name as a key holder"):
+                machine.answer(message, None)
+    assert round_.participants[holder].answer(ask, None) is not None
+    assert stage_of(round_, int(holder)) == Finished()
+
+
+def test_two_cohorts_of_one_context_that_differ_by_one_are_not_both_opened() -> None:
+    """Their difference would be one client's update."""
+    ledger = Ledger()
+    ledger.add(b"round 4", frozenset(range(N - 1)))
+    round_ = make_round(holders=N)
+    scheme, session = round_.scheme, round_.session
+    round_.participants[VICTIM] = Participant(scheme, session, VICTIM, ledger=ledger)
+    out = round_.run()
+    refusal = round_.refusals[VICTIM]
+    assert isinstance(refusal, PolicyRefused)
+    assert "differs by 1" in str(refusal)
+    assert ("decrypt", VICTIM) not in round_.sent
+    assert out.lost == {VICTIM: "decrypt"}  # others hold the key, and have no ledger
+
+
+def test_the_sum_of_uniform_halves_is_as_long_as_it_must_be() -> None:
+    round_ = make_round()
+    while round_.coordinator.phase != "decrypt":
+        round_.step()
+    ask = opened(next(iter(round_.coordinator.asks().values())), AskDecrypt)
+    bits = CkksSum().parameters(round_.session).modulus_bits
+    assert len(ask.masks) == DEGREE * bits // 8
+    assert ask.contributors == EVERYBODY
