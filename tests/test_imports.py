@@ -6,6 +6,7 @@ import sys
 import pytest
 
 HEAVY = ["scipy.stats", "sklearn", "matplotlib", "pandas", "typer", "rich", "jinja2", "pytest", "hypothesis"]
+HEAVY += ["gmpy2", "phe"]
 
 LOADED = """
 import importlib, sys

@@ -124,12 +124,14 @@ class Scheme(ABC):
         name, version: of the protocol; both ends must run the same.
         phases: the table; an option may add a phase.
         authenticated: whether parties sign what they say, with identities on a roster.
+        helpers: parties of a session that give no input: they take part in phases of other roles than "client".
     """
 
     name: ClassVar[str]
     version: ClassVar[int]
     phases: tuple[Phase, ...]
     authenticated: bool = False
+    helpers: frozenset[PartyId] = frozenset()
 
     @property
     @abstractmethod
@@ -145,6 +147,10 @@ class Scheme(ABC):
     def fingerprint(self) -> bytes:
         """SHA-256 of the identifier: tells two ends, or a saved state, of different schemes apart."""
         return hashlib.sha256(self.identifier.encode()).digest()
+
+    def clients(self, session: Session) -> frozenset[PartyId]:
+        """Who gives an input: the session's parties but for the helpers."""
+        return frozenset(session.parties) - self.helpers
 
     def __str__(self) -> str:
         options = ", ".join(f"{name} {value}" for name, value in self.options.items() if value is not None)
