@@ -13,8 +13,8 @@ from secagg.primitives.key_sizes import check_key_bits
 from secagg.primitives.modular import FixedBase, Modulus
 from secagg.primitives.paillier.primes import Progress, distinct_primes, silent
 
-FEW = 24
-"""Exponentiations of one base that are sooner done one by one than its table of powers is made."""
+FEW = 8
+"""Encryptions that are sooner done one by one than a table of powers is made."""
 
 Self = TypeVar("Self", bound="PublicKey")
 
@@ -41,6 +41,8 @@ class PublicKey:
         self.h = h
         self.bits = n.bit_length()
         self.n_squared = n * n
+        self._table: FixedBase | None = None  # powers of the blinding base
+        self._uses = 0  # that the table was made for
 
     def __repr__(self) -> str:
         return f"PublicKey(bits={self.bits})"
@@ -99,10 +101,6 @@ class PublicKey:
         """h**n mod n**2, computed here rather than believed."""
         return int(gmpy2.powmod(self.h, self.n, self.n_squared))
 
-    @cached_property
-    def _blinding_table(self) -> FixedBase:
-        return self.modulus.fixed_base(self.blinding_base, 8 * self.exponent_bytes)
-
     def encrypt(self, plaintexts: Sequence[int], entropy: Entropy) -> list[int]:
         """One fresh ciphertext each, in 1..n**2-1. Raises OutOfRange for a plaintext outside 0..n-1."""
         size = self.exponent_bytes
@@ -118,11 +116,16 @@ class PublicKey:
         for plaintext in plaintexts:
             if not 0 <= plaintext < self.n:
                 raise OutOfRange("plaintext: expected a number in 0..n-1")
-        if len(exponents) < FEW and "_blinding_table" not in self.__dict__:
-            blinds = [int(gmpy2.powmod_sec(self.blinding_base, s, self.n_squared)) if s else 1 for s in exponents]
-        else:
-            blinds = self._blinding_table.powers(exponents)
-        return self.modulus.products([1 + m * self.n for m in plaintexts], blinds)
+        return self.modulus.products([1 + m * self.n for m in plaintexts], self._blinds(exponents))
+
+    def _blinds(self, exponents: Sequence[int]) -> list[int]:
+        """(h**n)**s for each s, from a table unless there are few; a table grows with its use."""
+        if self._table is None and len(exponents) < FEW:
+            return [int(gmpy2.powmod_sec(self.blinding_base, s, self.n_squared)) if s else 1 for s in exponents]
+        if self._table is None or len(exponents) > 4 * self._uses:
+            self._uses = len(exponents)
+            self._table = self.modulus.fixed_base(self.blinding_base, 8 * self.exponent_bytes, self._uses)
+        return self._table.powers(exponents)
 
     def add(self, lefts: Sequence[int], rights: Sequence[int]) -> list[int]:
         """Ciphertexts of the sums mod n of two rows of plaintexts."""
