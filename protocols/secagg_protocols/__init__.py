@@ -1,7 +1,4 @@
-"""The protocols: each a `secagg.scheme.Scheme`, none knowing another.
-
-Those that need optional libraries (`_extras`) are imported when such a scheme is made, and no sooner.
-"""
+"""The protocols: each a `secagg.scheme.Scheme`, none knowing another."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -16,9 +13,9 @@ if TYPE_CHECKING:
     from secagg_protocols.paillier import PaillierKeys, PaillierSum
 
 
-def _paillier(n: int, key_bits: int = 2048, adversary: str = "passive") -> Scheme:
-    """A Paillier sum of n clients with a fresh key of a single holder; see `secagg_protocols.paillier`."""
-    scheme: Scheme = load("paillier").paillier(n, key_bits, adversary)
+def _paillier(n: int, key_bits: int = 2048, adversary: str = "passive") -> "PaillierSum":
+    """`secagg_protocols.paillier.paillier`. Raises ConfigError where gmpy2 is not installed."""
+    scheme: PaillierSum = load("paillier").paillier(n, key_bits, adversary)
     return scheme
 
 
@@ -27,13 +24,13 @@ PROTOCOLS: Mapping[str, Callable[..., Scheme]] = MappingProxyType(
 )
 """{name: factory}; `PROTOCOLS[name](n, **options)` is the scheme of that name for n clients."""
 
-_OPTIONAL = {"PaillierKeys": "paillier", "PaillierSum": "paillier"}
-"""{name: the protocol in whose package it is}."""
+_LAZY = {"PaillierKeys": "paillier", "PaillierSum": "paillier"}
+"""{scheme: the package it is imported from when it is first asked for}."""
 
 __all__ = ["PROTOCOLS", "PaillierKeys", "PaillierSum", "PairwiseMasking"]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _OPTIONAL:
+    if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(load(_OPTIONAL[name]), name)
+    return getattr(load(_LAZY[name]), name)

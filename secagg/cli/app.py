@@ -53,9 +53,10 @@ def fedavg(
     protocol: Annotated[
         str,
         typer.Option(
-            click_type=_one_of("secagg", "secagg+"),
+            click_type=_one_of("secagg", "secagg+", "paillier"),
             rich_help_panel=_SUMS,
-            help="secagg: every pair of hospitals shares a mask; secagg+: each only with some neighbours.",
+            help="secagg: every pair of hospitals shares a mask; secagg+: each only with some neighbours; "
+            "paillier: the server adds ciphertexts, and one hospital holds the key.",
         ),
     ] = "secagg",
     neighbours: Annotated[
