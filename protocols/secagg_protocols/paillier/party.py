@@ -110,7 +110,7 @@ class PaillierParty(PartySide):
             raise WireError(f"Paillier key of {public.bits} bits: expected {self._terms.key_bits}")
         own = read_private(stage.private) if isinstance(stage, Offered) else None
         is_own = own is not None and own.public == public
-        if is_own != (ask.holder == self._me) or ask.holder >= len(self._session.parties):
+        if is_own != (ask.holder == self._me) or ask.holder not in self._terms.clients:
             raise PeerMisbehaved("the server names as holder of a key who is not")
         return public, stage.private if is_own and isinstance(stage, Offered) else b""
 

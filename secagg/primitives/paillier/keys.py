@@ -92,11 +92,6 @@ class PublicKey:
         return Modulus(self.n_squared)
 
     @cached_property
-    def modulus_n(self) -> Modulus:
-        """Arithmetic mod n."""
-        return Modulus(self.n)
-
-    @cached_property
     def blinding_base(self) -> int:
         """h**n mod n**2, computed here rather than believed."""
         return int(gmpy2.powmod(self.h, self.n, self.n_squared))
@@ -159,14 +154,19 @@ class PublicKey:
 
     def check_units(self, values: Sequence[int], what: str) -> None:
         """Raise WireError naming the first that shares a factor with n: one gcd for all, bisected only on failure."""
-        if gcd(self.modulus_n.product([value % self.n for value in values]), self.n) == 1:
+        if self._are_units(values):
             return
         start, end = 0, len(values)
         while end - start > 1:
             middle = (start + end) // 2
-            first = self.modulus_n.product([value % self.n for value in values[start:middle]])
-            start, end = (start, middle) if gcd(first, self.n) != 1 else (middle, end)
+            start, end = (middle, end) if self._are_units(values[start:middle]) else (start, middle)
         raise WireError(f"{what} {start} is no unit mod n: no encryption gives it")
+
+    def _are_units(self, values: Sequence[int]) -> bool:
+        n, product = gmpy2.mpz(self.n), gmpy2.mpz(1)
+        for value in values:
+            product = product * (value % n) % n
+        return bool(gmpy2.gcd(product, n) == 1)
 
 
 class PrivateKey:

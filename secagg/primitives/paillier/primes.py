@@ -17,7 +17,6 @@ Progress = Callable[[int, int], object]
 LEAST_PRIME_BITS = 16
 ROUNDS = 64
 """Of Miller and Rabin's test, Baillie's and Pomerance's first: odds of 2**-128 even for numbers made to deceive."""
-_SIEVE_LIMIT = 1 << 20
 _REPORT = 64
 
 
@@ -71,7 +70,7 @@ def _candidates(bits: int, step: int, safe: bool, entropy: Entropy) -> Iterator[
     """Numbers of `bits` bits, the two highest set, -1 mod `step`, without small factors: after random starts."""
     # A few times the mean distance: of primes, or of pairs of them.
     window = bits * bits // 4 + 64 if safe else 2 * bits + 64
-    primes = _odd_primes(min(_SIEVE_LIMIT if safe else 1 << 14, isqrt(1 << (bits - 1))))
+    primes = _odd_primes(min(4 * window, isqrt(1 << (bits - 1))))
     while True:
         drawn = int.from_bytes(draw(entropy, (bits + 7) // 8)) % (1 << bits)
         start = (drawn | 3 << (bits - 2)) // step * step + step - 1

@@ -96,7 +96,9 @@ def test_the_sum_is_that_of_pairwise_masking(kind, values):
     for lost in all_losses(list(updates), ["encrypted"]):
         if len(lost) > 1:
             continue
-        there = aggregate(updates, PairwiseMasking(), weights=weights, weight_max=100, lost=dict.fromkeys(lost, "masked"))
+        there = aggregate(
+            updates, PairwiseMasking(), weights=weights, weight_max=100, lost=dict.fromkeys(lost, "masked")
+        )
         try:
             here = aggregate(updates, make(kind), weights=weights, weight_max=100, lost=lost)
         except TooFew:
