@@ -357,7 +357,7 @@ class TestThreshold:
 
     def test_shares_of_fewer_fit_every_secret(self):
         """A share is a value of a polynomial whose other coefficients are uniform mod n * p'q': t - 1 of them can
-        belong to any exponent. Here the whole statement, with p'q' = 23 * 29 and t = 2: each value at one point comes once.
+        belong to any exponent. Here the whole statement, with p'q' = 23 * 29 and t = 2: each comes once.
         """
         modulus = 2773 * 667
         share = deal_factors(47, 59, 2, 2, SeededEntropy(4))[1][0].exponent
