@@ -6,6 +6,7 @@ Shared by the Hypothesis tests, which run in `make test`, and `atheris_target`, 
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -14,15 +15,32 @@ from secagg import Ledger, Roster, Session
 from secagg.encoding.layout import Layout
 from secagg.engine import RoundParty, RoundServer
 from secagg.errors import ConfigError, PartyId, PolicyRefused, SecaggError, StateError, WireError
-from secagg.scheme import Credentials
+from secagg.primitives import passphrase
+from secagg.scheme import Credentials, Scheme
 from secagg.testing import SeededEntropy, TestRound
 from secagg.wire import codec, frame
-from secagg_protocols import PairwiseMasking
+from secagg_protocols import PaillierKeys, PaillierSum, PairwiseMasking
+from secagg_protocols.paillier.keys import _loaded as loaded_keys
+from secagg_protocols.paillier.keys import _Saved as SavedKeys
 
-SCHEMES = {
+TEST_KEY = Path(__file__).parents[1] / "vectors" / "paillier" / "test.key"
+
+
+def paillier_keys() -> PaillierKeys:
+    """The key that the vectors are about, held by three of the parties."""
+    known = PaillierKeys.load(TEST_KEY, b"test key, known to everybody")
+    holders: list[PartyId] = [0, "one", "four"]
+    shares = [known.secret(holder) for holder in known.holders]
+    return PaillierKeys(holders, known._key, dict(zip(holders, shares, strict=True)))
+
+
+KEYS = paillier_keys()
+SCHEMES: dict[str, Scheme] = {
     "secagg": PairwiseMasking(threshold=4),
     "secagg+": PairwiseMasking(neighbours=4),
     "active": PairwiseMasking(threshold=4, adversary="active", corrupt=0.0),
+    "paillier": PaillierSum(),
+    "paillier, 2 of 3": PaillierSum(keys=KEYS),
 }
 KEY = bytes(32)
 PARTIES: list[PartyId] = [0, "one", 2, 70_000, "four", -5]
@@ -58,11 +76,12 @@ ALLOWANCE = 64 * 1024
 class Recorded:
     """One round of a scheme: every message that travelled, and what both ends saved before each phase."""
 
-    def __init__(self, scheme: PairwiseMasking) -> None:
+    def __init__(self, scheme: Scheme) -> None:
         draw = SeededEntropy(7)
         session = Session.create(PARTIES, UPDATES[0], context=b"c", entropy=draw)
         self.scheme, self.session = scheme, session
-        self.round = TestRound(scheme, session, UPDATES, lost={2: "masked"}, entropy=draw)
+        takes_input = next(phase.name for phase in scheme.phases if phase.takes_input)
+        self.round = TestRound(scheme, session, UPDATES, lost={2: takes_input}, entropy=draw)
         self.credentials = self.round.credentials
         self.asks: dict[str, list[bytes]] = {}
         self.replies: dict[str, list[bytes]] = {}
@@ -150,18 +169,40 @@ def checked_layout(data: bytes) -> Layout:
     return layout
 
 
+def key_files() -> tuple[bytes, ...]:
+    """Made at the least cost there is."""
+    purpose, draw = b"secagg/paillier/keys/1", SeededEntropy(5)
+    return tuple(passphrase.protect(inside, b"phrase", purpose, draw, log_cost=10) for inside in keys_inside())
+
+
+def opened_cheaply(data: bytes) -> PaillierKeys:
+    """A file that asks for more than twice the least cost is refused here, so that thousands can be tried."""
+    most, passphrase.MOST_LOG_COST = passphrase.MOST_LOG_COST, 11
+    try:
+        return PaillierKeys.opened(data, b"phrase")
+    finally:
+        passphrase.MOST_LOG_COST = most
+
+
+def keys_inside() -> tuple[bytes, ...]:
+    return tuple(codec.encode(each._saved(secrets=True)) for each in (KEYS, KEYS.share("one"), KEYS.public))
+
+
 RECORDED = {name: Recorded(scheme) for name, scheme in SCHEMES.items()}
 FRAMES = tuple(
     message
     for recorded in RECORDED.values()
     for kept in (recorded.asks, recorded.replies)
-    for message in kept["shares"]
+    for message in kept.get("shares", [])
 )
 DECODERS: dict[str, Decoder] = {
     "frame": Decoder(frame.unwrap, FRAMES, growth=4),
     "session": Decoder(Session.from_bytes, sessions(), (WireError, ConfigError)),
     "layout": Decoder(checked_layout, layouts(), (WireError, ConfigError)),
     "roster": Decoder(Roster.from_bytes, rosters(), (WireError, ConfigError)),
+    "paillier keys": Decoder(PaillierKeys.from_bytes, (KEYS.public.to_bytes(),)),
+    "paillier key file": Decoder(opened_cheaply, key_files(), (StateError,)),
+    "what a paillier key file holds": Decoder(lambda data: loaded_keys(codec.decode(data, SavedKeys)), keys_inside()),
     "ledger": Decoder(Ledger.from_bytes, ledgers(), growth=100),
     **{f"{name} {kind}": each for name, one in RECORDED.items() for kind, each in one.decoders().items()},
     **{f"{name} {kind}": each for name, one in RECORDED.items() for kind, each in one.state_decoders().items()},

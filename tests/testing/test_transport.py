@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import suppress
 
 import numpy as np
@@ -10,20 +11,30 @@ from rollcall import RollCall
 
 from secagg.errors import PeerMisbehaved, TooFew
 from secagg.scheme import Credentials, Policy, Session
-from secagg.testing import HostileTransport, SeededEntropy
-from secagg_protocols import PairwiseMasking
+from secagg.testing import HostileTransport, SeededEntropy, small_keys
+from secagg_protocols import PROTOCOLS, PaillierKeys, PaillierSum, PairwiseMasking
 
+with small_keys(128):
+    KEYS = PaillierKeys.generate(range(3), 2, 128, random.Random(0).randbytes)
 KINDS = {
     "roll call": lambda n: RollCall(),
     "secagg": lambda n: PairwiseMasking(threshold=n // 2 + 1),
     "secagg+": lambda n: PairwiseMasking(neighbours=4 if n > 5 else 2),
     "active": lambda n: PairwiseMasking(threshold=n // 2 + 1, adversary="active", corrupt=0.0),
+    "paillier": lambda n: PROTOCOLS["paillier"](n, key_bits=128),
+    "paillier, 2 of 3": lambda n: PaillierSum(keys=KEYS),
 }
 SCHEDULES = 300
 NIGHTLY_SCHEDULES = 3400
 """Of each kind."""
 DIM = 2
 CREDENTIALS = Credentials.generate(range(6), random.Random(0).randbytes)
+
+
+@pytest.fixture(autouse=True)
+def keys_are_small() -> Iterator[None]:
+    with small_keys(128):
+        yield
 
 
 class Schedules:

@@ -54,9 +54,10 @@ class PaillierKeys:
     def __init__(
         self, holders: Iterable[PartyId], key: PublicKey | SharedKey, secrets: Mapping[PartyId, Secret]
     ) -> None:
-        self.holders = checked_holders(holders)
         self._key = key
         self._secrets = dict(secrets)
+        self.holders = tuple(holders)
+        self.holders = checked_holders(self.holders)
         if len(self.holders) != (key.holders if isinstance(key, SharedKey) else 1):
             raise ConfigError(f"{len(self.holders)} holders, and the key has another number of them")
         for holder in self._secrets:

@@ -32,14 +32,14 @@ class PublicKey:
     """
 
     def __init__(self, n: int, h: int) -> None:
-        check_key_bits(n.bit_length())
+        self.n = n
+        self.h = h
+        self.bits = n.bit_length()
+        check_key_bits(self.bits)
         if n % 2 == 0:
             raise WireError("Paillier key: n is even")
         if not 1 <= h < n or gcd(h, n) != 1 or gmpy2.jacobi(h, n) != 1:
             raise WireError("Paillier key: h must be a unit mod n with the Jacobi symbol 1")
-        self.n = n
-        self.h = h
-        self.bits = n.bit_length()
         self.n_squared = n * n
         self._table: FixedBase | None = None  # powers of the blinding base
         self._uses = 0  # that the table was made for
@@ -180,13 +180,13 @@ class PrivateKey:
     """
 
     def __init__(self, p: int, q: int, h: int) -> None:
+        self._p, self._q = p, q
         if p == q or p < 3 or q < 3 or gcd(p * q, (p - 1) * (q - 1)) != 1:
             raise ConfigError("Paillier key: p and q are not two primes of equal size")
         self.public = PublicKey(p * q, h)
-        self._p, self._q = p, q
 
     def __repr__(self) -> str:
-        return f"PrivateKey(<{self.public.bits} bits>)"
+        return f"PrivateKey(<{(self._p * self._q).bit_length()} bits>)"
 
     @property
     def factors(self) -> tuple[int, int]:

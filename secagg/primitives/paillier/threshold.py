@@ -53,15 +53,15 @@ class SharedKey:
     """
 
     def __init__(self, public: PublicKey, threshold: int, base: int, verifiers: Sequence[int]) -> None:
-        check_sharing(len(verifiers), threshold)
-        for number in (base, *verifiers):
-            if not 0 < number < public.n_squared:
-                raise WireError("shared Paillier key: expected numbers mod n**2")
-        public.check_units((base, *verifiers), "verification value")
         self.public = public
         self.threshold = threshold
         self.base = base
         self.verifiers = tuple(verifiers)
+        check_sharing(self.holders, threshold)
+        for number in (base, *verifiers):
+            if not 0 < number < public.n_squared:
+                raise WireError("shared Paillier key: expected numbers mod n**2")
+        public.check_units((base, *verifiers), "verification value")
 
     def __repr__(self) -> str:
         return f"SharedKey(bits={self.public.bits}, {self.threshold} of {self.holders})"
