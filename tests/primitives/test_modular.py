@@ -61,7 +61,7 @@ class TestFixedBase:
     @pytest.mark.parametrize("bits", [1, 90, 1024, 4096])
     @pytest.mark.parametrize("size", [64, 4096, 12288])
     def test_tables_stay_within_their_bound(self, bits, size):
-        width = _width(bits, size, 10**9)
+        width = _width(bits, size // 8, 10**9, 0.0)
         assert width == 1 or -(-bits // width) * 2**width * size // 8 <= TABLE_BYTES
 
 
