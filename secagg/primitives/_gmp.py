@@ -42,6 +42,10 @@ class Gmp:
             total = total * value % self.n
         return int(total)
 
+    def accumulator(self, count: int) -> "Accumulator":
+        """`count` running products, all 1."""
+        return Accumulator(self, count)
+
     def fixed_base(self, base: int, width: int, rows: int) -> "Table":
         """Powers of one base, for exponents below 2**(width * rows)."""
         return Table(self.n, list(_rows(mpz(base), self.n, width, rows)), width)
@@ -66,6 +70,21 @@ class Gmp:
             above = above * bucket % self.n
             total = total * above % self.n
         return total
+
+
+class Accumulator:
+    """Running products."""
+
+    def __init__(self, ring: Gmp, count: int) -> None:
+        self._ring, self._values = ring, [1] * count
+
+    def multiply(self, values: Sequence[int]) -> None:
+        """Multiply one value into each product."""
+        self._values = self._ring.products(self._values, values)
+
+    def values(self) -> list[int]:
+        """The products so far."""
+        return list(self._values)
 
 
 class Table:

@@ -22,13 +22,16 @@ MAX_BITS = 1 << 14
 
 ALIGNMENT = 64
 
+LEAST_PRODUCTS = 128
+"""Groups whose single products are worth a thread: 1 ms."""
+
 Array = NDArray[Any]
 
 
 class Lanes:
     """Numbers mod n, several to a vector. All values lie in 0..n-1, which the caller has checked."""
 
-    scan = 1 / 500
+    scan = 1 / 300
     """What reading a row of a table costs for each entry, in products; measured."""
 
     def __init__(self, n: int, limb: np.dtype[Any]) -> None:
@@ -75,12 +78,17 @@ class Lanes:
     def product(self, values: Sequence[int]) -> int:
         """The product of all values, 1 of none."""
         padded = [*values, *[1] * (-len(values) % self.lanes)]
-        total = self._leave.copy()
+        total = aligned(self._leave.shape, self.limb)
+        total[:] = self._leave
         lanes.fold(total, self._split(padded), self._modulus, self._room())
         result: int = pow(self.r, len(padded), self.n)  # each value cost a division by R
         for value in self._joined(total, self.lanes):
             result = result * value % self.n
         return result
+
+    def accumulator(self, count: int) -> "Accumulator":
+        """`count` running products, all 1."""
+        return Accumulator(self, count)
 
     def fixed_base(self, base: int, width: int, rows: int) -> "Table":
         """Powers of one base, for exponents below 2**(width * rows)."""
@@ -161,6 +169,32 @@ class Lanes:
         data, size = words.astype("<u8", copy=False).tobytes(), 8 * self.words
         words.fill(0)
         return [int.from_bytes(data[at : at + size], "little") for at in range(0, len(data), size)]
+
+
+class Accumulator:
+    """Running products that stay in lanes: to multiply in costs one product, where to come and go costs two more."""
+
+    def __init__(self, ring: Lanes, count: int) -> None:
+        self._ring, self._count, self._times = ring, count, 0
+        self._numbers = ring._split([1] * count)  # the products, over R ** times
+
+    def multiply(self, values: Sequence[int]) -> None:
+        """Multiply one value into each product."""
+        ring, others = self._ring, self._ring._split(values)
+
+        def work(chosen: slice, room: Array) -> None:
+            part = self._numbers[chosen]
+            lanes.multiply(part, part, others[chosen], ring._modulus, room)
+
+        ring._over_threads(len(others), LEAST_PRODUCTS, work)
+        self._times += 1
+
+    def values(self) -> list[int]:
+        """The products so far."""
+        ring, found = self._ring, aligned(self._numbers.shape, self._ring.limb)
+        back = ring._split([pow(ring.r, self._times + 1, ring.n)] * ring.lanes)
+        lanes.multiply(found, self._numbers, back, ring._modulus, ring._room())
+        return ring._joined(found, self._count)
 
 
 class Table:

@@ -97,6 +97,15 @@ class Modulus:
         _same_length(lefts, rights, "lefts", "rights")
         return self._gmp.products(self._values(lefts, "lefts"), self._values(rights, "rights"))
 
+    def accumulator(self, count: int) -> "Accumulator":
+        """`count` running products, all 1: the way to multiply many sequences together, one after the other.
+
+        Raises:
+            OutOfRange: `count` is negative.
+            ConfigError: as for `powers`.
+        """
+        return Accumulator(self, count)
+
     def multi_power(self, bases: Sequence[int], exponents: Sequence[int]) -> int:
         """The product of all bases[i] ** exponents[i], 1 of none; exponents >= 0, and public.
 
@@ -148,6 +157,36 @@ class FixedBase:
         if not all(exponent >= 0 and exponent.bit_length() <= self.bits for exponent in found):
             raise OutOfRange(f"exponents: expected integers in 0..2**{self.bits}-1")
         return self._table.powers(found)
+
+
+class Accumulator:
+    """Running products mod n.
+
+    Attributes:
+        count: how many.
+    """
+
+    def __init__(self, modulus: Modulus, count: int) -> None:
+        """Start at 1; see `Modulus.accumulator`."""
+        self.count = _integer(count, "count")
+        if self.count < 0:
+            raise OutOfRange("count: expected an integer >= 0")
+        self._modulus, self._products = modulus, modulus._engine.accumulator(self.count)
+
+    def multiply(self, values: Sequence[int]) -> None:
+        """Multiply one value into each product.
+
+        Raises:
+            ConfigError: another number of values than of products; nothing was multiplied.
+            OutOfRange: a value is not in 0..n-1; nothing was multiplied.
+        """
+        if len(values) != self.count:
+            raise ConfigError(f"values: expected {self.count}, one for each product, got {len(values)}")
+        self._products.multiply(self._modulus._values(values, "values"))
+
+    def values(self) -> list[int]:
+        """The products so far, 0..n-1."""
+        return self._products.values()
 
 
 def _width(bits: int, entry_bytes: int, uses: int, scan: float) -> int:

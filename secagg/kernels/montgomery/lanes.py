@@ -29,8 +29,8 @@ from numpy.typing import NDArray
 from secagg.kernels._jit import kernel
 
 ROWS = 2  # of the product at a time: halves the traffic of the accumulators
-CHUNK = 4  # limbs of a table's entry in registers at a time
-LEAST = 4
+CHUNK = 8  # limbs of a table's entry in registers at a time
+LEAST = CHUNK
 """Fewest limbs of a number."""
 
 _emitted: Any = intrinsic  # Numba fills the first parameter itself, which its own types do not tell
@@ -309,8 +309,11 @@ def _select(_typing: Any, chosen: Any, table: Any, _row: Any, digits: Any) -> An
             at = builder.select(builder.icmp_signed("<", start, last), start, last)
             for place in kept:
                 builder.store(m.limb(None), place)
+            left = _tools.alloca_once_value(builder, wanted)
             with _tools.for_range(builder, entries) as loop:
-                here = builder.icmp_signed("==", wanted, _splat(builder, loop.index, m.quads))
+                digit = builder.load(left)
+                builder.store(builder.sub(digit, m.quads([1] * m.lanes)), left)
+                here = builder.icmp_signed("==", digit, m.quads([0] * m.lanes))
                 entry = builder.gep(first, [builder.add(builder.mul(loop.index, length), at)])
                 for number, place in enumerate(kept):
                     limb = _splat(builder, builder.load(builder.gep(entry, [_QUAD(number)])), m.limb)
@@ -403,10 +406,9 @@ class _Product:
         lowest = _splat(b, b.sub(_QUAD(0), after), m.quads)
         lowest, second = (b.add(move(_QUAD(position)), lowest) for position in (2, 3))
         half = b.and_(b.lshr(self.length, _QUAD(1)), _QUAD(-2))
-        half = b.select(b.icmp_signed("<", half, _QUAD(LEAST)), _QUAD(LEAST), half)
         next0, next1 = self._at(self.b, following), self._at(self.b, b.add(following, _QUAD(1)))
         next_q0, next_carry, next_highs = self._first(lowest, next0)
-        self._all(move, _QUAD(LEAST), half)
+        self._all(move, _QUAD(2 * ROWS), half)
         next_q1, next_carry = self._second(second, next0, next_q0, next1, next_carry, next_highs)
         self._all(move, half, self.length)
         a_before, n_before, highs = (b.load(place) for place in moving)
