@@ -155,18 +155,21 @@ def test_fixed_power(bits, width, rows, kind, end):
     base = pow(3, 1000, ring.n)
     starts = [pow(base, 1 << row * width, ring.n) * ring.r % ring.n for row in range(rows)]
     one = ring.numbers([ring.r % ring.n] * ring.lanes)
-    table = ring.array((rows, 1 << width, ring.length))
+    chunks = -(-ring.length // lanes.CHUNK)
+    table = ring.array((rows, chunks, 1 << width, lanes.CHUNK))
     lanes.fill(table, one, ring.numbers(starts), ring.array(one.shape), ring.modulus, ring.room)
     for row in range(rows):
         for digit in range(1 << width):
-            number = sum(int(limb) << ring.radix * j for j, limb in enumerate(table[row, digit]))
+            entry = table[row, :, digit].reshape(-1)
+            number = sum(int(limb) << ring.radix * j for j, limb in enumerate(entry))
+            assert not entry[ring.length :].any()
             assert (number - pow(base, digit << row * width, ring.n) * ring.r) % ring.n == 0
     top = (1 << rows * width) - 1
     exponents = [0, 1, top, top // 3, top ^ top // 3, *(pow(5, i, top + 1) for i in range(2 * ring.lanes - 5))]
     size = -(-rows * width // 8)
     data = ring.array((len(exponents), size + 2), np.uint8)
     data[:, :size] = [list(exponent.to_bytes(size, "little")) for exponent in exponents]
-    out, chosen = (ring.array((count, ring.length, ring.lanes)) for count in (2, 1))
+    out, chosen = ring.array((2, ring.length, ring.lanes)), ring.array((1, chunks * lanes.CHUNK, ring.lanes))
     lanes.fixed_power(out, table, data, width, ring.array((ring.lanes,), np.int64), chosen, ring.modulus, ring.room)
     for exponent, found in zip(exponents, ring.integers(out, len(exponents)), strict=True):
         assert (found - pow(base, exponent, ring.n) * ring.r) % ring.n == 0

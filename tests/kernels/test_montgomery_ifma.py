@@ -34,9 +34,10 @@ from numba import types
 from secagg.kernels.montgomery import lanes
 
 limb = getattr(types, sys.argv[1])
+table = types.Array(limb, 4, "C")
 numbers, modulus, room = types.Array(limb, 3, "C"), types.Array(limb, 1, "C"), types.Array(types.uint64, 2, "C")
 digits, exponents = types.Array(types.int64, 1, "C"), types.Array(types.uint8, 2, "C")
-lanes.fixed_power.compile((numbers, numbers, exponents, types.int64, digits, numbers, modulus, room))
+lanes.fixed_power.compile((numbers, table, exponents, types.int64, digits, numbers, modulus, room))
 print(*lanes.fixed_power.inspect_asm().values())
 """
 TARGETS = {

@@ -17,6 +17,7 @@ Time and addresses depend on lengths alone: exponents select table entries by re
 """
 
 import struct
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -29,9 +30,10 @@ from numpy.typing import NDArray
 from secagg.kernels._jit import kernel
 
 ROWS = 2  # of the product at a time: halves the traffic of the accumulators
-CHUNK = 8  # limbs of a table's entry in registers at a time
-LEAST = CHUNK
-"""Fewest limbs of a number."""
+CHUNK = 8
+"""Limbs of a table's entry that lie together, and are in registers at a time: a cache line."""
+LEAST = 4 * ROWS
+"""Fewest limbs of a number: each half of a pass begins after the first two pairs."""
 
 _emitted: Any = intrinsic  # Numba fills the first parameter itself, which its own types do not tell
 _tools: Any = cgutils
@@ -219,23 +221,23 @@ def fill(
     modulus: NDArray[Any],
     room: NDArray[np.uint64],
 ) -> None:
-    """table[i, d] = the d-th power of the i-th base; all are times R.
+    """Entry d of row i of the table = the d-th power of the i-th base; all are times R.
 
     Args:
-        table: (rows, 2**width, l) written; rows <= groups * lanes.
+        table: (rows, chunks, 2**width, CHUNK) zeros, written; rows <= groups * lanes, chunks = l / CHUNK rounded up.
         ones: (1, l, lanes) of 1 times R.
         bases: (groups, l, lanes).
         current: (1, l, lanes).
         modulus: as for `multiply`.
         room: likewise.
     """
-    lanes = bases.shape[2]
+    _, length, lanes = bases.shape
     for group in range(len(bases)):
         _copy(current, 0, ones, 0)
-        for digit in range(table.shape[1]):
+        for digit in range(table.shape[2]):
             for row in range(group * lanes, min(len(table), (group + 1) * lanes)):
-                for j in range(table.shape[2]):
-                    table[row, digit, j] = current[0, j, row % lanes]
+                for j in range(length):
+                    table[row, j // CHUNK, digit, j % CHUNK] = current[0, j, row % lanes]
             _product(current, 0, current, 0, bases, group, modulus, room)
 
 
@@ -250,17 +252,17 @@ def fixed_power(
     modulus: NDArray[Any],
     room: NDArray[np.uint64],
 ) -> None:
-    """The product over all rows i of table[i, digit i of the exponent], times R.
+    """The product over all rows i of the table's entry for digit i of the exponent, times R.
 
     Rows come first, groups second, so that a row stays in cache while all groups take their entries.
 
     Args:
         out: (groups, l, lanes) written.
-        table: (rows, 2**width, l), aligned.
+        table: as `fill` made it.
         exponents: (groups * lanes, bytes) least significant byte first, two bytes longer than rows * width bits.
         width: bits of a digit, 1..9.
-        digits: (lanes,).
-        chosen: (1, l, lanes).
+        digits: (lanes,); tells digits afterwards.
+        chosen: (1, chunks * CHUNK, lanes); likewise.
         modulus: as for `multiply`.
         room: likewise.
     """
@@ -291,35 +293,32 @@ def _copy(out: NDArray[Any], i: int, source: NDArray[Any], j: int) -> None:
 def _select(_typing: Any, chosen: Any, table: Any, _row: Any, digits: Any) -> Any:
     """Emit the choice, in every lane, of one entry of a table's row by reading all of them.
 
-    A chunk of limbs stays in registers over all entries; the last chunk may cover limbs of the one before again.
+    A chunk stays in registers over all entries. A digit is counted down, and its entry is there when it is zero.
     """
     multiplier = MULTIPLIERS[str(chosen.dtype)]
 
     def emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         m = multiplier(builder)
-        _, entries, length = _shape(context, builder, signature.args[1], arguments[1])
+        _, chunks, entries, _ = _shape(context, builder, signature.args[1], arguments[1])
         out = _address(context, builder, signature.args[0], arguments[0], m.limb)
-        size = builder.mul(entries, length)
-        first = _address(context, builder, signature.args[1], arguments[1], m.entry)
-        first = builder.gep(first, [builder.mul(arguments[2], size)])
+        table = _address(context, builder, signature.args[1], arguments[1], m.entry)
         wanted = builder.load(_address(context, builder, signature.args[3], arguments[3], m.quads), align=8)
-        last = builder.sub(length, _QUAD(CHUNK))
         kept = [_tools.alloca_once(builder, m.limb) for _ in range(CHUNK)]
-        with _tools.for_range_slice(builder, _QUAD(0), length, _QUAD(CHUNK), _QUAD) as (start, _):
-            at = builder.select(builder.icmp_signed("<", start, last), start, last)
-            for place in kept:
-                builder.store(m.limb(None), place)
-            left = _tools.alloca_once_value(builder, wanted)
+        left = _tools.alloca_once(builder, m.quads)
+        with _tools.for_range(builder, chunks) as chunk:
+            _put(builder, [*kept, left], [*[m.limb(None)] * CHUNK, wanted])
+            first = builder.mul(builder.add(builder.mul(arguments[2], chunks), chunk.index), entries)
             with _tools.for_range(builder, entries) as loop:
                 digit = builder.load(left)
-                builder.store(builder.sub(digit, m.quads([1] * m.lanes)), left)
                 here = builder.icmp_signed("==", digit, m.quads([0] * m.lanes))
-                entry = builder.gep(first, [builder.add(builder.mul(loop.index, length), at)])
+                builder.store(builder.sub(digit, m.quads([1] * m.lanes)), left)
+                entry = builder.gep(table, [builder.mul(builder.add(first, loop.index), _QUAD(CHUNK))])
                 for number, place in enumerate(kept):
                     limb = _splat(builder, builder.load(builder.gep(entry, [_QUAD(number)])), m.limb)
                     builder.store(builder.select(here, limb, builder.load(place)), place)
+            start = builder.mul(chunk.index, _QUAD(CHUNK))
             for number, place in enumerate(kept):
-                _store(builder, builder.load(place), out, builder.add(at, _QUAD(number)))
+                _store(builder, builder.load(place), out, builder.add(start, _QUAD(number)))
         return context.get_dummy_value()
 
     return types.void(chosen, table, types.int64, digits), emit
@@ -473,7 +472,7 @@ def _store(builder: ir.IRBuilder, value: ir.Value, vectors: ir.Value, position: 
     builder.store(value, builder.gep(vectors, [position]), align=8)
 
 
-def _put(builder: ir.IRBuilder, places: list[ir.Value], values: tuple[ir.Value, ...]) -> None:
+def _put(builder: ir.IRBuilder, places: list[ir.Value], values: Sequence[ir.Value]) -> None:
     for place, value in zip(places, values, strict=True):
         builder.store(value, place)
 
