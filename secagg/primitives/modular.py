@@ -1,23 +1,26 @@
 """Arithmetic modulo one odd number, on many values at once.
 
-Every path gives the same integers. Time depends on the values (GMP chooses its algorithms by operand size, and a
-window's table is read at the place its digit says), so an exponent that is secret is exposed to whoever can time the
-process or share its cache.
+Two engines give the same integers. Where the processor has fused multiply-add or IFMA, vectors hold several numbers
+side by side; powers then take a time, and read addresses, that depend on the exponent's length alone. Elsewhere, under
+SECAGG_KERNEL=portable and for moduli above 16384 bits GMP computes, whose time depends on the values, and a fixed
+base's table is read where the exponent's digits say: there, a secret exponent is exposed to whoever can time the
+process or shares its cache. `products`, `product` and `multi_power` are for public values on either engine.
 """
 
 import operator
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
-
-import gmpy2
-from gmpy2 import mpz
+from collections.abc import Sequence
+from functools import cached_property
 
 from secagg.errors import ConfigError, OutOfRange
-from secagg.kernels import _cpu
+from secagg.kernels import montgomery
+from secagg.primitives._gmp import Gmp
+from secagg.primitives._lanes import MAX_BITS, Lanes, proved
 
 TABLE_BYTES = 1 << 25
-"""Most memory of one base's tables."""
+"""Most memory of one base's table."""
+
+MAX_WIDTH = 9
+"""Most bits of a digit of a fixed base's exponent."""
 
 
 class Modulus:
@@ -36,27 +39,28 @@ class Modulus:
         self.n = _integer(n, "modulus")
         if self.n < 3 or self.n % 2 == 0:
             raise ConfigError("modulus: expected an odd integer >= 3")
-        self._n = mpz(self.n)
+        self._gmp = Gmp(self.n)
 
     def __repr__(self) -> str:
         return f"Modulus(<{self.n.bit_length()} bits>)"
+
+    @cached_property
+    def _engine(self) -> Gmp | Lanes:
+        """Made at first use, for that may compile and prove a kernel."""
+        name = montgomery.selected()
+        if name == montgomery.PORTABLE or self.n.bit_length() > MAX_BITS:
+            return self._gmp
+        return Lanes(self.n, proved(name))
 
     def powers(self, bases: Sequence[int], exponent: int) -> list[int]:
         """Each base to the power of one exponent >= 0; on as many threads as there are processors.
 
         Raises:
             OutOfRange: a base is not in 0..n-1, or the exponent is negative.
+            ConfigError: the processor's kernel failed its proof, or SECAGG_THREADS is no number.
         """
-        values = self._values(bases, "bases")
-        power = _exponent(exponent)
-        threads = min(_cpu.threads(), len(values))
-        if threads < 2:
-            return _integers(gmpy2.powmod_base_list(values, power, self._n))
-        step = -(-len(values) // threads)
-        parts = [values[at : at + step] for at in range(0, len(values), step)]
-        with ThreadPoolExecutor(len(parts)) as pool:  # GMP works without the GIL here
-            done = pool.map(lambda part: gmpy2.powmod_base_list(part, power, self._n), parts)
-            return _integers(chain.from_iterable(done))
+        values, power = self._values(bases, "bases"), _exponent(exponent)
+        return self._engine.powers(values, power) if power else [1] * len(values)
 
     def fixed_base(self, base: int, bits: int, uses: int = 1024) -> "FixedBase":
         """Tables of one base, for exponents below 2**bits.
@@ -68,6 +72,7 @@ class Modulus:
 
         Raises:
             OutOfRange: an argument is out of range.
+            ConfigError: as for `powers`.
         """
         return FixedBase(self, base, bits, uses)
 
@@ -76,23 +81,30 @@ class Modulus:
 
         Raises:
             OutOfRange: a value is not in 0..n-1.
+            ConfigError: as for `powers`.
         """
-        level = self._values(values, "values") or [mpz(1)]
-        while len(level) > 1:
-            odd = level[-1:] if len(level) % 2 else []
-            level = [a * b % self._n for a, b in zip(level[::2], level[1::2], strict=False)] + odd
-        return int(level[0])
+        return self._engine.product(self._values(values, "values"))
 
     def products(self, lefts: Sequence[int], rights: Sequence[int]) -> list[int]:
         """lefts[i] * rights[i] mod n.
+
+        GMP is as fast here as vectors are, which have to enter and leave their form for a single product.
 
         Raises:
             ConfigError: another number of lefts than of rights.
             OutOfRange: a value is not in 0..n-1.
         """
         _same_length(lefts, rights, "lefts", "rights")
-        pairs = zip(self._values(lefts, "lefts"), self._values(rights, "rights"), strict=True)
-        return [int(a * b % self._n) for a, b in pairs]
+        return self._gmp.products(self._values(lefts, "lefts"), self._values(rights, "rights"))
+
+    def accumulator(self, count: int) -> "Accumulator":
+        """`count` running products, all 1: the way to multiply many sequences together, one after the other.
+
+        Raises:
+            OutOfRange: `count` is negative.
+            ConfigError: as for `powers`.
+        """
+        return Accumulator(self, count)
 
     def multi_power(self, bases: Sequence[int], exponents: Sequence[int]) -> int:
         """The product of all bases[i] ** exponents[i], 1 of none; exponents >= 0, and public.
@@ -105,30 +117,12 @@ class Modulus:
             OutOfRange: a base is not in 0..n-1, or an exponent is negative.
         """
         _same_length(bases, exponents, "bases", "exponents")
-        values, powers = self._values(bases, "bases"), [_exponent(exponent) for exponent in exponents]
-        bits = max((power.bit_length() for power in powers), default=0)
-        width = min(range(1, 17), key=lambda width: -(-bits // width) * (len(values) + (2 << width)))
-        total = mpz(1)
-        for at in reversed(range(0, bits, width)):
-            total = gmpy2.powmod(total, 1 << width, self._n) * self._by_digit(values, powers, at, width) % self._n
-        return int(total)
+        return self._gmp.multi_power(self._values(bases, "bases"), [_exponent(exponent) for exponent in exponents])
 
-    def _by_digit(self, values: list[mpz], powers: list[int], at: int, width: int) -> mpz:
-        """The product of all values, each to the power of `width` bits of its exponent from bit `at` on."""
-        buckets = [mpz(1)] * (1 << width)
-        for value, power in zip(values, powers, strict=True):
-            digit = power >> at & (1 << width) - 1
-            buckets[digit] = buckets[digit] * value % self._n
-        above = total = mpz(1)
-        for bucket in reversed(buckets[1:]):  # bucket d is counted d times
-            above = above * bucket % self._n
-            total = total * above % self._n
-        return total
-
-    def _values(self, values: Sequence[int], name: str) -> list[mpz]:
+    def _values(self, values: Sequence[int], name: str) -> list[int]:
         """All of `values`, once each is known to be in range."""
-        found = [mpz(_integer(value, name)) for value in values]
-        if not all(0 <= value < self._n for value in found):
+        found = [_integer(value, name) for value in values]
+        if not all(0 <= value < self.n for value in found):
             raise OutOfRange(f"{name}: expected integers in 0..n-1 for a modulus n of {self.n.bit_length()} bits")
         return found
 
@@ -140,19 +134,18 @@ class FixedBase:
     table holds base ** (d * 2**(i * width)) for every digit d, so a power is the product of one entry of each row.
 
     Attributes:
-        modulus: where it lives.
         bits: exponents are below 2**bits.
     """
 
     def __init__(self, modulus: Modulus, base: int, bits: int, uses: int) -> None:
-        """Make the tables; see `Modulus.fixed_base`."""
-        self.modulus = modulus
+        """Make the table; see `Modulus.fixed_base`."""
         self.bits = _integer(bits, "bits")
         if self.bits < 1:
-            raise OutOfRange(f"bits: expected an integer >= 1, got {bits}")
+            raise OutOfRange("bits: expected an integer >= 1")
         (start,) = modulus._values([base], "base")
-        self._width = _width(self.bits, modulus.n.bit_length(), max(1, _integer(uses, "uses")))
-        self._rows = list(_rows(start, mpz(modulus.n), self._width, -(-self.bits // self._width)))
+        engine = modulus._engine
+        width = _width(self.bits, engine.entry_bytes, max(1, _integer(uses, "uses")), engine.scan)
+        self._table = engine.fixed_base(start, width, -(-self.bits // width))
 
     def powers(self, exponents: Sequence[int]) -> list[int]:
         """The base to the power of each exponent.
@@ -163,35 +156,55 @@ class FixedBase:
         found = [_integer(exponent, "exponents") for exponent in exponents]
         if not all(exponent >= 0 and exponent.bit_length() <= self.bits for exponent in found):
             raise OutOfRange(f"exponents: expected integers in 0..2**{self.bits}-1")
-        return [self._power(exponent) for exponent in found]
-
-    def _power(self, exponent: int) -> int:
-        n, digit = mpz(self.modulus.n), (1 << self._width) - 1
-        total = mpz(1)
-        for row in self._rows:
-            total = total * row[exponent & digit] % n
-            exponent >>= self._width
-        return int(total)
+        return self._table.powers(found)
 
 
-def _rows(start: mpz, n: mpz, width: int, count: int) -> Iterator[list[mpz]]:
-    """`count` rows of 2**width entries; each row starts from the next power of the last row's start."""
-    for _ in range(count):
-        row = [mpz(1)]
-        for _ in range(1 << width):
-            row.append(row[-1] * start % n)
-        start = row.pop()
-        yield row
+class Accumulator:
+    """Running products mod n.
+
+    Attributes:
+        count: how many.
+    """
+
+    def __init__(self, modulus: Modulus, count: int) -> None:
+        """Start at 1; see `Modulus.accumulator`."""
+        self.count = _integer(count, "count")
+        if self.count < 0:
+            raise OutOfRange("count: expected an integer >= 0")
+        self._modulus, self._products = modulus, modulus._engine.accumulator(self.count)
+
+    def multiply(self, values: Sequence[int]) -> None:
+        """Multiply one value into each product.
+
+        Raises:
+            ConfigError: another number of values than of products; nothing was multiplied.
+            OutOfRange: a value is not in 0..n-1; nothing was multiplied.
+        """
+        if len(values) != self.count:
+            raise ConfigError(f"values: expected {self.count}, one for each product, got {len(values)}")
+        self._products.multiply(self._modulus._values(values, "values"))
+
+    def values(self) -> list[int]:
+        """The products so far, 0..n-1."""
+        return self._products.values()
 
 
-def _width(bits: int, modulus_bits: int, uses: int) -> int:
-    """Bits of a digit: fewest products for the tables and `uses` powers, within `TABLE_BYTES`; at least 1."""
+def _width(bits: int, entry_bytes: int, uses: int, scan: float) -> int:
+    """Bits of a digit: fewest products for the table and `uses` powers, within `TABLE_BYTES`; at least 1.
 
-    def rows(width: int) -> int:
-        return -(-bits // width)
+    Args:
+        bits: of the exponents.
+        entry_bytes: of one entry.
+        uses: powers.
+        scan: what reading a row costs for each of its entries, in products.
+    """
 
-    fit = [width for width in range(2, 17) if (rows(width) << width) * modulus_bits <= 8 * TABLE_BYTES]
-    return min([1, *fit], key=lambda width: rows(width) * (uses + (1 << width)))
+    def products(width: int) -> float:
+        entries = 1 << width
+        return -(-bits // width) * (uses * (1 + scan * entries) + entries)
+
+    fit = [width for width in range(2, MAX_WIDTH + 1) if (-(-bits // width) << width) * entry_bytes <= TABLE_BYTES]
+    return min([1, *fit], key=products)
 
 
 def _integer(value: int, name: str) -> int:
@@ -206,10 +219,6 @@ def _exponent(value: int) -> int:
     if exponent < 0:
         raise OutOfRange("exponent: expected an integer >= 0")
     return exponent
-
-
-def _integers(values: Iterable[mpz]) -> list[int]:
-    return [int(value) for value in values]
 
 
 def _same_length(lefts: Sequence[int], rights: Sequence[int], left: str, right: str) -> None:

@@ -7,9 +7,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secagg.errors import ConfigError, OutOfRange
+from secagg.kernels import montgomery
 from secagg.primitives.modular import TABLE_BYTES, Modulus, _width
 
-SIZES = [2, 3, 8, 31, 52, 64, 100, 256, 1031]
+SIZES = [2, 3, 8, 52, 64, 256, 1031]
+
+
+@pytest.fixture(autouse=True, scope="module", params=[*montgomery.IMPLEMENTATIONS, montgomery.PORTABLE])
+def kernel(request):
+    """Every engine of this machine in turn."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SECAGG_KERNEL", request.param)
+        montgomery.selected.cache_clear()
+        yield request.param
+    montgomery.selected.cache_clear()
 
 
 def modulus(bits, seed=0):
@@ -61,7 +72,7 @@ class TestFixedBase:
     @pytest.mark.parametrize("bits", [1, 90, 1024, 4096])
     @pytest.mark.parametrize("size", [64, 4096, 12288])
     def test_tables_stay_within_their_bound(self, bits, size):
-        width = _width(bits, size, 10**9)
+        width = _width(bits, size // 8, 10**9, 0.0)
         assert width == 1 or -(-bits // width) * 2**width * size // 8 <= TABLE_BYTES
 
 
@@ -79,6 +90,37 @@ class TestProducts:
         lefts = [a for a in values(n) for _ in values(n)]
         rights = [b for _ in values(n) for b in values(n)]
         assert Modulus(n).products(lefts, rights) == [a * b % n for a, b in zip(lefts, rights, strict=True)]
+
+
+class TestAccumulator:
+    @pytest.mark.parametrize("bits", SIZES)
+    @pytest.mark.parametrize("count", [0, 1, 7, 40])
+    def test_running_products(self, bits, count):
+        n = modulus(bits)
+        products, expected = Modulus(n).accumulator(count), [1] * count
+        for turn in range(5):
+            assert products.values() == expected
+            factors = [pow(3, turn * count + i, n) for i in range(count)]
+            products.multiply(factors)
+            expected = [a * b % n for a, b in zip(expected, factors, strict=True)]
+        assert products.values() == products.values() == expected
+
+    def test_over_threads(self, monkeypatch):
+        n, factors = modulus(100), list(range(1, 5001))
+        for threads in ("1", "2", "5"):
+            monkeypatch.setenv("SECAGG_THREADS", threads)
+            products = Modulus(n).accumulator(5000)
+            products.multiply(factors)
+            products.multiply(factors)
+            assert products.values() == [factor**2 for factor in factors]
+
+    def test_a_refused_value_leaves_the_products(self):
+        products = Modulus(15).accumulator(2)
+        products.multiply([2, 7])
+        for wrong in ([1], [1, 15]):
+            with pytest.raises(ConfigError):
+                products.multiply(wrong)
+        assert products.values() == [2, 7]
 
 
 class TestMultiPower:
@@ -124,6 +166,7 @@ class TestRefusals:
             (lambda: ring.products([1], [value]), "rights"),
             (lambda: ring.multi_power([value], [1]), "bases"),
             (lambda: ring.fixed_base(value, 8), "base"),
+            (lambda: ring.accumulator(1).multiply([value]), "values"),
         ]:
             with pytest.raises(OutOfRange, match=f"^{name}: expected integers in 0..n-1 for a modulus n of 4 bits"):
                 call()
@@ -138,6 +181,8 @@ class TestRefusals:
                 ring.fixed_base(2, 8).powers([exponent])
         with pytest.raises(OutOfRange, match=r"^bits: expected an integer >= 1"):
             ring.fixed_base(2, 0)
+        with pytest.raises(OutOfRange, match=r"^count: expected an integer >= 0"):
+            ring.accumulator(-1)
 
     def test_lengths_that_differ(self):
         ring = Modulus(15)
