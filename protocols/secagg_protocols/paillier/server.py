@@ -1,8 +1,10 @@
 """The server of a Paillier sum: adds ciphertexts as they come, and has the holders open the sum."""
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
+from functools import cached_property
 
 from secagg.errors import InconsistentModel, LocalMisuse, PartyId, PeerMisbehaved, TooFew, WireError
+from secagg.primitives.modular import Accumulator
 from secagg.primitives.paillier import PublicKey
 from secagg.scheme import Phase, ServerSide, Session, Sum
 from secagg.wire import codec
@@ -54,7 +56,7 @@ class PaillierServer(ServerSide):
         self._offers: dict[int, bytes] = {}  # of candidates
         self._holder: int | None = None  # the candidate that was chosen
         self._opening: Opening | None = terms.opening
-        self._total: list[int] = []  # products of ciphertexts; empty before the first
+        self._adding: Accumulator | None = None  # products of ciphertexts, from the first client's on
         self._contributors: frozenset[int] = frozenset()
         self._values: dict[int, list[int]] = {}  # of holders, by their number
         if saved is not None:
@@ -104,7 +106,7 @@ class PaillierServer(ServerSide):
             _Saved(
                 offers=tuple(self._offers.items()),
                 holder=self._holder,
-                total=self._key.write_ciphertexts(self._total) if self._total else b"",
+                total=b"" if self._adding is None else self._key.write_ciphertexts(self._adding.values()),
                 contributors=tuple(sorted(self._contributors)),
                 values=tuple((number, self._opened.write(row)) for number, row in self._values.items()),
             )
@@ -128,7 +130,7 @@ class PaillierServer(ServerSide):
             raise WireError("saved server of another round: contributors that are no clients")
         self._contributors = frozenset(saved.contributors)
         if saved.total:
-            self._total = self._key.read_ciphertexts(saved.total, count)
+            self._add(self._key.read_ciphertexts(saved.total, count))
         if saved.values and not set(dict(saved.values)) <= set(self._numbers.values()):
             raise WireError("saved server of another round: values of no holder")
         self._values = {number: self._opened.read(row, count) for number, row in saved.values}
@@ -151,8 +153,12 @@ class PaillierServer(ServerSide):
             )
         if reply.key != key_digest(self._key):
             raise PeerMisbehaved("encrypted under another key", {sender})
-        ciphertexts = self._key.read_ciphertexts(reply.ciphertexts, self._terms.slots.plaintexts)
-        self._total = self._key.add(self._total, ciphertexts) if self._total else ciphertexts
+        self._add(self._key.read_ciphertexts(reply.ciphertexts, self._terms.slots.plaintexts))
+
+    def _add(self, ciphertexts: Sequence[int]) -> None:
+        if self._adding is None:
+            self._adding = self._key.modulus.accumulator(len(ciphertexts))
+        self._adding.multiply(ciphertexts)
 
     def _close_encrypted(self, phase: Phase, contributors: frozenset[int]) -> None:
         self._contributors = contributors
@@ -184,6 +190,11 @@ class PaillierServer(ServerSide):
 
     def _ask_decrypt(self) -> AskDecrypt:
         return AskDecrypt(self._context, self._contributor_set(), self._key.write_ciphertexts(self._total))
+
+    @cached_property
+    def _total(self) -> list[int]:
+        """The sum's ciphertexts, once phase "encrypted" has closed."""
+        return [] if self._adding is None else self._adding.values()
 
     def _contributor_set(self) -> bytes:
         return pack_set(self._contributors, len(self._session.parties))
