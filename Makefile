@@ -42,7 +42,7 @@ $(VENV)/.dev: $(VENV)/.run
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .venv-flower .venv-bench report build dist
+	rm -rf $(VENV) .venv-flower .venv-torch .venv-bench report build dist
 
 # Flower and its pins live in an environment of their own; only these targets install them.
 FLOWER := .venv-flower
@@ -61,6 +61,21 @@ test-flower: $(FLOWER)
 	@$(FLOWER)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
 	    --constraint constraints-flower.txt --editable '.[flower]' 'flwr[simulation]==1.41.0' scikit-learn \
 	    hypothesis mypy pytest scipy-stubs
+	@touch $@
+
+# PyTorch is large, and only its own tests need it.
+TORCH := .venv-torch
+.PHONY: test-torch
+
+test-torch: $(TORCH)/.run
+	$(TORCH)/bin/python -m pytest tests/pytorch
+
+$(TORCH)/.run: pyproject.toml constraints.txt
+	@$(TORCH)/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(TORCH)
+	@echo "*" > $(TORCH)/.gitignore
+	@echo "installing PyTorch and secagg into $(TORCH) ..."
+	@$(TORCH)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+	    --editable . torch==2.13.0 hypothesis pytest
 	@touch $@
 
 # Benchmarks, with Flower beside ours in an environment of their own. `bench` measures everything and writes

@@ -7,7 +7,7 @@ out = secagg.aggregate({"a": x, "b": y, "c": z}, scheme=PairwiseMasking())
 out.mean
 """
 
-from secagg.api import Aggregate, Coordinator, Journal, Participant, aggregate
+from secagg.api import Aggregate, Coordinator, Journal, Participant, Prepared, aggregate, prepare
 from secagg.errors import PartyId, SecaggError, TooFew
 from secagg.scheme import Credentials, Ledger, Policy, Roster, Session
 
@@ -21,10 +21,12 @@ __all__ = [
     "Participant",
     "PartyId",
     "Policy",
+    "Prepared",
     "Roster",
     "SecaggError",
     "Session",
     "TooFew",
     "__version__",
     "aggregate",
+    "prepare",
 ]

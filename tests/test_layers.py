@@ -142,8 +142,8 @@ def test_the_rule_tells_right_from_wrong(name, imported, forbidden):
     ],
 )
 def test_the_rule_of_protocols_tells_right_from_wrong(imported, forbidden):
-    pairwise = next(module for module in PROTOCOLS if room(module.name) == "pairwise")
-    assert forbidden_in_protocol(pairwise, imported) is forbidden
+    module = next(module for module in PROTOCOLS if room(module.name) == "pairwise")
+    assert forbidden_in_protocol(module, imported) is forbidden
 
 
 @pytest.mark.parametrize("module", ENGINE, ids=repr)

@@ -8,6 +8,7 @@ from statistics import median
 from time import perf_counter
 from typing import Self
 
+from secagg.api.prepared import Prepared
 from secagg.api.result import Aggregate, PhaseRole
 from secagg.encoding.layout import Update
 from secagg.encoding.ring import Lanes
@@ -30,12 +31,21 @@ class Coordinator:
     Args:
         scheme, session: the round.
         roster: the parties' identities, where the scheme is `authenticated`.
+        prepared: {party: `Prepared.message`} of those who answered the first phase before the session existed; they
+            are not asked in it. What was prepared for another round is left aside and its party asked, and so are
+            parties of other sessions; what is no message, or another's, costs its sender its place.
 
     Raises ConfigError, where the scheme's options do not fit the session.
     """
 
-    def __init__(self, scheme: Scheme, session: Session, roster: Roster | None = None) -> None:
-        self._round = RoundServer(scheme, session, roster)
+    def __init__(
+        self,
+        scheme: Scheme,
+        session: Session,
+        roster: Roster | None = None,
+        prepared: Mapping[PartyId, bytes] | None = None,
+    ) -> None:
+        self._round = RoundServer(scheme, session, roster, prepared)
         self._seconds: defaultdict[PhaseRole, float] = defaultdict(float)
         self._result: Aggregate | None = None
 
@@ -150,9 +160,10 @@ class Participant:
         entropy: source of all secrets.
         credentials: this party's identity and the roster, where the scheme is `authenticated`.
         ledger: what this party has helped to open before; it refuses a second cohort under one context. Needs a
-            `context` that names model and round.
+            `context` that names model and round. Of a family it enters no round twice.
+        prepared: what this party prepared for this round; it is used up.
 
-    Raises PolicyRefused, UnknownParty or ConfigError.
+    Raises PolicyRefused, UnknownParty or ConfigError; LocalMisuse for what was used before.
     """
 
     def __init__(
@@ -165,9 +176,24 @@ class Participant:
         entropy: Entropy = os.urandom,
         credentials: Credentials | None = None,
         ledger: Ledger | None = None,
+        prepared: Prepared | None = None,
     ) -> None:
         self._entropy = entropy
-        self._round = RoundParty(scheme, session, me, entropy, policy or Policy(), context, credentials, ledger)
+        roster = None if credentials is None else credentials.roster
+        self._round = RoundParty(
+            scheme,
+            session,
+            me,
+            entropy,
+            policy or Policy(),
+            context,
+            credentials,
+            ledger,
+            None if prepared is None else prepared.secrets(scheme, session, me, roster),
+            prepared=prepared is not None,
+        )
+        if prepared is not None:
+            prepared.erase()
 
     @property
     def me(self) -> PartyId:

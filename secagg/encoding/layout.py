@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from math import prod
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
+from secagg.encoding import tensors
 from secagg.errors import BadDtype, ConfigError, ShapeMismatch
 
 MAX_LEAVES = 2**16
@@ -22,7 +23,9 @@ _MAX_EXTENT = 2**59
 _DTYPES = frozenset(np.dtype(code).name for code in "?bhilqBHILQefdg")
 
 Update: TypeAlias = Any
-"""An array, a number, or a list, tuple or dict (of lists, ...) of them."""
+"""An array, a tensor, a number, or a list, tuple or dict (of lists, ...) of them."""
+Kind: TypeAlias = Literal["array", "number", "tensor"]
+"""What a leaf is to its caller, and what results come back as."""
 
 
 class Leaf(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="leaf"):
@@ -31,12 +34,12 @@ class Leaf(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=T
     Attributes:
         shape: as NumPy has it; () for a scalar.
         dtype: NumPy's name, such as "float32"; floats are quantized, integers and bools summed as they are.
-        plain: a Python number rather than an array; results come back as one.
+        kind: an array, a Python number or a PyTorch tensor; results come back as one.
     """
 
     shape: Annotated[tuple[int, ...], Meta(max_length=MAX_AXES)]
     dtype: str
-    plain: bool
+    kind: Kind
 
     @property
     def size(self) -> int:
@@ -47,6 +50,13 @@ class Leaf(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=T
     def is_float(self) -> bool:
         """Whether entries are quantized."""
         return self.dtype.startswith("float")
+
+    def made_of(self, flat: NDArray[Any]) -> Any:
+        """(size,) values as this leaf; a tensor only where torch is loaded, an array elsewhere."""
+        array = flat.reshape(self.shape)
+        if self.kind == "number":
+            return array.item()
+        return tensors.tensor_of(array) if self.kind == "tensor" else array
 
 
 class ListOf(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="list"):
@@ -123,7 +133,13 @@ def _node_of(update: Update, path: str, depth: int) -> Node:
         items = tuple(_node_of(item, f"{path}[{i}]", depth + 1) for i, item in enumerate(update))
         return ListOf(items, isinstance(update, tuple))
     array = _array(update, path)
-    return Leaf(array.shape, array.dtype.name, isinstance(update, int | float) and not isinstance(update, np.generic))
+    return Leaf(array.shape, array.dtype.name, _kind_of(update))
+
+
+def _kind_of(value: Any) -> Kind:
+    if isinstance(value, int | float) and not isinstance(value, np.generic):
+        return "number"
+    return "tensor" if tensors.is_tensor(value) else "array"
 
 
 def _key(key: Any, path: str) -> str | int:
@@ -153,8 +169,8 @@ def _array(value: Any, path: str) -> NDArray[Any]:
     if np.ma.is_masked(value):
         raise BadDtype(f"{path}: some entries are masked out, expected a number for each")
     try:
-        array = np.asarray(value)
-    except Exception as error:  # an object's own __array__ may raise anything
+        array = tensors.array_of(value) if tensors.is_tensor(value) else np.asarray(value)
+    except Exception as error:  # an object's own __array__ may raise anything, and torch where a tensor is sparse
         raise BadDtype(f"{path}: {type(value).__name__} is not an array of numbers") from error
     if array.dtype.kind not in "fiub":
         found = _found(value) if array.dtype == object and array.shape == () else f"entries are {array.dtype.name}"
@@ -181,7 +197,9 @@ def _check_node(node: Node, path: str, depth: int) -> None:
 def _check_leaf(leaf: Leaf, path: str) -> None:
     if leaf.dtype not in _DTYPES:
         raise ConfigError(f"{path}: array of dtype {leaf.dtype!r}, expected floats or integers")
-    if len(leaf.shape) > (0 if leaf.plain else MAX_AXES) or any(axis < 0 for axis in leaf.shape):
+    if leaf.kind == "tensor" and np.dtype(leaf.dtype).itemsize > 8:
+        raise ConfigError(f"{path}: no tensor has dtype {leaf.dtype!r}")
+    if len(leaf.shape) > (0 if leaf.kind == "number" else MAX_AXES) or any(axis < 0 for axis in leaf.shape):
         raise ConfigError(f"{path}: array with {len(leaf.shape)} axes, or a negative one")
     if prod(max(axis, 1) for axis in leaf.shape) > _MAX_EXTENT:
         raise ConfigError(f"{path}: no array can have shape {leaf.shape}")

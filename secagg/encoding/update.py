@@ -139,13 +139,13 @@ class UpdateEncoding:
             if leaf.is_float:
                 summed = self._quantizer.dequantize(part, clip, contributors)
                 bound = self._quantizer.error(clip) * (contributors * scale) + _cast_error(leaf, clip)
-                means.append(_shaped(_cast(summed * scale, leaf), leaf))
-                sums.append(_shaped(summed * (self.weight_max or 1), leaf))
+                means.append(leaf.made_of(_cast(summed * scale, leaf)))
+                sums.append(leaf.made_of(summed * (self.weight_max or 1)))
             else:
                 summed_int = part.astype(np.uint64 if self.ring.bits > 63 else np.int64)
                 bound = np.zeros(())
-                means.append(_shaped(part / contributors, leaf))
-                sums.append(_shaped(summed_int, leaf))
+                means.append(leaf.made_of(part / contributors))
+                sums.append(leaf.made_of(summed_int))
             bounds.append(bound)
         return Decoded(
             mean=self.layout.build(means),
@@ -164,7 +164,7 @@ class UpdateEncoding:
             return max((float(bounds[i]) for i in floats), default=0.0)
         leaves = self.layout.leaves
         full = [np.broadcast_to(bound, (leaf.size,)).copy() for bound, leaf in zip(bounds, leaves, strict=True)]
-        return self.layout.build([_shaped(bound, leaf) for bound, leaf in zip(full, leaves, strict=True)])
+        return self.layout.build([leaf.made_of(bound) for bound, leaf in zip(full, leaves, strict=True)])
 
     def _checked_weight(self, weight: Any) -> int:
         if self.weight_max is None:
@@ -193,7 +193,7 @@ def clip_of(layout: Layout, clip: Update) -> Clip:
     """
     try:
         if isinstance(clip, int | float | np.number):
-            given = Layout(Leaf((), "float64", True)).flatten(clip, broadcast=True) * len(layout.leaves)
+            given = Layout(Leaf((), "float64", "number")).flatten(clip, broadcast=True) * len(layout.leaves)
         else:
             given = layout.flatten(clip, broadcast=True)
     except InputError as error:
@@ -251,8 +251,3 @@ def _cast_error(leaf: Leaf, clip: NDArray[np.float64]) -> NDArray[np.float64]:
     """An ulp of the leaf's dtype at the clip: twice what rounding to it can cost."""
     info = np.finfo(np.dtype(leaf.dtype))
     return clip * float(info.eps) + float(info.smallest_subnormal)
-
-
-def _shaped(flat: NDArray[Any], leaf: Leaf) -> Any:
-    array = flat.reshape(leaf.shape)
-    return array.item() if leaf.plain else array

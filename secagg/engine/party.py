@@ -30,6 +30,7 @@ class _Saved(codec.Message, frozen=True):
     context: bytes
     policy: tuple[int, int, int]
     machine: bytes
+    prepared: bool
     step: int
     last: tuple[int, bytes, bytes] | None
     failure: str | None
@@ -42,6 +43,10 @@ class RoundParty:
     Attributes:
         result: what this party learns, in protocols where parties learn something.
         step: how many asks it has answered; only grows. Kept outside as a latch, it tells an old state from the newest.
+
+    Args:
+        saved: state of the machine, as `save` of it returned; with `prepared`, as `Scheme.prepare` did: then the
+            first ask may be the second phase's.
     """
 
     def __init__(
@@ -55,6 +60,8 @@ class RoundParty:
         credentials: Credentials | None = None,
         ledger: Ledger | None = None,
         saved: bytes | None = None,
+        *,
+        prepared: bool = False,
     ) -> None:
         self.context = session.context if context is None else context_of(context)
         if ledger is not None and not self.context:
@@ -79,6 +86,8 @@ class RoundParty:
             ledger=ledger,
             saved=saved,
         )
+        self._prepared = prepared
+        self._ledger = ledger
         self._last: tuple[int, bytes, bytes] | None = None  # phase, checksum of the ask, reply
         self._failure: str | None = None
 
@@ -103,14 +112,19 @@ class RoundParty:
         self, ask: frame.Frame, phase: Phase, encoded: Callable[[], Lanes], store: Callable[[], object]
     ) -> None:
         message = codec.decode(ask.body, phase.ask)
+        enters = self._ledger if self._last is None and self.session.family else None
         vector = encoded() if phase.takes_input else None
         try:
+            if enters is not None:
+                enters.check_round(self.session.family, self.session.round)
             reply, result = self._machine.answer(message, vector)
         except ProtocolError as error:
             vector = None  # error reporters send the local variables of a traceback's frames
             self._failure = str(error)
             store()  # a refusal is final after a restart too
             raise
+        if enters is not None:
+            enters.enter(self.session.family, self.session.round)
         self._last = (ask.phase, ask.checksum, b"" if reply is None else self._wrap(ask, reply))
         self.result = self.result or result
         self.step += 1
@@ -125,6 +139,7 @@ class RoundParty:
                 context=self.context,
                 policy=(self.policy.min_cohort, self.policy.max_dim, self.policy.min_threshold),
                 machine=self._machine.save(),
+                prepared=self._prepared,
                 step=self.step,
                 last=self._last,
                 failure=self._failure,
@@ -158,7 +173,18 @@ class RoundParty:
         except (WireError, IndexError, ConfigError, PolicyRefused) as error:
             raise StateError(f"not a saved party: {error}") from error
         try:
-            party = cls(scheme, session, me, entropy, policy, saved.context, credentials, ledger, saved.machine)
+            party = cls(
+                scheme,
+                session,
+                me,
+                entropy,
+                policy,
+                saved.context,
+                credentials,
+                ledger,
+                saved.machine,
+                prepared=saved.prepared,
+            )
         except WireError as error:
             raise StateError(f"not a saved party: {error}") from error
         party.step, party._last, party._failure = saved.step, saved.last, saved.failure
@@ -173,6 +199,8 @@ class RoundParty:
         done = -1 if self._last is None else self._last[0]
         if index == done:
             raise PeerMisbehaved(f"a second, different ask in phase {phases[index].name!r}")
+        if done < 0 and self._prepared and index:
+            done = 0  # that reply left before the session existed
         # Phases of other roles than "client" may or may not ask this party.
         mine = [i for i, phase in enumerate(phases) if i > done and phase.role in self._roles]
         expected = next((i for i in mine if phases[i].role == "client" or i == index), None)

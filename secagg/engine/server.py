@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from secagg.engine import prepared as ahead
 from secagg.engine.exchange import Asks, check_capacity, check_fingerprint, check_header
 from secagg.errors import ConfigError, LocalMisuse, PartyId, PeerMisbehaved, ProtocolError, StateError, WireError
 from secagg.scheme import Phase, Roster, Scheme, ServerSide, Session, Sum
@@ -54,9 +55,19 @@ class RoundServer:
         misbehaved: {party: why} of those whose message broke the protocol; they are lost too.
         accused: {party: why} of those of whom others say so, who may lie; they stay in the round.
         tallies: one `Tally` per phase.
+
+    Args:
+        prepared: {party: its reply to the first phase, from before the session}. Who is not of the session, or
+            prepared for another round, is as if it were not there.
     """
 
-    def __init__(self, scheme: Scheme, session: Session, roster: Roster | None = None) -> None:
+    def __init__(
+        self,
+        scheme: Scheme,
+        session: Session,
+        roster: Roster | None = None,
+        prepared: Mapping[PartyId, bytes] | None = None,
+    ) -> None:
         check_capacity(scheme, session)
         self.scheme = scheme
         self.session = session
@@ -73,6 +84,12 @@ class RoundServer:
         self._replies: dict[PartyId, bytes] = {}  # checksum of the accepted reply
         self._rejected: set[PartyId] = set()  # sent a bad message in the open phase
         self._failure: str | None = None
+        if prepared and not (scheme.prepares and session.family):
+            lacking = "a session that belongs to no family" if scheme.prepares else f"{scheme.name}, which has none"
+            raise ConfigError(f"replies that were prepared, for {lacking}")
+        for party in session.parties:
+            if prepared and party in prepared:
+                self._receive_prepared(party, prepared[party])
 
     @property
     def phase(self) -> Phase | None:
@@ -103,6 +120,8 @@ class RoundServer:
                 for party in self._alive - set(messages):
                     self.lost[party] = phase.name
                 self._alive = frozenset(messages)
+            before = self._replies.keys() | self._rejected  # what they prepared is their answer
+            messages = {party: message for party, message in messages.items() if party not in before}
             self._asks = Asks.encoding(self.session, self._phase, messages)
             self.tallies[self._phase].sent = self._asks.total_size()
         return self._asks
@@ -127,7 +146,7 @@ class RoundServer:
             if self._is_repeated(party, reply):
                 return
             self._check(party, reply, asks)
-            self._machine.absorb(phase, party, self._decode(reply, phase))
+            self._machine.absorb(phase, party, self._decode(reply.body, phase))
         except (ProtocolError, WireError) as error:
             self.misbehaved[party] = f"phase {phase.name!r}: {error}"
             if party not in self._replies:
@@ -135,6 +154,23 @@ class RoundServer:
             return
         self._replies[party] = reply.checksum
         self.tallies[self._phase].received[party] += len(data)
+
+    def _receive_prepared(self, party: PartyId, data: bytes) -> None:
+        """As `receive`, before the first phase is open."""
+        phase = self.scheme.phases[0]
+        expected = self.scheme.occasion(self.session.family, self.session.round, party, self._roster)
+        try:
+            reply = ahead.read(data, expected)
+            if reply is None:
+                return
+            self._machine.absorb_prepared(party, self._decode(reply, phase))
+        except (ProtocolError, WireError) as error:
+            self.misbehaved[party] = f"phase {phase.name!r}, prepared: {error}"
+            self.lost[party] = phase.name
+            self._rejected.add(party)
+            return
+        self._replies[party] = frame.checksum_of(data)
+        self.tallies[0].received[party] += len(data)
 
     def close_phase(self) -> None:
         """The deadline of the open phase: who has not answered is lost. After the last phase, `result` is set.
@@ -246,7 +282,7 @@ class RoundServer:
         if reply.answers != asks.checksum(party):
             raise WireError("a reply to another ask than the one that was sent")
 
-    def _decode(self, reply: frame.Frame, phase: Phase) -> codec.Message:
+    def _decode(self, body: bytes, phase: Phase) -> codec.Message:
         if phase.reply is None:
             raise PeerMisbehaved("a reply to an announcement")
-        return codec.decode(reply.body, phase.reply)
+        return codec.decode(body, phase.reply)

@@ -2,6 +2,7 @@
 
 from secagg.scheme.ledger import Ledger
 from secagg.scheme.machine import PartySide, Phase, Scheme, ServerSide, Sum
+from secagg.scheme.occasion import Occasion
 from secagg.scheme.policy import Policy
 from secagg.scheme.roster import Credentials, Roster
 from secagg.scheme.session import Session
@@ -9,6 +10,7 @@ from secagg.scheme.session import Session
 __all__ = [
     "Credentials",
     "Ledger",
+    "Occasion",
     "PartySide",
     "Phase",
     "Policy",

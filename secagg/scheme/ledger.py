@@ -1,9 +1,10 @@
-"""What one party has helped to open, across rounds."""
+"""What one party has entered and helped to open, across rounds."""
 
 import hashlib
 from collections.abc import Set
 
-from secagg.errors import PartyId, PolicyRefused, WireError
+from secagg.errors import ConfigError, PartyId, PolicyRefused, WireError
+from secagg.scheme.session import check_round
 from secagg.wire import codec
 
 
@@ -14,10 +15,18 @@ class _Opened(codec.Message, frozen=True):
     contributors: tuple[int | str, ...]
 
 
+class _Entered(codec.Message, frozen=True):
+    """A family of sessions, and the largest round of it that was entered."""
+
+    family: bytes
+    round: int
+
+
 class _Saved(codec.Message, frozen=True):
     """All of them."""
 
     opened: tuple[_Opened, ...]
+    entered: tuple[_Entered, ...]
 
 
 class Ledger:
@@ -25,12 +34,16 @@ class Ledger:
 
     Two sums of the same updates over two cohorts give away the sum over those in which they differ; and sums over
     cohorts that lie far apart may together give away one party, whatever each party sees of them. So a party
-    helps one cohort per context. Keep the ledger where the party's identity is kept, and save it before each reply
-    leaves (`store` of `Participant.answer`).
+    helps one cohort per context. And it enters a round of a family (`Session.family`) once, and none that came before
+    one it has entered: what it prepared for a round serves in one session.
+
+    Keep the ledger where the party's identity is kept, and save it before each reply leaves (`store` of
+    `Participant.answer`).
     """
 
     def __init__(self) -> None:
         self._opened: dict[bytes, frozenset[PartyId]] = {}
+        self._entered: dict[bytes, int] = {}
 
     def check(self, context: bytes, contributors: Set[PartyId]) -> None:
         """Raise PolicyRefused if another cohort's sum was opened under `context` before."""
@@ -50,6 +63,24 @@ class Ledger:
         """Drop a context that no server can use again, because this party has moved on from its model."""
         self._opened.pop(_digest(context), None)
 
+    def check_round(self, family: bytes, round: int) -> None:
+        """Raise PolicyRefused for a round of `family` that was entered before, or that comes before one that was."""
+        last = self._entered.get(family, -1)
+        if round <= last:
+            raise PolicyRefused(
+                f"round {round} of a family in which this party has entered round {last}: "
+                "each round has one session, and a retry needs a number of its own"
+            )
+
+    def enter(self, family: bytes, round: int) -> None:
+        """Remember that this party answered in a session of that round. Raises what `check_round` does."""
+        self.check_round(family, round)
+        self._entered[family] = round
+
+    def forget_family(self, family: bytes) -> None:
+        """Drop a family, once its training run is over and nothing that was prepared for it is left."""
+        self._entered.pop(family, None)
+
     def to_bytes(self) -> bytes:
         """All of it; not secret, but who trained with whom."""
         return codec.encode(
@@ -57,7 +88,8 @@ class Ledger:
                 tuple(
                     _Opened(context, tuple(sorted(cohort, key=lambda party: (isinstance(party, str), party))))
                     for context, cohort in sorted(self._opened.items())
-                )
+                ),
+                tuple(_Entered(family, number) for family, number in sorted(self._entered.items())),
             )
         )
 
@@ -65,12 +97,19 @@ class Ledger:
     def from_bytes(cls, data: bytes) -> "Ledger":
         """The ledger that `to_bytes` wrote. Raises WireError."""
         ledger = cls()
-        for row in codec.decode(data, _Saved).opened:
+        saved = codec.decode(data, _Saved)
+        for row in saved.opened:
             if len(row.context) != hashlib.sha256().digest_size:
                 raise WireError("ledger with a context that is no digest")
             ledger._opened[row.context] = frozenset(row.contributors)
+        for entered in saved.entered:
+            try:
+                check_round(entered.family, entered.round)
+            except ConfigError as error:
+                raise WireError(f"ledger: {error}") from None
+            ledger._entered[entered.family] = entered.round
         if ledger.to_bytes() != data:
-            raise WireError("ledger with a context or a party twice, or out of order")
+            raise WireError("ledger with a context, a party or a family twice, or out of order")
         return ledger
 
 

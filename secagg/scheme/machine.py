@@ -15,9 +15,10 @@ import msgspec
 import numpy as np
 
 from secagg.encoding.ring import Lanes
-from secagg.errors import PartyId, WireError
+from secagg.errors import ConfigError, PartyId, WireError
 from secagg.primitives.entropy import Entropy
 from secagg.scheme.ledger import Ledger
+from secagg.scheme.occasion import Occasion
 from secagg.scheme.policy import Policy
 from secagg.scheme.roster import Credentials, Roster
 from secagg.scheme.session import Session
@@ -25,6 +26,8 @@ from secagg.wire.codec import Message
 
 SavedSum: TypeAlias = tuple[bytes, tuple[int, ...]]
 """A `Sum` as plain data: the vector's bytes, and the contributors' indices."""
+
+_NOT_BEFORE = "its first phase cannot be answered before its session exists"
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,13 @@ class ServerSide(ABC):
         Raises TooFew, or PeerMisbehaved with the dealer of a secret that was mis-dealt.
         """
 
+    def absorb_prepared(self, sender: PartyId, reply: Message) -> None:  # noqa: ARG002
+        """`absorb`, of a reply to the first phase that `Scheme.prepare` made before the session existed.
+
+        Comes before the first `open`. Raises PeerMisbehaved and is then unchanged.
+        """
+        raise ConfigError(_NOT_BEFORE)
+
     def accusations(self) -> Mapping[PartyId, str]:
         """{party: why} of those whom others accuse so far; they stay in the round, and the result names them."""
         return {}
@@ -125,6 +135,7 @@ class Scheme(ABC):
         phases: the table; an option may add a phase.
         authenticated: whether parties sign what they say, with identities on a roster.
         helpers: parties of a session that give no input: they take part in phases of other roles than "client".
+        prepares: whether `prepare` works: the first phase's reply depends on nothing in the session.
     """
 
     name: ClassVar[str]
@@ -132,6 +143,7 @@ class Scheme(ABC):
     phases: tuple[Phase, ...]
     authenticated: bool = False
     helpers: frozenset[PartyId] = frozenset()
+    prepares: bool = False
 
     @property
     @abstractmethod
@@ -142,6 +154,18 @@ class Scheme(ABC):
     def identifier(self) -> str:
         """Name, version and options, such as 'plain/1/{"key":2}': JSON with sorted keys and no spaces."""
         return f"{self.name}/{self.version}/{msgspec.json.encode(self.options, order='sorted').decode()}"
+
+    def occasion(
+        self,
+        family: bytes,
+        round: int,
+        party: PartyId,
+        roster: Roster | None = None,
+    ) -> Occasion:
+        """What `party` prepares for, under any options of this protocol: options may depend on who comes."""
+        mode = "signed" if self.authenticated else "unsigned"
+        digest = roster.digest if roster is not None and self.authenticated else b""
+        return Occasion.of(f"{self.name}/{self.version}/{mode}", digest, family, round, party)
 
     @property
     def fingerprint(self) -> bytes:
@@ -197,3 +221,19 @@ class Scheme(ABC):
         Raises:
             ConfigError: credentials are missing, or do not fit the session.
         """
+
+    def prepare(
+        self,
+        occasion: Occasion,  # noqa: ARG002
+        entropy: Entropy,  # noqa: ARG002
+        credentials: Credentials | None = None,  # noqa: ARG002
+    ) -> tuple[Message, bytes]:
+        """(the first phase's reply, the state from which `party(..., saved=...)` goes on with the second phase).
+
+        A party that goes on from such a state and is asked the first phase all the same answers it afresh, and the
+        state is gone.
+
+        Raises:
+            ConfigError: this protocol cannot (`prepares`), or credentials are missing.
+        """
+        raise ConfigError(f"{self.name}: {_NOT_BEFORE}")

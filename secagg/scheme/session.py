@@ -22,6 +22,8 @@ MAX_PARTIES = 2**20
 MAX_ID_LENGTH = 256
 MAX_CONTEXT = 1024
 ID_SIZE = 16
+FAMILY_SIZE = 16
+MAX_ROUND = 2**63 - 1
 MAX_DIM = 2**36
 """Entries whose uint64 lanes stay within 2**40 bytes of mask stream a key."""
 WEIGHT_LIMIT = 2**48
@@ -42,6 +44,8 @@ class Session(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
         rounding: of floats to integers.
         context: what the server says this round is about (model, round, configuration), up to 1024 bytes;
             a party compares it with what it received itself.
+        family: 16 random bytes that the sessions of one training run have in common, or empty for a session by itself.
+        round: its number in the family, 0..2**63 - 1, which no other session of the family has; 0 without a family.
     """
 
     version: int
@@ -53,6 +57,8 @@ class Session(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
     weight_max: int | None
     rounding: Rounding
     context: bytes
+    family: bytes
+    round: int
 
     @classmethod
     def create(
@@ -65,6 +71,8 @@ class Session(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
         weight_max: int | None = None,
         rounding: Rounding = "nearest",
         context: bytes = b"",
+        family: bytes = b"",
+        round: int = 0,
         entropy: Entropy = os.urandom,
     ) -> "Session":
         """A new session with a fresh id.
@@ -77,6 +85,9 @@ class Session(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
             weight_max: a public bound (never the cohort's own maximum); weights are then integers 1..weight_max.
             rounding: "nearest", or "stochastic" for an unbiased quantizer of twice the error bound.
             context: names the model, round and configuration; at most 1024 bytes.
+            family, round: which round of which training run this is, where parties may prepare their first reply
+                before the session exists (`secagg.prepare`). The family is 16 random bytes, chosen once. Numbers only
+                grow: a round that failed is not repeated under its number.
             entropy: source of the id.
 
         Raises:
@@ -85,7 +96,7 @@ class Session(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
         layout = Layout.of(like)
         clips = tuple(np.asarray(c, np.dtype("<f8")).tobytes() for c in clip_of(layout, clip))
         session = cls(
-            version=1,
+            version=2,
             id=draw(entropy, 16),
             parties=_party_ids(parties),
             layout=layout,
@@ -94,6 +105,8 @@ class Session(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
             weight_max=None if weight_max is None else _integer("weight_max", weight_max),
             rounding=rounding,
             context=context_of(context),
+            family=family_of(family),
+            round=_integer("round", round),
         )
         session.check()
         return session
@@ -104,8 +117,8 @@ class Session(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
         if not isinstance(data, bytes | bytearray | memoryview):
             raise WireError(f"a {type(data).__name__}, expected the bytes of a session")
         session = codec.decode(bytes(data), cls)
-        if session.version != 1:
-            raise WireError(f"session of version {session.version}, expected 1")
+        if session.version != 2:
+            raise WireError(f"session of version {session.version}, expected 2")
         session.check()
         return session
 
@@ -128,6 +141,8 @@ class Session(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
             raise OutOfRange(f"rounding is {self.rounding!r}: expected 'nearest' or 'stochastic'")
         if len(self.context) > MAX_CONTEXT:
             raise OutOfRange(f"context of {len(self.context)} bytes: expected at most {MAX_CONTEXT}; pass a digest")
+        if self.family or self.round:
+            check_round(self.family, self.round)
         self._check_clips()
         if self.dim > MAX_DIM:
             raise OutOfRange(f"update of {self.dim} entries: expected at most 2**36")
@@ -186,6 +201,23 @@ def context_of(context: Any) -> bytes:
     if not isinstance(context, bytes | bytearray | memoryview):
         raise ConfigError(f"context is {type(context).__name__}, expected bytes, such as a digest")
     return bytes(context)
+
+
+def family_of(family: Any) -> bytes:
+    """`family` as bytes. Raises ConfigError for anything else."""
+    if not isinstance(family, bytes | bytearray | memoryview):
+        raise ConfigError(f"family is {type(family).__name__}, expected {FAMILY_SIZE} random bytes")
+    return bytes(family)
+
+
+def check_round(family: bytes, number: int) -> None:
+    """Raise ConfigError or OutOfRange for what names no round of a family."""
+    if len(family) != FAMILY_SIZE:
+        raise ConfigError(
+            f"family of {len(family)} bytes: expected {FAMILY_SIZE} random ones, chosen once a training run"
+        )
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= MAX_ROUND:
+        raise OutOfRange(f"round is {number!r}: expected an integer in 0..2**63 - 1")
 
 
 def _party_ids(parties: Any) -> tuple[PartyId, ...]:

@@ -53,7 +53,8 @@ class SchemeConformance(ABC):
     def round(self, updates: Mapping[PartyId, Any] | None = None, **options: Any) -> TestRound:
         """A round that has not begun."""
         updates = self.updates() if updates is None else updates
-        session = Session.create(list(updates), next(iter(updates.values())), bits=self.bits)
+        family = bytes(range(16)) if options.get("prepared") else b""
+        session = Session.create(list(updates), next(iter(updates.values())), bits=self.bits, family=family)
         return TestRound(self.make(len(updates)), session, updates, **options)
 
     def check(self, out: Aggregate, updates: Mapping[PartyId, Any]) -> None:
@@ -186,6 +187,43 @@ class SchemeConformance(ABC):
     def test_equal_options_have_equal_fingerprints(self) -> None:
         """Two ends made alike understand each other."""
         assert self.make(self.n).fingerprint == self.make(self.n).fingerprint
+
+    @pytest.mark.parametrize("share", [0.5, 1.0])
+    def test_prepared_before_the_session(self, share: float) -> None:
+        """Who answered the first phase before the session is not asked in it, and all goes on as ever."""
+        updates = self.updates()
+        ahead = self.parties()[: int(share * self.n)]
+        if not self.make(self.n).prepares:
+            with pytest.raises(ConfigError):
+                self.round(updates, prepared=ahead)
+            return
+        late = self.parties()[-1]
+        for lost in ({}, {late: self.phases()[0]}, {ahead[0]: self.phases()[1]}, {late: self.phases()[-1]}):
+            for restart in (False, True):
+                round_ = self.round(updates, prepared=ahead, restart=restart, lost=lost)
+                arrived = {party for party in ahead if lost.get(party) != self.phases()[0]}
+                assert set(round_.coordinator.asks()) == set(updates) - arrived
+                out = round_.run()
+                assert out.lost == lost
+                assert not out.misbehaved
+                self.check(out, updates)
+
+    def test_garbage_in_place_of_what_was_prepared(self) -> None:
+        """It costs its sender alone."""
+        if not self.make(self.n).prepares:
+            return
+        updates, culprit, first = self.updates(), self.parties()[2], self.phases()[0]
+        for damage in (lambda _: b"garbage", *_damages()):
+            out = self.round(
+                updates,
+                prepared=self.parties(),
+                replies=lambda phase, party, message, damage=damage: (
+                    damage(message) if (phase, party) == (first, culprit) else message
+                ),
+            ).run()
+            assert set(out.misbehaved) == {culprit}
+            assert out.lost == {culprit: first}
+            self.check(out, updates)
 
     def _damaged_round(self, updates: Vectors, wanted: str, damage: "_Damage") -> Aggregate | None:
         culprit = self.parties()[0]

@@ -1,12 +1,12 @@
 """A round among parties in this process whose messages a test may watch, change, repeat or lose."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TypeVar
 
 import msgspec
 
-from secagg.api import Aggregate, Coordinator, Participant
+from secagg.api import Aggregate, Coordinator, Participant, Prepared, prepare
 from secagg.encoding.layout import Update
 from secagg.errors import LocalMisuse, PartyId, ProtocolError, WireError
 from secagg.primitives.entropy import Entropy
@@ -36,6 +36,8 @@ class TestRound:
         policy, entropy: of every participant.
         asks, replies: what happens to messages on their way.
         restart: save, forget and restore both ends before every phase and every answer.
+        prepared: parties that answer the first phase before the session, which then has a family; `replies` sees
+            what they send as of that phase.
 
     Attributes:
         credentials, roster: identities made for this round, where the scheme is authenticated.
@@ -58,16 +60,12 @@ class TestRound:
         asks: Tamper = deliver,
         replies: Tamper = deliver,
         restart: bool = False,
+        prepared: Collection[PartyId] = (),
     ) -> None:
         self.scheme = scheme
         self.session = session
         self.credentials = Credentials.generate(session.parties, entropy) if scheme.authenticated else {}
         self.roster = self.credentials[session.parties[0]].roster if self.credentials else None
-        self.coordinator = Coordinator(scheme, session, self.roster)
-        self.participants = {
-            party: Participant(scheme, session, party, policy, entropy=entropy, credentials=self.credentials.get(party))
-            for party in session.parties
-        }
         self.refusals: dict[PartyId, ProtocolError | WireError] = {}
         self.sent: dict[tuple[str, PartyId], bytes] = {}
         self._updates = updates
@@ -78,6 +76,20 @@ class TestRound:
         self._asks, self._replies = asks, replies
         self._restart = restart
         self._key = os.urandom(32)
+        ahead = {party: self._prepared(party) for party in prepared}
+        self.coordinator = Coordinator(scheme, session, self.roster, self._arrived(ahead))
+        self.participants = {
+            party: Participant(
+                scheme,
+                session,
+                party,
+                policy,
+                entropy=entropy,
+                credentials=self.credentials.get(party),
+                prepared=ahead.get(party),
+            )
+            for party in session.parties
+        }
 
     def run(self) -> Aggregate:
         """All phases. Raises what the coordinator raises."""
@@ -103,6 +115,26 @@ class TestRound:
             if reply is not None:
                 self.coordinator.receive(party, reply)
                 self._restart_server()
+
+    def _prepared(self, party: PartyId) -> Prepared:
+        prepared = prepare(
+            self.scheme,
+            party,
+            family=self.session.family,
+            round=self.session.round,
+            entropy=self._entropy,
+            credentials=self.credentials.get(party),
+        )
+        return Prepared.restore(prepared.save(self._key), self._key) if self._restart else prepared
+
+    def _arrived(self, ahead: Mapping[PartyId, Prepared]) -> dict[PartyId, bytes]:
+        """What the server has of that when the session begins."""
+        first = self._names[0]
+        for party, prepared in ahead.items():
+            self.sent[first, party] = prepared.message
+        present = [party for party in ahead if not self._is_silent(party, first)]
+        arrived = {party: self._replies(first, party, ahead[party].message) for party in present}
+        return {party: message for party, message in arrived.items() if message is not None}
 
     def _is_silent(self, party: PartyId, phase: str) -> bool:
         return party in self._lost and self._names.index(self._lost[party]) <= self._names.index(phase)

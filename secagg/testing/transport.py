@@ -3,10 +3,10 @@
 import os
 import random
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from secagg.api import Aggregate, Coordinator, Participant
+from secagg.api import Aggregate, Coordinator, Participant, Prepared, prepare
 from secagg.encoding.layout import Update
 from secagg.errors import LocalMisuse, PartyId, ProtocolError, StateError, WireError
 from secagg.primitives.entropy import Entropy
@@ -38,6 +38,7 @@ class HostileTransport:
         earlier: messages of other rounds to replay, such as another transport's `traffic`.
         credentials: the parties' identities, where the scheme is authenticated (default: fresh ones).
         policy, entropy: of every participant.
+        prepared: parties that answer the first phase before the session; that message meets the same faults.
 
     Attributes:
         steps: messages handled; at most `max_steps`.
@@ -67,6 +68,7 @@ class HostileTransport:
         credentials: Mapping[PartyId, Credentials] | None = None,
         policy: Policy | None = None,
         entropy: Entropy = os.urandom,
+        prepared: Collection[PartyId] = (),
     ) -> None:
         self.scheme = scheme
         self.session = session
@@ -87,9 +89,18 @@ class HostileTransport:
         self._credentials = credentials
         self._key = entropy(32)
         self._roster = next((each.roster for each in credentials.values()), None)
-        self.coordinator = Coordinator(scheme, session, self._roster)
+        ahead = {party: self._prepared(party) for party in prepared}
+        self.coordinator = Coordinator(scheme, session, self._roster, self._arrived(ahead))
         self.participants = {
-            party: Participant(scheme, session, party, policy, entropy=entropy, credentials=credentials.get(party))
+            party: Participant(
+                scheme,
+                session,
+                party,
+                policy,
+                entropy=entropy,
+                credentials=credentials.get(party),
+                prepared=ahead.get(party),
+            )
             for party in session.parties
         }
         self._server_states = [self.coordinator.save(self._key)]
@@ -98,6 +109,34 @@ class HostileTransport:
         self._redelivers = False
         self._flying: list[_Parcel] = []
         self._late: list[_Parcel] = []
+
+    def _prepared(self, party: PartyId) -> Prepared:
+        return prepare(
+            self.scheme,
+            party,
+            family=self.session.family,
+            round=self.session.round,
+            entropy=self._entropy,
+            credentials=self._credentials.get(party),
+        )
+
+    def _arrived(self, ahead: Mapping[PartyId, Prepared]) -> dict[PartyId, bytes]:
+        """What the server has of that when the session begins: the last of what came in each party's name."""
+        arrived = {}
+        for party, prepared in ahead.items():
+            self.traffic.append(prepared.message)
+            parcel = _Parcel(True, party, prepared.message)
+            fault = self._draw.choice(self.FAULTS) if self._happens(self._harshness) else None
+            if fault in ("drop", "delay", "bounce"):
+                continue
+            if fault == "misroute":
+                parcel = replace(parcel, party=self._draw.choice(self.session.parties))
+            elif fault == "replay":
+                parcel = replace(parcel, data=self._draw.choice(self.traffic + self._earlier))
+            elif fault in ("truncate", "flip"):
+                parcel = replace(parcel, data=self._damaged(parcel.data, fault))
+            arrived[parcel.party] = parcel.data
+        return arrived
 
     @property
     def max_steps(self) -> int:

@@ -3,7 +3,7 @@
     offset  size  field
     0       4     magic "SAGG"
     4       1     version, 1
-    5       1     direction: 0 ask (server to party), 1 reply (party to server)
+    5       1     direction: 0 ask (server to party), 1 reply (party to server), 2 reply prepared before its session
     6       1     phase: index in the scheme's table
     7       1     zero
     8       4     party: index in the session, little-endian
@@ -11,6 +11,9 @@
     28      16    answers: checksum of the ask that a reply answers; zero in an ask
     44      16    checksum: first half of SHA-256 over all that stands before it and the message
     60      ...   the message, as `codec.encode` wrote it
+
+A reply that was prepared before its session has zeros for phase, party, tag and answers; its message says whose it is
+and for which round.
 
 The checksum finds damage and mix-ups, not forgery: who may speak as whom is for the transport (TLS) or, among
 clients, for the protocol's own keys.
@@ -25,9 +28,10 @@ from secagg.errors import WireError
 
 ASK: Literal[0] = 0
 REPLY: Literal[1] = 1
+PREPARED: Literal[2] = 2
 HEADER_SIZE = 60
 HALF_DIGEST = 16
-NO_ASK = bytes(HALF_DIGEST)
+NO_ASK = NO_TAG = bytes(HALF_DIGEST)
 VERSION = 1
 _MAGIC = b"SAGG"
 _FIELDS = struct.Struct("<4sBBBBI16s16s")
@@ -70,7 +74,7 @@ def unwrap(data: bytes) -> Frame:
         raise WireError(f"frame of version {version}, expected {VERSION}")
     if checksum != _checksum(data[: _FIELDS.size], body):
         raise WireError("frame damaged on its way: wrong checksum")
-    if direction not in (ASK, REPLY) or zero != 0:
+    if direction not in (ASK, REPLY, PREPARED) or zero != 0:
         raise WireError("frame header with an unknown direction or a set reserved byte")
     return Frame(direction, phase, party, tag, answers, checksum, body)
 

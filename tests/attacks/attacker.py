@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from secagg.api import Participant
 from secagg.encoding.packing import unpack
+from secagg.engine.prepared import Prepared
 from secagg.errors import PartyId, PeerMisbehaved
 from secagg.primitives import agreement, prg, shamir
 from secagg.scheme import Roster, Session
@@ -37,8 +38,8 @@ UPDATES: dict[PartyId, NDArray[np.uint16]] = {
 CONTEXT = b"model 7, round 3"
 
 
-def make_session(n: int = N, context: bytes = CONTEXT) -> Session:
-    return Session.create(range(n), UPDATES[0], context=context)
+def make_session(n: int = N, context: bytes = CONTEXT, **names: object) -> Session:
+    return Session.create(range(n), UPDATES[0], context=context, **names)  # type: ignore[arg-type]
 
 
 def make_round(scheme: PairwiseMasking, n: int = N, **options: object) -> TestRound:
@@ -129,11 +130,11 @@ class LyingServer:
         return reply
 
     def keys(self, party: int) -> Keys:
-        return opened(self.sent["keys", party], Keys)
+        return keys_in(self.sent["keys", party])
 
     def advertised(self) -> dict[int, bytes]:
         """{party: sealing key, mask key, signature} of all who sent keys."""
-        keys = {int(i): opened(reply, Keys) for (phase, i), reply in self.sent.items() if phase == "keys"}
+        keys = {int(i): keys_in(reply) for (phase, i), reply in self.sent.items() if phase == "keys"}
         return {i: key.sealing + key.mask + key.signature for i, key in sorted(keys.items())}
 
     def cohort(self) -> Cohort:
@@ -202,6 +203,13 @@ class LyingServer:
     def mask_publics(self, but: int) -> dict[int, bytes]:
         """{party: public mask key} of all the others."""
         return {i: self.keys(i).mask for i in self.advertised() if i != but}
+
+
+def keys_in(message: bytes) -> Keys:
+    """The advertisement in a reply, or in what was prepared before the session."""
+    if frame.unwrap(message).direction == frame.PREPARED:
+        return codec.decode(opened(message, Prepared).reply, Keys)
+    return opened(message, Keys)
 
 
 def pair_key(bound: bytes, private: bytes, own: tuple[int, bytes], peer: tuple[int, bytes]) -> bytes:

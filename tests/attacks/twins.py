@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from secagg.api import Participant
+from secagg.api import Participant, Prepared
 from secagg.encoding.ring import Lanes
 from secagg.primitives import agreement, prg, shamir
 from secagg.scheme import Policy, Session
@@ -136,6 +136,13 @@ class NoMinimum(Policy):
     """A party that helps to open the sum of any cohort."""
 
     def check_cohort(self, contributors: int) -> None:
+        pass
+
+
+class NeverUsedUp(Prepared):
+    """Keys that were prepared for a round, and stay for another session of it."""
+
+    def erase(self) -> None:
         pass
 
 

@@ -151,7 +151,14 @@ def test_position_in_words(shape, flat, words):
     assert position("update", shape, flat) == words
 
 
-LEAF = Leaf((1,), "float64", False)
+@pytest.mark.parametrize("kind", ["array", "tensor"])
+def test_a_tensor_is_an_array_where_torch_is_not_loaded(kind):
+    made = Leaf((2, 3), "float32", kind).made_of(np.zeros(6, np.float32))
+    assert isinstance(made, np.ndarray)
+    assert made.shape == (2, 3)
+
+
+LEAF = Leaf((1,), "float64", "array")
 
 
 def nested(depth):
@@ -164,14 +171,15 @@ def nested(depth):
 @pytest.mark.parametrize(
     "root",
     [
-        Leaf((1,), "object", False),
-        Leaf((1,), "complex128", False),
-        Leaf((1,), "float", False),
-        Leaf((1,), "V8", False),
-        Leaf((-1,), "float64", False),
-        Leaf((2,), "float64", True),
-        Leaf((1,) * 65, "float64", False),
-        Leaf((0, 2**40, 2**40), "float64", False),
+        Leaf((1,), "object", "array"),
+        Leaf((1,), "complex128", "array"),
+        Leaf((1,), "float", "array"),
+        Leaf((1,), "V8", "array"),
+        Leaf((-1,), "float64", "array"),
+        Leaf((2,), "float64", "number"),
+        Leaf((2,), np.dtype("g").name, "tensor"),
+        Leaf((1,) * 65, "float64", "array"),
+        Leaf((0, 2**40, 2**40), "float64", "array"),
         DictOf(("a",), ()),
         DictOf((), (LEAF,)),
         DictOf(("a", "a"), (LEAF, LEAF)),
@@ -179,7 +187,7 @@ def nested(depth):
         nested(MAX_DEPTH + 1),
         nested(500),
     ],
-    ids=range(14),
+    ids=range(15),
 )
 def test_a_hostile_layout_is_refused(root):
     with pytest.raises(ConfigError, match="update"):

@@ -1,8 +1,11 @@
 """A protocol with a role, an announcement and results at the parties takes the same exam as any other."""
 
 import numpy as np
+import pytest
 from plainsum import PlainServer, PlainSum
 
+from secagg.api import Coordinator, prepare
+from secagg.errors import ConfigError
 from secagg.scheme import Session
 from secagg.testing import TestRound
 from secagg.testing.conformance import SchemeConformance
@@ -43,3 +46,11 @@ def test_a_sum_learnt_before_the_last_phase_is_the_result_after_it():
         out = round_.run()
         np.testing.assert_array_equal(out.ring_sum, [6, 6, 6])
         assert out.contributors == {0, 1, 2, 3}
+
+
+def test_its_first_phase_needs_a_session():
+    session = Session.create(range(4), 0, family=bytes(16), round=1)
+    with pytest.raises(ConfigError, match="plain-sum: its first phase cannot be answered before its session exists"):
+        prepare(PlainSum(), 0, family=bytes(16), round=1)
+    with pytest.raises(ConfigError, match="for plain-sum, which has none"):
+        Coordinator(PlainSum(), session, prepared={0: b""})

@@ -11,10 +11,11 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from secagg import Ledger, Roster, Session
+from secagg import Ledger, Prepared, Roster, Session, prepare
 from secagg.encoding.layout import Layout
 from secagg.engine import RoundParty, RoundServer
-from secagg.errors import ConfigError, PartyId, PolicyRefused, SecaggError, StateError, WireError
+from secagg.engine import prepared as ahead
+from secagg.errors import ConfigError, PartyId, PeerMisbehaved, PolicyRefused, SecaggError, StateError, WireError
 from secagg.primitives import passphrase
 from secagg.scheme import Credentials, Scheme
 from secagg.testing import SeededEntropy, TestRound
@@ -142,6 +143,7 @@ def sessions() -> tuple[bytes, ...]:
         Session.create(PARTIES, UPDATES[0], entropy=draw),
         Session.create(range(300), np.zeros(7), weight_max=1000, clip=0.5, context=b"round 3", entropy=draw),
         Session.create(["a", "b"], FLOATS, bits=8, rounding="stochastic", entropy=draw),
+        Session.create(["a", "b"], 0, family=FAMILY, round=NUMBER, entropy=draw),
     ]
     return tuple(session.to_bytes() for session in made)
 
@@ -151,12 +153,31 @@ def ledgers() -> tuple[bytes, ...]:
     empty = ledger.to_bytes()
     ledger.add(b"one", frozenset(PARTIES))
     ledger.add(b"two", frozenset(PARTIES[:4]))
+    ledger.enter(FAMILY, NUMBER)
     return empty, ledger.to_bytes()
 
 
 def rosters() -> tuple[bytes, ...]:
     made = [Credentials.generate(parties, SeededEntropy(4)) for parties in (PARTIES, [0])]
     return tuple(next(iter(credentials.values())).roster.to_bytes() for credentials in made)
+
+
+FAMILY = b"one training run"
+NUMBER = 2**40
+
+
+def prepared() -> tuple[Prepared, ...]:
+    """By a party of each scheme."""
+    parties = (recorded.credentials.get("four") for recorded in RECORDED.values())
+    return tuple(
+        prepare(scheme, "four", family=FAMILY, round=NUMBER, entropy=SeededEntropy(6), credentials=credentials)
+        for scheme, credentials in zip(SCHEMES.values(), parties, strict=True)
+    )
+
+
+def read_prepared(data: bytes) -> bytes | None:
+    """As a server of the first of them does."""
+    return ahead.read(data, SCHEMES["secagg"].occasion(FAMILY, NUMBER, "four"))
 
 
 def layouts() -> tuple[bytes, ...]:
@@ -195,6 +216,7 @@ FRAMES = tuple(
     for kept in (recorded.asks, recorded.replies)
     for message in kept.get("shares", [])
 )
+PREPARED = tuple(each.message for each in prepared())
 DECODERS: dict[str, Decoder] = {
     "frame": Decoder(frame.unwrap, FRAMES, growth=4),
     "session": Decoder(Session.from_bytes, sessions(), (WireError, ConfigError)),
@@ -204,6 +226,10 @@ DECODERS: dict[str, Decoder] = {
     "paillier key file": Decoder(opened_cheaply, key_files(), (StateError,)),
     "what a paillier key file holds": Decoder(lambda data: loaded_keys(codec.decode(data, SavedKeys)), keys_inside()),
     "ledger": Decoder(Ledger.from_bytes, ledgers(), growth=100),
+    "prepared reply": Decoder(read_prepared, PREPARED, (WireError, PeerMisbehaved)),
+    "prepared message": Decoder(
+        lambda data: codec.decode(data, ahead.Prepared), tuple(frame.unwrap(each).body for each in PREPARED)
+    ),
     **{f"{name} {kind}": each for name, one in RECORDED.items() for kind, each in one.decoders().items()},
     **{f"{name} {kind}": each for name, one in RECORDED.items() for kind, each in one.state_decoders().items()},
 }

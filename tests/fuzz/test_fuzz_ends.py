@@ -6,12 +6,12 @@ Saved state that was altered under its seal raises StateError.
 import random
 
 import pytest
-from decoders import KEY, PARTIES, RECORDED, UPDATES
+from decoders import FAMILY, KEY, NUMBER, PARTIES, PREPARED, RECORDED, UPDATES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mutation import damaged, revalued
 
-from secagg import Coordinator, Participant
+from secagg import Coordinator, Participant, Session
 from secagg.errors import ProtocolError, StateError, WireError
 from secagg.testing import SeededEntropy
 from secagg.wire import frame
@@ -94,3 +94,17 @@ def test_sealed_state_that_was_altered(seed):
     if altered != state:
         with pytest.raises(StateError):
             restore(altered)
+
+
+@pytest.mark.parametrize("name", RECORDED)
+@settings(max_examples=40)
+@given(seed=seeds)
+def test_what_was_prepared_never_raises(name, seed):
+    """Damaged inside a sound frame: its sender is named, or asked as if there had been nothing."""
+    recorded = RECORDED[name]
+    session = Session.create(PARTIES, UPDATES[0], family=FAMILY, round=NUMBER, entropy=SeededEntropy(5))
+    message = with_another_body(PREPARED[list(RECORDED).index(name)], PREPARED, seed)
+    server = Coordinator(recorded.scheme, session, recorded.round.roster, {"four": message})
+    named, asked = "four" in server.misbehaved, "four" in server.waiting
+    assert not (named and asked)
+    assert server.waiting >= set(PARTIES) - {"four"}

@@ -1,10 +1,11 @@
 """No party helps to open the sums of two cohorts under one context."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secagg import Participant, Policy, Session
+from secagg import Coordinator, Participant, Policy, Session, prepare
 from secagg.errors import ConfigError, PolicyRefused, WireError
 from secagg.scheme import Ledger
 from secagg.testing import TestRound
@@ -55,6 +56,57 @@ def test_what_is_forgotten_no_longer_counts():
 def test_what_is_no_ledger(data):
     with pytest.raises(WireError):
         Ledger.from_bytes(data)
+
+
+FAMILIES = [bytes(16), b"one training run"]
+
+
+@given(rounds=st.lists(st.tuples(st.sampled_from(FAMILIES), st.integers(0, 9)), max_size=12))
+def test_rounds_of_a_family_only_grow(rounds):
+    ledger, last = Ledger(), {}
+    for family, number in rounds:
+        if number > last.get(family, -1):
+            ledger.check_round(family, number)
+            ledger.enter(family, number)
+            last[family] = number
+        else:
+            for use in (ledger.check_round, ledger.enter):
+                with pytest.raises(PolicyRefused, match=f"round {number} of a family .* entered round {last[family]}"):
+                    use(family, number)
+        ledger = Ledger.from_bytes(ledger.to_bytes())
+    for family, number in last.items():
+        ledger.forget_family(family)
+        ledger.enter(family, number)
+
+
+def test_a_round_is_entered_with_its_first_reply():
+    """Not before, and whether or not keys were prepared; a restart in the middle is no second entry."""
+    scheme = PairwiseMasking()
+    for ahead in (False, True):
+        ledger = Ledger()
+        session = Session.create(range(3), 0, context=b"c", family=bytes(16), round=2)
+        prepared = {i: prepare(scheme, i, family=bytes(16), round=2) for i in range(3)} if ahead else {}
+        server = Coordinator(scheme, session, prepared={i: each.message for i, each in prepared.items()})
+        if ahead:
+            server.close_phase()
+        client = Participant(scheme, session, 0, ledger=ledger, prepared=prepared.get(0))
+        ledger.check_round(bytes(16), 2)
+        ask = server.asks()[0]
+        reply = client.answer(ask)
+        with pytest.raises(PolicyRefused):
+            ledger.check_round(bytes(16), 2)
+        assert client.answer(ask) == reply
+        again = Participant.restore(scheme, client.save(bytes(32)), bytes(32), latch=1, ledger=ledger)
+        assert again.answer(ask) == reply
+        late = Participant(scheme, session, 0, ledger=ledger)
+        with pytest.raises(PolicyRefused, match="has entered round 2"):
+            late.answer(Coordinator(scheme, session).asks()[0])
+
+
+@pytest.mark.parametrize("entered", [[[b"f" * 15, 1]], [[b"f" * 16, -1]], [[b"f" * 16, 1], [b"f" * 16, 2]]])
+def test_what_is_no_round_is_no_ledger(entered):
+    with pytest.raises(WireError, match="ledger"):
+        Ledger.from_bytes(msgspec.msgpack.encode([[], entered]))
 
 
 def test_a_ledger_needs_a_context():

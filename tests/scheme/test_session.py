@@ -51,11 +51,12 @@ def test_bytes_are_the_session(session):
 
 
 def test_the_bytes_are_messagepack_in_the_order_of_the_fields():
-    session = create(["a", 1], np.zeros(2), weight_max=9, context=b"c", entropy=lambda n: b"i" * n)
-    layout = b"\x91\x94\xa4leaf\x91\x02\xa7float64\xc2"
+    family = {"family": b"f" * 16, "round": 5}
+    session = create(["a", 1], np.zeros(2), weight_max=9, context=b"c", entropy=lambda n: b"i" * n, **family)
+    layout = b"\x91\x94\xa4leaf\x91\x02\xa7float64\xa5array"
     clip = b"\x91\xc4\x08" + struct.pack("<d", 1.0)
-    written = b"\x99\x01\xc4\x10" + b"i" * 16 + b"\x92\xa1a\x01" + layout + b"\x10" + clip + b"\x09\xa7nearest\xc4\x01c"
-    assert session.to_bytes() == written
+    written = b"\x9b\x02\xc4\x10" + b"i" * 16 + b"\x92\xa1a\x01" + layout + b"\x10" + clip + b"\x09\xa7nearest\xc4\x01c"
+    assert session.to_bytes() == written + b"\xc4\x10" + b"f" * 16 + b"\x05"
 
 
 @pytest.mark.parametrize(
@@ -71,11 +72,13 @@ def test_the_bytes_are_messagepack_in_the_order_of_the_fields():
         {"weight_max": None},
         {"rounding": "stochastic"},
         {"context": b"round 2"},
+        {"family": b"another family.."},
+        {"round": 2},
     ],
     ids=str,
 )
 def test_every_field_changes_the_digest(change):
-    session = create(weight_max=10)
+    session = create(weight_max=10, family=bytes(16), round=1)
     assert msgspec.structs.replace(session).digest == session.digest
     changed = msgspec.structs.replace(session, **change)
     changed.check()
@@ -93,6 +96,8 @@ def test_every_field_is_tried_above():
         "weight_max",
         "rounding",
         "context",
+        "family",
+        "round",
     }
 
 
@@ -129,6 +134,12 @@ LARGE = np.broadcast_to(np.float32(0), (2**18, 2**19))
         ({"parties": range(2**20 + 1)}, BadCohort, r"1048577 parties: expected 2 to 2\*\*20"),
         ({"parties": ["a", "b", "a"]}, BadCohort, r"party id 'a' stands twice among the parties"),
         ({"parties": [1, np.int8(1)]}, BadCohort, r"party id 1 stands twice"),
+        ({"family": b"f" * 15}, ConfigError, "family of 15 bytes: expected 16"),
+        ({"family": "f" * 16}, ConfigError, "family is str, expected 16 random bytes"),
+        ({"round": 1}, ConfigError, "family of 0 bytes: expected 16"),
+        ({"family": b"f" * 16, "round": -1}, OutOfRange, "round is -1: expected an integer in 0..2"),
+        ({"family": b"f" * 16, "round": 2**63}, OutOfRange, "expected an integer in 0..2"),
+        ({"family": b"f" * 16, "round": 1.0}, OutOfRange, "round is 1.0: expected an integer"),
         ({"parties": ["a", None]}, BadCohort, r"party id None is NoneType, expected int or str"),
         ({"parties": [1, 2.0]}, BadCohort, r"party id 2.0 is float"),
         ({"parties": [1, True]}, BadCohort, r"party id True is bool"),
@@ -179,7 +190,7 @@ def test_the_largest_session_is_within_the_bound():
 
 DOUBLE = struct.pack("<d", 1.0)
 HOSTILE = [
-    {"version": 2},
+    {"version": 1},
     {"version": -1},
     {"id": bytes(15)},
     {"parties": ("a",)},
@@ -194,20 +205,20 @@ HOSTILE = [
     *(
         {"layout": Layout(root), "clips": (DOUBLE,)}
         for root in (
-            Leaf((1,), "object", False),
-            Leaf((1,), "datetime64[s]", False),
-            Leaf((1,), "float64, (10000,10000)f8", False),
-            Leaf((1,), "float1024", False),
-            Leaf((-1,), "float64", False),
-            Leaf((-1, -1), "float64", False),
-            Leaf((2**62, 2**62), "float64", False),
-            Leaf((2**37,), "float64", False),
-            Leaf((2,) * 64, "float64", False),
-            Leaf((1,) * 65, "float64", False),
-            Leaf((0, 2**62), "float64", False),
-            Leaf((3,), "float64", True),
+            Leaf((1,), "object", "array"),
+            Leaf((1,), "datetime64[s]", "array"),
+            Leaf((1,), "float64, (10000,10000)f8", "array"),
+            Leaf((1,), "float1024", "array"),
+            Leaf((-1,), "float64", "array"),
+            Leaf((-1, -1), "float64", "array"),
+            Leaf((2**62, 2**62), "float64", "array"),
+            Leaf((2**37,), "float64", "array"),
+            Leaf((2,) * 64, "float64", "array"),
+            Leaf((1,) * 65, "float64", "array"),
+            Leaf((0, 2**62), "float64", "array"),
+            Leaf((3,), "float64", "number"),
             DictOf(("a",), ()),
-            DictOf(("a", "a"), (Leaf((1,), "float64", False),) * 2),
+            DictOf(("a", "a"), (Leaf((1,), "float64", "array"),) * 2),
         )
     ),
     {"layout": Layout.of(0.0), "clips": ()},
@@ -238,7 +249,7 @@ def test_hostile_bytes_are_refused_without_allocation(change):
 
 def test_a_deep_layout_is_refused():
     """At every depth, up to and beyond the one where decoding meets the interpreter's limit."""
-    data, leaf = create(like=0.0).to_bytes(), codec.encode(Leaf((), "float64", True))
+    data, leaf = create(like=0.0).to_bytes(), codec.encode(Leaf((), "float64", "number"))
     assert data.count(leaf) == 1
     for depth in range(MAX_DEPTH + 1, 1200):
         with pytest.raises((WireError, ConfigError)):

@@ -21,6 +21,8 @@ KINDS = {
     "secagg": lambda n: PairwiseMasking(threshold=n // 2 + 1),
     "secagg+": lambda n: PairwiseMasking(neighbours=4 if n > 5 else 2),
     "active": lambda n: PairwiseMasking(threshold=n // 2 + 1, adversary="active", corrupt=0.0),
+    "secagg, prepared": lambda n: PairwiseMasking(threshold=n // 2 + 1),
+    "active, prepared": lambda n: PairwiseMasking(threshold=n // 2 + 1, adversary="active", corrupt=0.0),
     "paillier": lambda n: PROTOCOLS["paillier"](n, key_bits=128),
     "paillier, 2 of 3": lambda n: PaillierSum(keys=KEYS),
 }
@@ -28,6 +30,7 @@ SCHEDULES = 300
 NIGHTLY_SCHEDULES = 3400
 """Of each kind."""
 DIM = 2
+FAMILY = bytes(16)
 CREDENTIALS = Credentials.generate(range(6), random.Random(0).randbytes)
 
 
@@ -42,6 +45,7 @@ class Schedules:
 
     def __init__(self, kind: str) -> None:
         self.make = KINDS[kind]
+        self.prepares = kind.endswith("prepared")
         self.endings: Counter[str] = Counter()
         self.earlier: list[bytes] = []
 
@@ -50,14 +54,16 @@ class Schedules:
         n = int(draw.integers(3, 7))
         parties = list(range(n))
         scheme = self.make(n)
+        family = {"family": FAMILY, "round": seed} if self.prepares else {}
         transport = HostileTransport(
             scheme,
-            Session.create(parties, np.zeros(DIM, np.uint16)),
+            Session.create(parties, np.zeros(DIM, np.uint16), **family),
             lambda party: draw.integers(0, 2**16, DIM, np.uint16),
             seed,
             earlier=self.earlier,
             credentials={i: CREDENTIALS[i] for i in parties} if scheme.authenticated else None,
             policy=Policy(min_cohort=2),
+            prepared=parties[int(draw.integers(0, 2)) :] if self.prepares else (),
             **options,
         )
         try:

@@ -77,7 +77,7 @@ def resealed(offset, value):
     [
         (resealed(0, 0), "wrong magic"),
         (resealed(4, 2), "frame of version 2, expected 1"),
-        (resealed(5, 2), "unknown direction"),
+        (resealed(5, 3), "unknown direction"),
         (resealed(7, 1), "reserved byte"),
         (b"SAGG", "frame of 4 bytes: shorter than its header of 60"),
         ("SAGG" * 20, "a str, expected bytes"),

@@ -64,8 +64,16 @@ def advertisement(session_digest: bytes, party: int, keys: bytes) -> bytes:
     return _LABEL + b"advertisement" + session_digest + struct.pack("<I", party) + keys
 
 
+def prepared_advertisement(occasion_digest: bytes, keys: bytes) -> bytes:
+    """The same before the session exists: the occasion is a round of a family, and the party."""
+    return _LABEL + b"prepared advertisement" + occasion_digest + keys
+
+
 def view_digest(parties: bytes, keys: bytes, signatures: bytes) -> bytes:
-    """Of the advertisements that a client was shown; each part has a length that the first one fixes."""
+    """Of the advertisements that a client was shown; each part has a length that the first one fixes.
+
+    Which of them were prepared is in the signatures: each is valid for one statement.
+    """
     return hashlib.sha256(_LABEL + b"view" + struct.pack("<Q", len(parties)) + parties + keys + signatures).digest()
 
 

@@ -15,10 +15,11 @@ from secagg.encoding.ring import Lanes
 from secagg.errors import InconsistentModel, LocalMisuse, PartyId, PeerMisbehaved, SecaggError, WireError
 from secagg.primitives import agreement, prg, sealing, shamir
 from secagg.primitives.entropy import Entropy, draw
-from secagg.scheme import Credentials, Ledger, PartySide, Policy, Roster, Session, Sum
+from secagg.scheme import Credentials, Ledger, PartySide, Policy, Session, Sum
 from secagg.wire import codec
 from secagg.wire.codec import Message
 from secagg_protocols.pairwise import derive
+from secagg_protocols.pairwise.advertisement import Statements, check_relayed, shown
 from secagg_protocols.pairwise.cohort import neighbours_of
 from secagg_protocols.pairwise.messages import (
     HASH_SIZE,
@@ -44,7 +45,7 @@ from secagg_protocols.pairwise.messages import (
     unpack_bits,
     unpack_indices,
 )
-from secagg_protocols.pairwise.stages import Advertised, Dealt, Finished, Fresh, Saved, Stage, Submitted
+from secagg_protocols.pairwise.stages import Advertised, Dealt, Finished, Fresh, Ready, Saved, Stage, Submitted
 from secagg_protocols.pairwise.terms import Terms
 
 
@@ -55,6 +56,7 @@ class PairwiseParty(PartySide):
         session, me, terms, policy, entropy: the round and whose machine it is.
         bound: 32 bytes that stand for the round as this client sees it, see `derive.binding`.
         context: what it received itself.
+        statements: what identities sign of their keys.
         credentials: identity and roster, in active mode.
         ledger: what it has helped to open before.
         saved: what `save` returned.
@@ -67,6 +69,7 @@ class PairwiseParty(PartySide):
         terms: Terms,
         bound: bytes,
         context: bytes,
+        statements: Statements,
         policy: Policy,
         entropy: Entropy,
         credentials: Credentials | None = None,
@@ -79,6 +82,7 @@ class PairwiseParty(PartySide):
         self._terms = terms
         self._bound = bound
         self._context = context
+        self._statements = statements
         self._policy = policy
         self._entropy = entropy
         self._credentials = credentials
@@ -101,8 +105,10 @@ class PairwiseParty(PartySide):
 
     def _answered(self, ask: Message, vector: Lanes | None) -> tuple[Message, Stage]:
         match ask, self._stage:
-            case AskKeys(), Fresh():
+            case AskKeys(), Fresh() | Ready():
                 return self._advertise()
+            case AskShares(), Ready(sealing_key, mask_key):
+                return self._deal(ask, Advertised(sealing_key, mask_key))
             case AskShares(), Advertised() as advertised:
                 return self._deal(ask, advertised)
             case AskMasked(), Dealt() as dealt if vector is not None:
@@ -120,7 +126,7 @@ class PairwiseParty(PartySide):
         sealing_key, mask_key = agreement.public_key(stage.sealing), agreement.public_key(stage.mask)
         signature = b""
         if self._credentials is not None:
-            statement = derive.advertisement(self._session.digest, self._me, sealing_key + mask_key)
+            statement = self._statements.of(self._me, sealing_key + mask_key, prepared=False)
             signature = self._credentials.sign(statement)
         return Keys(sealing_key, mask_key, signature), stage
 
@@ -219,44 +225,15 @@ class PairwiseParty(PartySide):
 
     def _advertised(self, ask: AskShares, stage: Advertised) -> dict[int, bytes]:
         """{party: sealing key, mask key, signature}, each checked; in active mode of all who advertised."""
-        parties = unpack_indices(ask.parties, len(self._session.parties))
-        keys = rows(ask.keys, 2 * KEY_SIZE, len(parties), "public keys")
         own = agreement.public_key(stage.sealing) + agreement.public_key(stage.mask)
-        halves = {half for key in (*keys, own) for half in (key[:KEY_SIZE], key[KEY_SIZE:])}
-        if self._credentials is None:
-            signatures = rows(ask.signatures, 0, len(parties), "signatures")
-            if self._me in parties:
-                raise PeerMisbehaved("the server names this party as its own neighbour")
-            distinct = 2 * len(parties) + 2
-        else:
-            signatures = rows(ask.signatures, SIGNATURE_SIZE, len(parties), "signatures")
-            if dict(zip(parties, keys, strict=True)).get(self._me) != own:
-                raise PeerMisbehaved("the server shows other keys in this party's name, or none")
-            self._check_signatures(self._credentials.roster, parties, keys, signatures)
-            distinct = 2 * len(parties)
-        if len(halves) != distinct:
-            raise PeerMisbehaved("the server relays one public key twice, or this party's own")
-        return {i: key + signature for i, key, signature in zip(parties, keys, signatures, strict=True)}
+        roster = None if self._credentials is None else self._credentials.roster
+        return shown(ask, self._me, own, self._statements, roster)
 
     def _without_keys(self, advertised: Mapping[int, bytes]) -> list[int]:
         """Who advertised no keys, where this client was shown all advertisements: in active mode."""
         if self._credentials is None:
             return []
         return [i for i in range(len(self._session.parties)) if i not in advertised]
-
-    def _check_signatures(
-        self, roster: Roster, parties: Sequence[int], keys: Sequence[bytes], signatures: Sequence[bytes]
-    ) -> None:
-        for i, key, signature in zip(parties, keys, signatures, strict=True):
-            statement = derive.advertisement(self._session.digest, i, key)
-            self._check_relayed(roster, i, statement, signature)
-
-    def _check_relayed(self, roster: Roster, i: int, statement: bytes, signature: bytes) -> None:
-        """A signature that is not party i's own is the server's lie: it relays only what it has verified itself."""
-        try:
-            roster.verify(self._session.parties[i], statement, signature)
-        except PeerMisbehaved as error:
-            raise PeerMisbehaved(f"the server relays what was not signed like this: {error}") from None
 
     def _neighbours(self, advertised: Mapping[int, bytes]) -> list[int]:
         """As the server says, or in active mode as the graph over all advertisements says."""
@@ -316,7 +293,7 @@ class PairwiseParty(PartySide):
             raise PeerMisbehaved("the server shows the signature of a party that holds none of this party's shares")
         statement = derive.agreement_on(self._bound, stage.view, ask.contributors)
         for i, signature in zip(signers, signatures, strict=True):
-            self._check_relayed(self._credentials.roster, i, statement, signature)
+            check_relayed(self._credentials.roster, self._session.parties[i], statement, signature)
         if len(signers) < self._terms.threshold:
             raise PeerMisbehaved(f"{len(signers)} signatures of the contributor set, {self._terms.threshold} needed")
 

@@ -1,13 +1,13 @@
 """SecAgg and SecAgg+ as one scheme: the graph of neighbours is a parameter."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import ceil
 from typing import ClassVar
 
 from secagg.errors import ConfigError, OutOfRange, PartyId
 from secagg.primitives.entropy import Entropy
-from secagg.scheme import Credentials, Ledger, Phase, Policy, Roster, Scheme, Session
-from secagg_protocols.pairwise import derive, messages
+from secagg.scheme import Credentials, Ledger, Occasion, Phase, Policy, Roster, Scheme, Session
+from secagg_protocols.pairwise import advertisement, derive, messages
 from secagg_protocols.pairwise.party import PairwiseParty
 from secagg_protocols.pairwise.plan import (
     Adversary,
@@ -58,6 +58,7 @@ class PairwiseMasking(Scheme):
 
     name: ClassVar[str] = "pairwise-masking"
     version: ClassVar[int] = 1
+    prepares = True
     plan = staticmethod(plan)
 
     def __init__(
@@ -147,10 +148,11 @@ class PairwiseMasking(Scheme):
 
     def server(self, session: Session, saved: bytes | None = None, *, roster: Roster | None = None) -> PairwiseServer:
         """The server's machine."""
-        roster = self._checked_roster(session, roster)
+        roster = self._checked_roster(session.parties, roster)
         digest = derive.context_digest(session.context)
         bound = self._binding(session, session.context, roster)
-        return PairwiseServer(session, self.terms(session), bound, digest, roster, saved)
+        statements = self._statements(session, roster)
+        return PairwiseServer(session, self.terms(session), bound, digest, statements, roster, saved)
 
     def party(
         self,
@@ -166,7 +168,7 @@ class PairwiseMasking(Scheme):
     ) -> PairwiseParty:
         """One client's machine."""
         own = session.context if context is None else context
-        roster = self._checked_roster(session, None if credentials is None else credentials.roster)
+        roster = self._checked_roster(session.parties, None if credentials is None else credentials.roster)
         if credentials is not None and roster is not None:
             credentials.check_identity(session.parties[session.index(me)])
         return PairwiseParty(
@@ -175,6 +177,7 @@ class PairwiseMasking(Scheme):
             self.terms(session),
             self._binding(session, own, roster),
             own,
+            self._statements(session, roster),
             policy or Policy(),
             entropy,
             None if roster is None else credentials,
@@ -182,11 +185,25 @@ class PairwiseMasking(Scheme):
             saved,
         )
 
+    def prepare(
+        self, occasion: Occasion, entropy: Entropy, credentials: Credentials | None = None
+    ) -> tuple[messages.Keys, bytes]:
+        """A key advertisement before its session, and the state of the client that goes on from it."""
+        roster = self._checked_roster([occasion.party], None if credentials is None else credentials.roster)
+        if credentials is not None and roster is not None:
+            credentials.check_identity(occasion.party)
+        return advertisement.prepare(occasion, entropy, None if roster is None else credentials)
+
+    def _statements(self, session: Session, roster: Roster | None) -> advertisement.Statements:
+        return advertisement.Statements(
+            session, lambda party: self.occasion(session.family, session.round, party, roster)
+        )
+
     def _binding(self, session: Session, context: bytes, roster: Roster | None) -> bytes:
         digest = b"" if roster is None else roster.digest
         return derive.binding(session.digest, context, self.fingerprint, digest)
 
-    def _checked_roster(self, session: Session, roster: Roster | None) -> Roster | None:
+    def _checked_roster(self, parties: Iterable[PartyId], roster: Roster | None) -> Roster | None:
         """The roster in active mode, None in passive mode, which asks for no identities."""
         if not self.authenticated:
             return None
@@ -194,7 +211,7 @@ class PairwiseMasking(Scheme):
             raise ConfigError(
                 "adversary='active' needs the parties' identities: give a roster, and a party its credentials"
             )
-        roster.check_members(session.parties)
+        roster.check_members(parties)
         return roster
 
 

@@ -17,6 +17,7 @@ from secagg.scheme import Phase, Roster, ServerSide, Session, Sum
 from secagg.wire import codec
 from secagg.wire.codec import Message
 from secagg_protocols.pairwise import derive
+from secagg_protocols.pairwise.advertisement import Statements, pack_prepared
 from secagg_protocols.pairwise.cohort import Cohort
 from secagg_protocols.pairwise.messages import (
     HASH_SIZE,
@@ -47,6 +48,7 @@ class _Saved(Message, frozen=True):
     """The machine between two calls; what a later phase does not need is empty."""
 
     keys: _Rows
+    prepared: tuple[int, ...]
     commitments: _Rows
     sealed: _Rows
     hashes: _Rows
@@ -66,6 +68,7 @@ class PairwiseServer(ServerSide):
     Args:
         session, terms: the round.
         bound, context: 32 bytes each, what clients derive their keys from and what they say of it in clear.
+        statements: what identities sign of their keys.
         roster: identities, in active mode.
         saved: what `save` returned.
     """
@@ -76,6 +79,7 @@ class PairwiseServer(ServerSide):
         terms: Terms,
         bound: bytes,
         context: bytes,
+        statements: Statements,
         roster: Roster | None = None,
         saved: bytes | None = None,
     ) -> None:
@@ -83,8 +87,10 @@ class PairwiseServer(ServerSide):
         self._terms = terms
         self._bound = bound
         self._context = context
+        self._statements = statements
         self._roster = roster
         self._keys: dict[int, bytes] = {}  # sealing || mask || signature
+        self._prepared: set[int] = set()  # whose signature is over the occasion
         self._seen: set[bytes] = set()  # each public key by itself
         self._commitments: dict[int, bytes] = {}
         self._sealed: dict[int, bytes] = {}  # one box a neighbour, ascending
@@ -131,6 +137,14 @@ class PairwiseServer(ServerSide):
             case _:
                 raise LocalMisuse(f"{type(reply).__name__} is no reply of pairwise masking")
 
+    def absorb_prepared(self, sender: PartyId, reply: Message) -> None:
+        """Keys that were advertised before the session."""
+        if not isinstance(reply, Keys):
+            raise LocalMisuse(f"{type(reply).__name__} is no reply of the first phase of pairwise masking")
+        i = self._session.index(sender)
+        self._absorb_keys(i, reply, prepared=True)
+        self._prepared.add(i)
+
     def close(self, phase: Phase, answered: Set[PartyId]) -> Sum | None:
         """Apply the threshold rule of one phase; the sum at the end."""
         indices = frozenset(map(self._session.index, answered))
@@ -168,6 +182,7 @@ class PairwiseServer(ServerSide):
         return codec.encode(
             _Saved(
                 keys=tuple(self._keys.items()),
+                prepared=tuple(sorted(self._prepared)),
                 commitments=tuple(self._commitments.items()),
                 sealed=tuple(self._sealed.items()),
                 hashes=tuple(self._hashes.items()),
@@ -182,6 +197,7 @@ class PairwiseServer(ServerSide):
     def _load(self, saved: _Saved) -> None:
         self._check_saved(saved)
         self._keys, self._commitments = dict(saved.keys), dict(saved.commitments)
+        self._prepared = set(saved.prepared)
         self._sealed, self._hashes = dict(saved.sealed), dict(saved.hashes)
         self._signatures = dict(saved.signatures)
         self._seen = {half for key in self._keys.values() for half in (key[:KEY_SIZE], key[KEY_SIZE : 2 * KEY_SIZE])}
@@ -200,12 +216,14 @@ class PairwiseServer(ServerSide):
         members = set(saved.members)
         if len(saved.accumulator) != self._accumulator.nbytes:
             raise WireError("saved server of another round: its vector has another size")
-        if not all(0 <= i < len(self._session.parties) for i in advertised):
+        if not all(0 <= i < len(self._session.parties) for i in advertised) or not advertised.issuperset(
+            saved.prepared
+        ):
             raise WireError("saved server of another round: keys of no party")
         if not set(saved.contributors) <= members <= advertised or 0 < len(members) < self._terms.least_cohort:
             raise WireError("saved server of another round: members that never advertised keys, or too few")
 
-    def _absorb_keys(self, i: int, reply: Keys) -> None:
+    def _absorb_keys(self, i: int, reply: Keys, *, prepared: bool = False) -> None:
         """Fig. 4, Round 0."""
         keys = (reply.sealing, reply.mask)
         for key in keys:
@@ -216,7 +234,7 @@ class PairwiseServer(ServerSide):
         if self._roster is None:
             check_rows(reply.signature, SIGNATURE_SIZE, 0, "signature")
         else:
-            statement = derive.advertisement(self._session.digest, i, reply.sealing + reply.mask)
+            statement = self._statements.of(i, reply.sealing + reply.mask, prepared=prepared)
             self._roster.verify(self._session.parties[i], statement, reply.signature)
         if keys[0] == keys[1] or not self._seen.isdisjoint(keys):
             raise PeerMisbehaved("a public key that was advertised before", {self._session.parties[i]})
@@ -285,6 +303,7 @@ class PairwiseServer(ServerSide):
             parties=pack_indices(shown),
             keys=b"".join(self._keys[j][: 2 * KEY_SIZE] for j in shown),
             signatures=b"".join(self._keys[j][2 * KEY_SIZE :] for j in shown),
+            prepared=b"" if self._roster is None else pack_prepared([j in self._prepared for j in shown]),
         )
 
     @cached_property

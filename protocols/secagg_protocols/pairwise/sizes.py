@@ -58,7 +58,7 @@ def of_round(
         PhaseBytes(
             "shares",
             _message(CONTEXT_SIZE, HASH_SIZE, k * SEALED_SIZE, holders * hashes),
-            n * _message(shown * _INDEX, shown * 2 * KEY_SIZE, shown * signature),
+            n * _message(shown * _INDEX, shown * 2 * KEY_SIZE, shown * signature, 0),
         ),
         PhaseBytes("masked", _message(vector), n * _message(CONTEXT_SIZE, k * _INDEX, k * SEALED_SIZE, k * hashes)),
         *([PhaseBytes("consistency", _message(signature), n * _message(_bits(n)))] if active else []),

@@ -9,6 +9,16 @@ class Fresh(Message, frozen=True, tag=True):
     """Nothing has been asked yet."""
 
 
+class Ready(Message, frozen=True, tag=True):
+    """Before the session: the private X25519 scalars of keys that were advertised for its round.
+
+    Asked for "keys" all the same, the client makes new ones, and these are gone.
+    """
+
+    sealing: bytes
+    mask: bytes
+
+
 class Advertised(Message, frozen=True, tag=True):
     """After "keys": the two private X25519 scalars."""
 
@@ -64,7 +74,7 @@ class Finished(Message, frozen=True, tag=True):
     """After "unmask": nothing is left that could open a mask."""
 
 
-Stage = Fresh | Advertised | Dealt | Submitted | Finished
+Stage = Fresh | Ready | Advertised | Dealt | Submitted | Finished
 
 
 class Saved(Message, frozen=True):

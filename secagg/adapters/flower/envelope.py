@@ -1,24 +1,28 @@
-"""What travels inside a train message: bytes of the protocol, and what a client needs to enter a round.
+"""What travels inside a train message: bytes of the protocol, and what a client needs to enter a round or prepare one.
 
 Every ask has a ConfigRecord `secagg` and an ArrayRecord `secagg.frames`. Bytes travel as arrays of uint8, which
 Flower cuts into chunks, and not as ConfigRecord values, which it does not. All other records are the user's.
 """
 
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
+from msgspec import Meta
 
 from secagg.errors import ConfigError, PolicyRefused, WireError
+from secagg.scheme.session import MAX_PARTIES, MAX_ROUND
 
 HEADER = "secagg"
 FRAMES = "secagg.frames"
-VERSION = 1
+VERSION = 2
 """Of this envelope; both ends must have the same."""
 
-_ASK, _REPLY, _SESSION = "ask", "reply", "session"
+_ASK, _REPLY, _SESSION, _PREPARED = "ask", "reply", "session", "prepared"
+PREPARE = "secagg.prepare"
+"""In place of a phase: no part of a round, only a request to prepare the next one."""
 
 
 class Terms(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -42,6 +46,20 @@ class Terms(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
 OWN = "own"
 
 
+class Ahead(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The round that a client is asked to prepare for, with its reply to this message.
+
+    Attributes:
+        family: in hexadecimal; and
+        round: as its session will say them.
+        parties: for which the scheme in `Terms` was made, where the client is in no round that says so.
+    """
+
+    family: Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
+    round: Annotated[int, Meta(ge=0, le=MAX_ROUND)]
+    parties: Annotated[int, Meta(ge=2, le=MAX_PARTIES)]
+
+
 @dataclass(frozen=True)
 class Ask:
     """One ask, as a client reads it.
@@ -49,13 +67,28 @@ class Ask:
     Attributes:
         phase: its name, as the server says; the ask's own bytes decide.
         frame: bytes for `Participant.answer`.
-        terms, session: how to enter the round; only in a party's first ask.
+        terms, session: how to enter the round; only in a party's first ask. A request to prepare has terms alone.
+        ahead: the round to prepare for, if any.
     """
 
     phase: str
     frame: bytes
     terms: Terms | None
     session: bytes | None
+    ahead: Ahead | None = None
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One reply, as the server reads it.
+
+    Attributes:
+        frame: bytes for `Coordinator.receive`, None to an announcement or a request to prepare.
+        prepared: bytes for the next round's `Coordinator`.
+    """
+
+    frame: bytes | None
+    prepared: bytes | None
 
 
 class _Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -64,19 +97,31 @@ class _Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     version: int
     phase: str
     terms: bytes | None = None
+    ahead: bytes | None = None
 
 
 T = TypeVar("T")
 
 
-def ask_record(phase: str, frame: bytes, entry: tuple[Terms, bytes] | None = None) -> RecordDict:
+def ask_record(
+    phase: str, frame: bytes, entry: tuple[Terms, bytes] | None = None, ahead: Ahead | None = None
+) -> RecordDict:
     """The two records of one ask; `entry` (terms, session) belongs into a party's first."""
     header = ConfigRecord({"version": VERSION, "phase": phase})
+    if ahead is not None:
+        header["ahead"] = msgspec.json.encode(ahead)
     frames = ArrayRecord({_ASK: _array(frame)})
     if entry is not None:
         header["terms"] = terms_bytes(entry[0])
         frames[_SESSION] = _array(entry[1])
     return RecordDict({HEADER: header, FRAMES: frames})
+
+
+def prepare_record(terms: Terms, ahead: Ahead) -> RecordDict:
+    """A request to prepare a round, to a client that is in none."""
+    header = ConfigRecord({"version": VERSION, "phase": PREPARE})
+    header["terms"], header["ahead"] = terms_bytes(terms), msgspec.json.encode(ahead)
+    return RecordDict({HEADER: header, FRAMES: ArrayRecord({})})
 
 
 def read_ask(content: RecordDict) -> Ask:
@@ -93,29 +138,34 @@ def read_ask(content: RecordDict) -> Ask:
             "this client's updates leave it inside a secure sum only"
         )
     header = _header(content)
+    ahead = None if header.ahead is None else _read(header.ahead, Ahead)
     frames = content.array_records.get(FRAMES)
+    if header.phase == PREPARE and header.terms is not None and ahead is not None:
+        return Ask(PREPARE, b"", read_terms(header.terms), None, ahead)
     if frames is None or _ASK not in frames or (header.terms is None) != (_SESSION not in frames):
         raise WireError(f"an ask of phase {header.phase!r} without its bytes in the record {FRAMES!r}")
     terms = None if header.terms is None else read_terms(header.terms)
-    return Ask(header.phase, _bytes(frames[_ASK]), terms, None if terms is None else _bytes(frames[_SESSION]))
+    session = None if terms is None else _bytes(frames[_SESSION])
+    return Ask(header.phase, _bytes(frames[_ASK]), terms, session, ahead)
 
 
-def reply_record(phase: str, reply: bytes | None) -> RecordDict:
-    """The whole content of a client's reply; `reply` is None to an announcement."""
-    frames = {} if reply is None else {_REPLY: _array(reply)}
+def reply_record(phase: str, reply: bytes | None, prepared: bytes | None = None) -> RecordDict:
+    """The whole content of a client's reply; `reply` is None to an announcement or a request to prepare."""
+    found = {_REPLY: reply, _PREPARED: prepared}
+    frames = {name: _array(data) for name, data in found.items() if data is not None}
     header = ConfigRecord({"version": VERSION, "phase": phase})
     return RecordDict({HEADER: header, FRAMES: ArrayRecord(frames)})
 
 
-def read_reply(content: RecordDict) -> bytes | None:
-    """The protocol's bytes in a reply, None where there are none. Raises WireError or ConfigError."""
+def read_reply(content: RecordDict) -> Reply:
+    """What a reply holds. Raises WireError or ConfigError."""
     if HEADER not in content.config_records:
         raise WireError("a reply without secure aggregation, expected a ClientApp with secagg_mod")
     _header(content)
     frames = content.array_records.get(FRAMES)
-    if frames is None or set(frames) - {_REPLY}:
+    if frames is None or set(frames) - {_REPLY, _PREPARED}:
         raise WireError(f"a reply without the record {FRAMES!r}")
-    return _bytes(frames[_REPLY]) if _REPLY in frames else None
+    return Reply(*(_bytes(frames[name]) if name in frames else None for name in (_REPLY, _PREPARED)))
 
 
 def users_part(content: RecordDict) -> RecordDict:
@@ -130,10 +180,14 @@ def terms_bytes(terms: Terms) -> bytes:
 
 def read_terms(data: bytes) -> Terms:
     """The inverse of `terms_bytes`. Raises WireError."""
+    return _read(data, Terms)
+
+
+def _read(data: bytes, kind: type[T]) -> T:
     try:
-        return msgspec.json.decode(data, type=Terms)
+        return msgspec.json.decode(data, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise WireError(f"not the terms of a round: {error}") from None
+        raise WireError(f"not the {kind.__name__.lower()} of a round: {error}") from None
 
 
 def _header(content: RecordDict) -> _Header:

@@ -6,13 +6,14 @@ import msgspec
 from flwr.app import ConfigRecord, Context
 
 from secagg.adapters.flower import envelope
-from secagg.api import Participant
-from secagg.errors import StateError, WireError
+from secagg.api import Participant, Prepared
+from secagg.errors import ConfigError, StateError, WireError
 from secagg.primitives.entropy import Entropy
 from secagg.scheme import Ledger
 
 RECORD = "secagg"
 LEDGER = "secagg.ledger"
+PREPARED = "secagg.prepared"
 KEY_BYTES = 32
 
 
@@ -39,6 +40,13 @@ class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     key: bytes
     terms: bytes
     parties: int
+    state: bytes
+
+
+class _Ahead(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The ConfigRecord of what was prepared for a round."""
+
+    key: bytes
     state: bytes
 
 
@@ -86,8 +94,27 @@ class Memory:
             raise StateError(f"record {RECORD!r} in Context.state is no memory of a round: {error}") from None
         return remembered, Writer(self, saved.key, remembered.terms, ledger)
 
+    def prepared(self) -> Prepared | None:
+        """What this client prepared and has not used. Raises StateError, once, for a record that does not open."""
+        record = self._context.state.config_records.get(PREPARED)
+        if record is None:
+            return None
+        try:
+            saved = msgspec.convert(dict(record), type=_Ahead)
+            return Prepared.restore(saved.state, saved.key)
+        except (msgspec.ValidationError, StateError, ConfigError) as error:
+            del self._context.state[PREPARED]
+            raise StateError(f"record {PREPARED!r} in Context.state is nothing prepared: {error}") from None
+
+    def keep(self, prepared: Prepared) -> None:
+        """Make it the one, in place of any before: in `Context.state` before the mod returns its message."""
+        key = self._entropy(KEY_BYTES)
+        self._context.state[PREPARED] = ConfigRecord({"key": key, "state": prepared.save(key)})
+
     def write(self, remembered: Remembered, ledger: Ledger | None) -> None:
-        """Make them the records."""
+        """Make them the records. The round's secrets are in them now, so what was prepared for it goes."""
+        if PREPARED in self._context.state:
+            del self._context.state[PREPARED]
         if ledger is not None:
             self._context.state[LEDGER] = ConfigRecord({"opened": ledger.to_bytes()})
         self._context.state[RECORD] = ConfigRecord(
@@ -100,7 +127,7 @@ class Memory:
         )
 
     def forget(self) -> None:
-        """Remove the round's memory, secrets included; the ledger stays."""
+        """Remove the round's memory, secrets included; ledger and what is prepared for another round stay."""
         if RECORD in self._context.state:
             del self._context.state[RECORD]
 

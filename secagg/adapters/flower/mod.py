@@ -12,7 +12,7 @@ from flwr.common.constant import ErrorCode
 from secagg.adapters.flower import envelope, model
 from secagg.adapters.flower.choice import Consent
 from secagg.adapters.flower.memory import Memory, Writer
-from secagg.api import Participant
+from secagg.api import Participant, prepare
 from secagg.encoding.layout import Update
 from secagg.errors import (
     InconsistentModel,
@@ -80,6 +80,8 @@ class SecAggMod:
 
     def _answered(self, message: Message, context: Context, call_next: ClientAppCallable) -> Message:
         ask = envelope.read_ask(message.content)
+        if ask.phase == envelope.PREPARE:
+            return self._prepares(ask, message, context)
         part = self._entered(ask, context) if ask.terms is not None else self._resumed(context)
         phase = next((phase for phase in part.scheme.phases if phase.name == ask.phase), None)
         if phase is None:
@@ -97,7 +99,31 @@ class SecAggMod:
         data = part.participant.answer(ask.frame, update, weight, store=part.writer.store)
         if phase is part.scheme.phases[-1]:
             Memory(context, self._entropy).forget()
-        return Message(envelope.reply_record(phase.name, data), reply_to=message)
+        ahead = None if ask.ahead is None else self._prepared(part.scheme, ask.ahead, context)
+        return Message(envelope.reply_record(phase.name, data, ahead), reply_to=message)
+
+    def _prepares(self, ask: envelope.Ask, message: Message, context: Context) -> Message:
+        """This client is in no round now: it sends its keys for the next one."""
+        assert ask.terms is not None
+        assert ask.ahead is not None
+        scheme = self._consent.made(ask.terms, ask.ahead.parties)
+        return Message(
+            envelope.reply_record(ask.phase, None, self._prepared(scheme, ask.ahead, context)), reply_to=message
+        )
+
+    def _prepared(self, scheme: Scheme, ahead: envelope.Ahead, context: Context) -> bytes:
+        """The message for the server; the secrets are in `Context.state`."""
+        memory = Memory(context, self._entropy)
+        prepared = prepare(
+            scheme,
+            str(context.node_id),
+            family=bytes.fromhex(ahead.family),
+            round=ahead.round,
+            entropy=self._entropy,
+            credentials=self._identity(context, memory)[0],
+        )
+        memory.keep(prepared)
+        return prepared.message
 
     def _entered(self, ask: envelope.Ask, context: Context) -> "_Part":
         """A new round, if this client takes part in one like it."""
@@ -107,14 +133,17 @@ class SecAggMod:
         scheme = self._consent.made(ask.terms, len(session.parties))
         memory = Memory(context, self._entropy)
         credentials, ledger = self._identity(context, memory)
+        me, prepared = str(context.node_id), memory.prepared()
+        roster = None if credentials is None else credentials.roster
         participant = Participant(
             scheme,
             session,
-            str(context.node_id),
+            me,
             policy=self._policy_at(context),
             entropy=self._entropy,
             credentials=credentials,
             ledger=ledger,
+            prepared=prepared if prepared is not None and prepared.fits(scheme, session, me, roster) else None,
         )
         return _Part(scheme, participant, memory.begin(ask.terms, ledger))
 

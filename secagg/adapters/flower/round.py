@@ -9,6 +9,7 @@ from flwr.app import ArrayRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
 from secagg.adapters.flower import envelope, model
+from secagg.adapters.flower.family import Opening
 from secagg.api import Aggregate, Coordinator
 from secagg.errors import ConfigError, InputError, PartyId, WireError
 from secagg.primitives.entropy import Entropy
@@ -51,12 +52,16 @@ class SecureRound:
         numbers: how updates are summed.
         counters: names of arrays that held integers in earlier rounds; a mean of integers is a float.
         roster: of node ids as text, where the scheme is `authenticated`.
+        opening: its number in the family, and what nodes prepared for it.
         entropy: source of the session's id.
+        late: the strategy's messages to nodes that are left out of the round, and only asked to prepare the next one.
 
     Attributes:
         array_name: of the ArrayRecord in the messages.
         arrays: the model that they carry.
         counters: names of arrays that hold integers now or did so before.
+        left_out: node ids of `late`.
+        prepared: {node id: message} for the next round, as far as they have come.
 
     Raises ConfigError or InputError for messages that no secure sum can serve.
     """
@@ -69,14 +74,19 @@ class SecureRound:
         numbers: Numbers,
         counters: frozenset[str],
         roster: Roster | None,
+        opening: Opening,
         entropy: Entropy,
+        late: Sequence[Message] = (),
     ) -> None:
         self._messages = {str(message.metadata.dst_node_id): message for message in messages}
         first = messages[0]
-        _check_alike(messages)
+        _check_alike([*messages, *late])
         self.array_name, record = model.only_arrays(first.content, "the strategy's train message")
         self.arrays = model.numpy_arrays(record, "the strategy's train message")
         self.counters = counters | model.counters_of(self.arrays)
+        self.left_out = frozenset(str(message.metadata.dst_node_id) for message in late)
+        self.prepared: dict[PartyId, bytes] = {}
+        ahead = scheme.prepares
         session = Session.create(
             self._messages,
             model.blank_update(self.arrays, numbers.metrics),
@@ -84,11 +94,16 @@ class SecureRound:
             clip=model.clip_of(self.arrays, numbers.clip, self.counters, numbers.bits, numbers.metrics),
             weight_max=numbers.weight_max,
             context=model.context_of(first.metadata.run_id, first.metadata.message_type, first.content),
+            family=opening.family if ahead else b"",
+            round=opening.number if ahead else 0,
             entropy=entropy,
         )
-        self._coordinator = Coordinator(scheme, session, roster)
+        self._coordinator = Coordinator(scheme, session, roster, opening.prepared if ahead else None)
         self._entry = terms, session.to_bytes()
+        self._ahead = opening.ahead(len(messages)) if ahead else None
+        self._late = [self._request(message) for message in late]
         self._phases = {phase.name: phase for phase in scheme.phases}
+        self._last = scheme.phases[-1].name
         self._greeted: set[PartyId] = set()
         self._asked: frozenset[PartyId] = frozenset()
 
@@ -111,10 +126,17 @@ class SecureRound:
         self._asked = frozenset(asks)
         return [self._message(phase, party, frame) for party, frame in asks.items()]
 
+    def _request(self, original: Message) -> Message:
+        """To a node that is left out: prepare for the next round."""
+        assert self._ahead is not None
+        content, meta = envelope.prepare_record(self._entry[0], self._ahead), original.metadata
+        return Message(content, meta.dst_node_id, meta.message_type, ttl=meta.ttl, group_id=meta.group_id)
+
     def _message(self, phase: str, party: PartyId, frame: bytes) -> Message:
         entry = None if party in self._greeted else self._entry
         self._greeted.add(party)
-        content = envelope.ask_record(phase, frame, entry)
+        ahead = self._ahead if phase == self._last else None
+        content = envelope.ask_record(phase, frame, entry, ahead)
         original = self._messages[str(party)]
         if self._phases[phase].takes_input:
             content = RecordDict({**content, **original.content})
@@ -127,23 +149,32 @@ class SecureRound:
             party = str(reply.metadata.src_node_id)
             if reply.has_error():
                 log.warning("secure aggregation: node %s: %s", party, reply.error.reason)
-            elif party in self._asked:
+            elif party in self._asked or party in self.left_out:
                 self._receive(party, reply.content)
         self._coordinator.close_phase()
 
     def _receive(self, party: PartyId, content: RecordDict) -> None:
         try:
-            data = envelope.read_reply(content)
+            reply = envelope.read_reply(content)
         except (WireError, ConfigError) as error:
             log.warning("secure aggregation: node %s: %s", party, error)
-        else:
-            if data is not None:
-                self._coordinator.receive(party, data)
+            return
+        if reply.prepared is not None:
+            self.prepared[party] = reply.prepared
+        if reply.frame is not None and party in self._asked:
+            self._coordinator.receive(party, reply.frame)
 
     def advance(self, grid: Grid, timeout: float | None) -> None:
-        """Run whole trips until clients are to train, or to the end. Raises ProtocolError."""
+        """Run whole trips until clients are to train, or to the end. Raises ProtocolError.
+
+        A phase in which nobody is asked takes none; requests to prepare go along with the first that is taken.
+        """
         while not self._coordinator.done and not self.takes_input:
-            self.absorb(grid.send_and_receive(self.asks(), timeout=timeout))
+            asks = self.asks()
+            if asks:
+                asks += self._late
+                self._late = []
+            self.absorb(grid.send_and_receive(asks, timeout=timeout) if asks else ())
 
     def result(self) -> Aggregate:
         """The aggregate after the last phase. Raises PeerMisbehaved, or ConfigError where the server learns none."""

@@ -26,6 +26,7 @@ from flwr.serverapp.strategy import (
 )
 
 from secagg.adapters.flower.choice import Offer
+from secagg.adapters.flower.family import Family, Opening
 from secagg.adapters.flower.model import Clip
 from secagg.adapters.flower.round import Numbers, SecureRound
 from secagg.api import Aggregate
@@ -63,6 +64,7 @@ class Outcome:
             units, before the moved model is rounded to its arrays' dtypes; metrics are named "metrics/" + name.
         saturated: entries that were clipped, all contributors together.
         accused: {node id: why} of those of whom others say so, who may lie; they stay in the sum.
+        left_out: node ids that were sampled and had no keys ready: they sent some for the next round.
         failure: why there is no sum; then all but `lost` and `misbehaved` are empty.
     """
 
@@ -73,6 +75,7 @@ class Outcome:
     error_bound: dict[str, float] = field(default_factory=dict)
     saturated: int = 0
     accused: dict[str, str] = field(default_factory=dict)
+    left_out: frozenset[str] = frozenset()
     failure: str | None = None
 
 
@@ -83,10 +86,14 @@ class SecureAggregation(Strategy):
     inside a secure sum, and the wrapped strategy's `aggregate_train` gets one reply: the model plus the weighted
     mean update, the total weight, and the means of the named metrics. What it makes of that mean is its own.
 
-    A round takes one trip for each phase of the scheme, where plain FedAvg takes one: three more for "secagg" and
-    "secagg+". A node lost at any of them is survived. Where too few are left, the round is reported and skipped:
-    the wrapped strategy gets no replies and the model stays. Evaluation is not touched: what clients reply to
-    evaluate messages travels in clear.
+    A round takes one trip for each phase of the scheme, where plain FedAvg takes one. The keys of a round ride on the
+    last reply of the round before, which saves the first of them: a steady round of "secagg" and "secagg+" takes two
+    more than plain FedAvg. Where too many of the sampled nodes have no keys ready, as in the first round, those nodes
+    are asked on a trip of its own; few are left to the next round (`max_late`).
+
+    A node lost at any trip is survived. Where too few are left, the round is reported and skipped: the wrapped
+    strategy gets no replies and the model stays. Evaluation is not touched: what clients reply to evaluate messages
+    travels in clear.
 
     Args:
         strategy: any that needs no single updates.
@@ -99,6 +106,9 @@ class SecureAggregation(Strategy):
             Larger entries are clipped and counted (`Outcome.saturated`).
         metrics: {name: clip} of the reply's metrics to average inside the sum; others never leave the client.
         min_cohort: rounds with fewer sampled nodes are skipped before any message; clients refuse them by policy.
+        max_late: largest share of the sampled nodes, 0..1, that may be without keys and is then left to the next round,
+            as long as the others are `min_cohort` and the wrapped strategy's `min_train_nodes`; the round waits a trip
+            for the keys of more. 0 waits for all.
         phase_timeout: seconds that a trip without training may take; None for `start`'s `timeout`.
         weighted_by_key: metric that holds the weight; None for the wrapped strategy's own.
         roster: identities by node id as text, where the scheme is `authenticated`.
@@ -123,6 +133,7 @@ class SecureAggregation(Strategy):
         clip: Clip = 1.0,
         metrics: Mapping[str, float] | None = None,
         min_cohort: int = 3,
+        max_late: float = 0.25,
         phase_timeout: float | None = None,
         weighted_by_key: str | None = None,
         roster: Roster | None = None,
@@ -135,6 +146,9 @@ class SecureAggregation(Strategy):
         self._numbers = Numbers(bits, clip, weight_max, dict(metrics or {}))
         self._numbers.check()
         self._min_cohort = Policy(min_cohort=min_cohort).min_cohort
+        if not 0 <= max_late <= 1:
+            raise OutOfRange(f"max_late is {max_late}: expected a share in 0..1")
+        self._max_late = max_late
         self._phase_timeout = phase_timeout
         if phase_timeout is not None and not phase_timeout > 0:
             raise OutOfRange(f"phase_timeout is {phase_timeout}: expected seconds, more than 0")
@@ -147,6 +161,7 @@ class SecureAggregation(Strategy):
         self._timeout: float | None = None
         self._grid: Grid | None = None
         self._round: SecureRound | None = None
+        self._family = Family(entropy)
 
     def __repr__(self) -> str:
         return f"SecureAggregation({type(self.strategy).__name__}, scheme={self._offer.name!r})"
@@ -164,6 +179,7 @@ class SecureAggregation(Strategy):
         bound = signature(super().start).bind(*args, **kwargs)
         bound.apply_defaults()
         self._timeout = bound.arguments["timeout"]
+        self._family = Family(self._entropy)
         return super().start(*args, **kwargs)
 
     def configure_train(
@@ -200,7 +216,7 @@ class SecureAggregation(Strategy):
         except ProtocolError as error:
             self._skip(server_round, str(error))
             return self.strategy.aggregate_train(server_round, [])
-        self._round = None
+        self._leave(current)
         self._record(server_round, current, result)
         return self.strategy.aggregate_train(server_round, [self._reply(server_round, current, result)])
 
@@ -219,11 +235,38 @@ class SecureAggregation(Strategy):
         return self._timeout if self._phase_timeout is None else self._phase_timeout
 
     def _opened(self, messages: list[Message]) -> SecureRound:
-        scheme = self._offer.made(len(messages))
-        terms = self._offer.terms(scheme, self._weighted_by, self._numbers.metrics)
-        opened = SecureRound(messages, scheme, terms, self._numbers, self._counters, self._roster, self._entropy)
+        opening = self._family.begin()
+        ready, late = self._parted(messages, opening)
+        try:
+            opened = self._secure_round(ready, late, opening)
+        except ConfigError:
+            if not late:
+                raise
+            opened = self._secure_round(messages, [], opening)  # a threshold that the whole sample alone can meet
         self._counters = opened.counters
         return opened
+
+    def _parted(self, messages: list[Message], opening: Opening) -> tuple[list[Message], list[Message]]:
+        """(cohort, late): whoever has no keys ready is late, if those are few enough to go on without."""
+        ready = [message for message in messages if str(message.metadata.dst_node_id) in opening.prepared]
+        late = [message for message in messages if str(message.metadata.dst_node_id) not in opening.prepared]
+        least = max(self._min_cohort, int(getattr(self.strategy, "min_train_nodes", 0)))
+        if len(late) > self._max_late * len(messages) or len(ready) < least:
+            return messages, []
+        return ready, late
+
+    def _secure_round(self, cohort: list[Message], late: list[Message], opening: Opening) -> SecureRound:
+        scheme = self._offer.made(len(cohort))
+        terms = self._offer.terms(scheme, self._weighted_by, self._numbers.metrics)
+        return SecureRound(
+            cohort, scheme, terms, self._numbers, self._counters, self._roster, opening, self._entropy, late
+        )
+
+    def _leave(self, current: SecureRound) -> None:
+        """The round is over; what nodes prepared with their last replies is for the next."""
+        self._round = None
+        for node, message in current.prepared.items():
+            self._family.keep(node, message)
 
     def _reply(self, server_round: int, current: SecureRound, result: Aggregate) -> Message:
         """The one reply that the wrapped strategy gets, from the server to itself."""
@@ -240,6 +283,7 @@ class SecureAggregation(Strategy):
             error_bound=current.error_bound(result),
             saturated=result.saturated,
             accused={str(party): why for party, why in result.accused.items()},
+            left_out=current.left_out,
         )
         self.outcomes[server_round] = outcome
         log.info("secure aggregation: sum of %d nodes, %d lost", len(outcome.contributors), len(outcome.lost))
@@ -257,7 +301,7 @@ class SecureAggregation(Strategy):
         if self._round is not None:
             lost = {str(party): phase for party, phase in self._round.coordinator.lost.items()}
             misbehaved = {str(party): why for party, why in self._round.coordinator.misbehaved.items()}
-        self._round = None
+            self._leave(self._round)
         self.outcomes[server_round] = Outcome(frozenset(), lost, misbehaved, failure=why)
         log.warning("secure aggregation: round %d skipped, the model stays: %s", server_round, why)
 

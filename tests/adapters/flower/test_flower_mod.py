@@ -281,9 +281,10 @@ def test_a_stranger_to_the_session():
 
 def test_another_version_of_the_adapter_says_so():
     grid, node = held_at("keys")
-    header = ConfigRecord({**grid.held[node].content["secagg"], "version": 2})
+    header = ConfigRecord({**grid.held[node].content["secagg"], "version": envelope.VERSION + 1})
     reason = refusal(grid, node, changed(grid.held[node], secagg=header))
-    assert "version 2 of this adapter, expected 1: install the same version of secagg" in reason
+    expected = f"version {envelope.VERSION + 1} of this adapter, expected {envelope.VERSION}"
+    assert f"{expected}: install the same version of secagg" in reason
 
 
 @pytest.mark.parametrize(
@@ -307,8 +308,8 @@ VALUES = st.one_of(st.integers(-(2**63), 2**63 - 1), st.text(max_size=8), st.bin
 
 
 @given(
-    header=st.dictionaries(st.sampled_from(["version", "phase", "terms", "x"]), VALUES),
-    frames=st.dictionaries(st.sampled_from(["ask", "session", "reply"]), st.binary(max_size=40)),
+    header=st.dictionaries(st.sampled_from(["version", "phase", "terms", "ahead", "x"]), VALUES),
+    frames=st.dictionaries(st.sampled_from(["ask", "session", "reply", "prepared"]), st.binary(max_size=40)),
     known=st.booleans(),
 )
 def test_reading_is_total(header, frames, known):

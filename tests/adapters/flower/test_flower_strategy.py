@@ -73,7 +73,7 @@ def test_five_rounds_stay_within_the_stated_bound_of_plain_fedavg():
 def test_trips_of_a_round():
     grid = grid_of(4)
     secure().start(grid, model_record(), num_rounds=2)
-    assert grid.trips == [(phase, 4) for phase in PHASES] * 2
+    assert grid.trips == [(phase, 4) for phase in (*PHASES, *PHASES[1:])]
 
 
 def test_plain_fedavg_takes_one():
@@ -88,7 +88,7 @@ def test_only_the_protocols_records_travel_back():
     for reply in grid.replies:
         assert set(reply.content) == {"secagg", "secagg.frames"}
         assert set(reply.content["secagg"]) == {"version", "phase"}
-        assert set(reply.content["secagg.frames"]) == {"reply"}
+        assert set(reply.content["secagg.frames"]) <= {"reply", "prepared"}
 
 
 def test_the_model_travels_with_the_phase_that_trains_alone():

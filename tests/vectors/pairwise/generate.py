@@ -15,13 +15,15 @@ from typing import Any
 import numpy as np
 from lies import Lie, lies
 
-from secagg.api import Coordinator, Participant
+from secagg.api import Coordinator, Participant, Prepared, prepare
 from secagg.scheme import Credentials, Session
 from secagg.testing import SeededEntropy
 from secagg_protocols import PairwiseMasking
-from secagg_protocols.pairwise.stages import Advertised, Dealt
+from secagg_protocols.pairwise.stages import Advertised, Dealt, Ready
 
 ENTRIES = 5
+NUMBER = 7
+"""Of the round with prepared keys."""
 
 
 @dataclass
@@ -33,6 +35,7 @@ class Round:
         about: what it shows.
         scheme, parties, bits: of the session.
         lost: {index: phase from which that party is silent}.
+        prepared: indices of those who advertised before the session.
         asks, replies: {phase: {index: bytes}}, once it has run.
     """
 
@@ -42,13 +45,20 @@ class Round:
     parties: list[int | str]
     bits: int
     lost: dict[int, str]
+    prepared: tuple[int, ...] = ()
     asks: dict[str, dict[int, bytes]] = field(default_factory=dict)
     replies: dict[str, dict[int, bytes]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         like = np.zeros(ENTRIES, np.uint32)
         self.session = Session.create(
-            self.parties, like, bits=self.bits, context=self.name.encode(), entropy=self.entropy("session")
+            self.parties,
+            like,
+            bits=self.bits,
+            context=self.name.encode(),
+            family=self.entropy("family")(16) if self.prepared else b"",
+            round=NUMBER if self.prepared else 0,
+            entropy=self.entropy("session"),
         )
         self.members = Credentials.generate(self.parties, self.entropy("identities")) if self.active else {}
         self.names = [phase.name for phase in self.scheme.phases]
@@ -71,18 +81,37 @@ class Round:
         """Client i at the start of the round."""
         party = self.parties[i]
         return Participant(
-            self.scheme, self.session, party, entropy=self.entropy(f"client {i}"), credentials=self.members.get(party)
+            self.scheme,
+            self.session,
+            party,
+            entropy=self.entropy(f"client {i}"),
+            credentials=self.members.get(party),
+            prepared=self.ahead(i) if i in self.prepared else None,
+        )
+
+    def ahead(self, i: int) -> Prepared:
+        """What client i made before the session."""
+        party = self.parties[i]
+        return prepare(
+            self.scheme,
+            party,
+            family=self.session.family,
+            round=self.session.round,
+            entropy=self.entropy(f"client {i}, ahead"),
+            credentials=self.members.get(party),
         )
 
     def coordinator(self) -> Coordinator:
         """The server at the start of the round."""
-        return Coordinator(self.scheme, self.session, self.members[self.parties[0]].roster if self.active else None)
+        roster = self.members[self.parties[0]].roster if self.active else None
+        prepared = {self.parties[i]: self.ahead(i).message for i in self.prepared}
+        return Coordinator(self.scheme, self.session, roster, prepared)
 
     def run(self) -> dict[str, Any]:
         """The round as its file has it."""
         server = self.coordinator()
         clients = [self.participant(i) for i in range(len(self.parties))]
-        secrets: list[dict[str, Any]] = [{} for _ in clients]
+        secrets: list[dict[str, Any]] = [dict(_secrets(client)) for client in clients]
         for i, party in enumerate(self.parties):
             if self.active:
                 secrets[i]["identity"] = self.members[party].identity.hex()
@@ -113,6 +142,7 @@ class Round:
             "session": self.session.to_bytes().hex(),
             "roster": roster or None,
             "clients": secrets,
+            "prepared": _hex({i: self.ahead(i).message for i in self.prepared}),
             "phases": [
                 {"name": name, "asks": _hex(self.asks[name]), "replies": _hex(self.replies[name])}
                 for name in self.names
@@ -125,7 +155,7 @@ class Round:
 def _secrets(client: Participant) -> dict[str, str]:
     """What the client's stage holds and the round's checks need."""
     stage = client._round._machine._stage  # type: ignore[attr-defined]
-    if isinstance(stage, Advertised):
+    if isinstance(stage, Ready | Advertised):
         return {"sealing": stage.sealing.hex(), "mask": stage.mask.hex()}
     return {"seed": stage.seed.hex()} if isinstance(stage, Dealt) else {}
 
@@ -135,7 +165,7 @@ def _hex(messages: Mapping[int, bytes]) -> dict[str, str]:
 
 
 def rounds() -> list[Round]:
-    """The four of them, not run yet."""
+    """The five of them, not run yet."""
     mixed: list[int | str] = ["a", 1, "1", -7, "\u00e9"]
     return [
         Round(
@@ -168,7 +198,16 @@ def rounds() -> list[Round]:
             PairwiseMasking(neighbours=6, adversary="active"),
             list(range(100, 112)),
             20,
-            {2: "keys", 9: "masked", 1: "consistency", 4: "unmask"},
+            {2: "keys", 9: "masked", 0: "consistency", 8: "unmask"},
+        ),
+        Round(
+            "prepared_active",
+            "SecAgg, active: three advertisements prepared before the session; losses at keys and masked.",
+            PairwiseMasking(threshold=4, adversary="active"),
+            [*mixed, "f"],
+            16,
+            {4: "keys", 0: "masked"},
+            prepared=(0, 2, 5),
         ),
     ]
 

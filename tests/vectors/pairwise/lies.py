@@ -175,6 +175,24 @@ TABLE: Mapping[tuple[str, str, str, int], list[Row]] = {
         ),
         ("advertisements without signatures", {"signatures": _to(b"")}, "WireError"),
     ],
+    ("prepared_active", "client", "shares", 1): [
+        (
+            "an advertisement of the session shown as a prepared one",
+            {"prepared": _to(b"\x17")},
+            "PeerMisbehaved",
+        ),
+        (
+            "a prepared advertisement shown as one of the session",
+            {"prepared": _to(b"\x14")},
+            "PeerMisbehaved",
+        ),
+        ("no word of what was prepared", {"prepared": _to(b"")}, "PeerMisbehaved"),
+        ("a bit set of prepared advertisements without any", {"prepared": _to(b"\x00")}, "WireError"),
+        ("bits beyond the last advertisement", {"prepared": _to(b"\x35")}, "WireError"),
+    ],
+    ("complete_active", "client", "shares", 1): [
+        ("prepared advertisements in a session of no family", {"prepared": _to(b"\x01")}, "PeerMisbehaved"),
+    ],
     ("regular_active", "client", "shares", 5): [
         (
             "signatures of two advertisements that changed places",

@@ -143,7 +143,11 @@ class Round:
 
     def __init__(self, document: dict[str, Any]) -> None:
         session = bytes.fromhex(document["session"])
-        _, _, parties, layout, self.bits, _, weight_max, _, context = msgspec.msgpack.decode(session)
+        version, _, parties, layout, self.bits, _, weight_max, _, context, self.family, self.number = (
+            msgspec.msgpack.decode(session)
+        )
+        same(version, 2, "the session's version")
+        self.parties = parties
         same(weight_max, None, "these vectors have no weights")
         self.n = len(parties)
         self.entries = layout[0][1][0]
@@ -157,6 +161,9 @@ class Round:
         same(not self.complete or self.degree == self.n - 1, True, "the complete graph's degree")
         self.active = document["roster"] is not None
         roster = self._roster(document["roster"], parties) if self.active else b""
+        name, version, _ = document["scheme"].split("/", 2)
+        mode = "signed" if self.active else "unsigned"
+        self.purpose = sha256(b"secagg/purpose/1", f"{name}/{version}/{mode}".encode(), b"\0", roster)
         self.context = sha256(LABEL, b"context", context)
         self.bound = sha256(LABEL, b"binding", self.digest, self.context, sha256(document["scheme"].encode()), roster)
         self.clients = [
@@ -165,6 +172,7 @@ class Round:
         ]
         self.updates = [client.get("update") for client in document["clients"]]
         self.asks, self.replies = {}, {}
+        self.prepared = {int(i): bytes.fromhex(data) for i, data in document["prepared"].items()}
         for place, phase in enumerate(document["phases"]):
             self._read(place, phase)
 
@@ -184,6 +192,10 @@ class Round:
             same(reply[:4], (1, place, i, asks[i].checksum), f"header of the reply of {i} to {name}")
         self.asks[name] = {i: ask.message for i, ask in asks.items()}
         self.replies[name] = {i: reply.message for i, reply in replies.items()}
+
+    def occasion(self, i: int) -> list[Any]:
+        """What client i prepares for."""
+        return [self.purpose, self.family, self.number, self.parties[i]]
 
     def sign(self, i: int, *statement: bytes) -> bytes:
         """Client i's signature in active mode, nothing in passive mode."""
@@ -211,7 +223,7 @@ class Round:
 def verify(document: dict[str, Any]) -> None:
     """Raise Mismatch unless every message and the sum are the protocol's."""
     r = Round(document)
-    same(set(r.asks["keys"]), set(range(r.n)), "who is asked for keys")
+    same(set(r.asks["keys"]), set(range(r.n)) - set(r.prepared), "who is asked for keys")
     neighbours = check_keys(document, r)
     holders = {i: sorted([*near, i]) if r.complete else near for i, near in neighbours.items()}
     check_view(r, neighbours)
@@ -234,11 +246,21 @@ def check_keys(document: dict[str, Any], r: Round) -> dict[int, list[int]]:
         identity = Ed25519PrivateKey.from_private_bytes(r.clients[i]["identity"])
         same(key, identity.public_key().public_bytes_raw().hex(), f"{i}'s key on the roster")
     advertisements = {}
+    for i, data in r.prepared.items():
+        same(len(r.family), 16, "the family of a session with prepared keys")
+        direction, phase, party, answers, _, (occasion, reply) = frame(data, bytes(16))
+        same((direction, phase, party, answers), (2, 0, 0, bytes(16)), f"header of what {i} prepared")
+        same(occasion, r.occasion(i), f"what {i} prepared for")
+        r.replies["keys"][i] = msgspec.msgpack.decode(reply)
+        same(msgspec.msgpack.encode(r.replies["keys"][i]), reply, "canonical encoding")
     for i, (sealing, mask, signature) in r.replies["keys"].items():
         client = r.clients[i]
         same(sealing, public(client["sealing"]), f"sealing key of {i}")
         same(mask, public(client["mask"]), f"mask key of {i}")
         statement = (LABEL, b"advertisement", r.digest, struct.pack("<I", i), sealing, mask)
+        if i in r.prepared:
+            occasion = sha256(b"secagg/occasion/1", msgspec.msgpack.encode(r.occasion(i)))
+            statement = (LABEL, b"prepared advertisement", occasion, sealing, mask)
         same(signature, r.sign(i, *statement), f"signature of {i}'s advertisement")
         advertisements[i] = sealing + mask + signature
     return graph(advertisements, r.degree)
@@ -251,7 +273,13 @@ def check_view(r: Round, neighbours: dict[int, list[int]]) -> None:
         shown = sorted(r.replies["keys"]) if r.active else neighbours[i]
         told = [r.replies["keys"][j] for j in shown]
         keys = b"".join(sealing + mask for sealing, mask, _ in told)
-        expected = [struct.pack(f"<{len(shown)}I", *shown), keys, b"".join(signature for *_, signature in told)]
+        ahead = [place for place, j in enumerate(shown) if j in r.prepared and r.active]
+        expected = [
+            struct.pack(f"<{len(shown)}I", *shown),
+            keys,
+            b"".join(signature for *_, signature in told),
+            bits(ahead, len(shown)) if ahead else b"",
+        ]
         same(ask, expected, f"advertisements shown to {i}")
 
 

@@ -37,7 +37,11 @@ def main(grid, context):
         evaluate_fn=keep,
     )
     outcomes = {
-        server_round: {**asdict(outcome), "contributors": sorted(outcome.contributors)}
+        server_round: {
+            **asdict(outcome),
+            "contributors": sorted(outcome.contributors),
+            "left_out": sorted(outcome.left_out),
+        }
         for server_round, outcome in strategy.outcomes.items()
     }
     with socket.create_connection(("127.0.0.1", settings["port"])) as link:

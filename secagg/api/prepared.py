@@ -1,0 +1,130 @@
+"""A party's reply to the first phase of a round whose session does not exist yet."""
+
+import os
+from typing import Self
+
+from secagg.engine import prepared as ahead
+from secagg.errors import ConfigError, LocalMisuse, PartyId, SecaggError, StateError, WireError
+from secagg.primitives import sealing
+from secagg.primitives.entropy import Entropy
+from secagg.scheme import Credentials, Occasion, Roster, Scheme, Session
+from secagg.scheme.session import check_party_id, check_round, family_of, party_id
+from secagg.wire import codec
+
+_PREPARED_STATE = b"secagg/state/prepared/1"
+
+
+class _Saved(codec.Message, frozen=True):
+    """A `Prepared` that was not used yet."""
+
+    occasion: Occasion
+    message: bytes
+    state: bytes
+
+
+class Prepared:
+    """What `prepare` made: a message that may leave at any time, and the secrets behind it, for one round.
+
+    The secrets serve one `Participant` and are gone from here then. Whoever saves them erases what was saved before
+    that participant's first reply leaves: two rounds from one set of keys would open each other.
+
+    Attributes:
+        message: bytes for the server, such as beside the last reply of the round before.
+        family, round, party: what it is for.
+    """
+
+    def __init__(self, occasion: Occasion, message: bytes, state: bytes) -> None:
+        self.message = message
+        self._occasion = occasion
+        self._state: bytes | None = state
+
+    def __repr__(self) -> str:
+        used = ", used" if self._state is None else ""
+        return f"Prepared(party={self.party!r}, round={self.round}, family={self.family.hex()}{used})"
+
+    @property
+    def family(self) -> bytes:
+        """Of the sessions that it is for."""
+        return self._occasion.family
+
+    @property
+    def round(self) -> int:
+        """Of the family."""
+        return self._occasion.round
+
+    @property
+    def party(self) -> PartyId:
+        """Whose."""
+        return self._occasion.party
+
+    def fits(self, scheme: Scheme, session: Session, me: PartyId, roster: Roster | None = None) -> bool:
+        """Whether it is unused and was prepared by `me` for this round; `roster` where the scheme authenticates."""
+        return self._state is not None and self._occasion == _occasion(scheme, session, me, roster)
+
+    def secrets(self, scheme: Scheme, session: Session, me: PartyId, roster: Roster | None = None) -> bytes:
+        """For `Participant`, which erases them here. Raises LocalMisuse once used, ConfigError for another round."""
+        wanted = _occasion(scheme, session, me, roster)
+        if self._occasion != wanted:
+            raise ConfigError(
+                f"prepared by party {self.party!r} for round {self.round} of family {self.family.hex()}, expected "
+                f"party {wanted.party!r}, round {wanted.round} of {wanted.family.hex() or 'no family'}, and the same "
+                "protocol and roster"
+            )
+        if self._state is None:
+            raise LocalMisuse(f"{self!r}: keys serve one round, and its first participant has them")
+        return self._state
+
+    def erase(self) -> None:
+        """Forget the secrets: a participant has them, or nobody will need them."""
+        self._state = None
+
+    def save(self, key: bytes) -> bytes:
+        """Message and secrets, encrypted and authenticated under `key`, 32 bytes. Raises LocalMisuse once used."""
+        if self._state is None:
+            raise LocalMisuse(f"{self!r}: nothing is left to save")
+        saved = codec.encode(_Saved(self._occasion, self.message, self._state))
+        return sealing.lock(key, saved, _PREPARED_STATE, os.urandom)
+
+    @classmethod
+    def restore(cls, data: bytes, key: bytes) -> Self:
+        """What `save` wrote. Raises StateError for anything else."""
+        try:
+            saved = codec.decode(sealing.unlock(key, data, _PREPARED_STATE), _Saved)
+        except WireError as error:
+            raise StateError(f"nothing that was prepared: {error}") from None
+        except SecaggError as error:
+            raise error.with_traceback(None) from None
+        return cls(saved.occasion, saved.message, saved.state)
+
+
+def prepare(
+    scheme: Scheme,
+    me: PartyId,
+    *,
+    family: bytes,
+    round: int,
+    entropy: Entropy = os.urandom,
+    credentials: Credentials | None = None,
+) -> Prepared:
+    """Answer the first phase of a round ahead of its session, so that the round itself begins with the second phase.
+
+    Args:
+        scheme: any scheme of the protocol that the round will run; its options may still change.
+        me: this party's id in that session.
+        family, round: of that session (`Session.create`), as the server says; a round that this party prepares for
+            twice has two sets of keys, and the last one sent counts.
+        entropy: source of all secrets.
+        credentials: this party's identity and the roster, where the scheme is `authenticated`.
+
+    Raises ConfigError: the protocol cannot, or family, round, id or credentials will not do.
+    """
+    family, me = family_of(family), party_id(me)
+    check_round(family, round)
+    check_party_id(me)
+    roster = None if credentials is None else credentials.roster
+    occasion = scheme.occasion(family, round, me, roster)
+    return Prepared(occasion, *ahead.prepare(scheme, occasion, entropy, credentials))
+
+
+def _occasion(scheme: Scheme, session: Session, me: PartyId, roster: Roster | None) -> Occasion:
+    return scheme.occasion(session.family, session.round, session.parties[session.index(me)], roster)
