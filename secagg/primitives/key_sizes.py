@@ -10,6 +10,6 @@ _least = LEAST_BITS  # `secagg.testing.small_keys` lowers it; nothing else may
 
 
 def check_key_bits(bits: int) -> None:
-    """Raise OutOfRange for a modulus of fewer or more bits than keys may have, or of a number that halves share not."""
+    """Raise OutOfRange for a modulus of fewer or more bits than keys may have, or of an odd number of them."""
     if isinstance(bits, bool) or not isinstance(bits, int) or bits % 2 or not _least <= bits <= MOST_BITS:
         raise OutOfRange(f"key_bits is {bits!r}: expected an even number in {_least}..{MOST_BITS}")

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from math import gcd
-from typing import TypeVar
 
 import gmpy2
 
@@ -15,8 +14,6 @@ from secagg.primitives.paillier.primes import Progress, distinct_primes, silent
 
 FEW = 8
 """Encryptions that are sooner done one by one than a table of powers is made."""
-
-Self = TypeVar("Self", bound="PublicKey")
 
 
 class PublicKey:
