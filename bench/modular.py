@@ -11,9 +11,7 @@ from bench.measure import Work, side_by_side
 from bench.options import Tell
 from bench.results import Case, Row, row
 from secagg.kernels import _cpu, montgomery
-from secagg.primitives._gmp import Gmp
-from secagg.primitives._lanes import Lanes, proved
-from secagg.primitives.modular import FixedBase, Modulus
+from secagg.primitives.modular import Modulus
 
 POWMOD = "gmpy2 powmod(r, n, n*n)"
 GMP = "gmpy2 a * b % n"
@@ -49,20 +47,6 @@ def _on(threads: int, function: Callable[..., object], *arguments: Any) -> Work:
     return work
 
 
-def _fixed(n: int, base: int, bits: int, name: str) -> FixedBase:
-    """The table as one engine makes it."""
-    before = os.environ.get("SECAGG_KERNEL")
-    os.environ["SECAGG_KERNEL"] = name
-    montgomery.selected.cache_clear()
-    try:
-        return Modulus(n).fixed_base(base, bits)
-    finally:
-        os.environ.pop("SECAGG_KERNEL")
-        if before is not None:
-            os.environ["SECAGG_KERNEL"] = before
-        montgomery.selected.cache_clear()
-
-
 def _encryptions(bits: int, count: int, runs: int) -> list[Row]:
     """(h**n)**s mod n**2 with s of half n's bits, by windows, against r**n mod n**2."""
     n = _odd(bits)
@@ -73,7 +57,7 @@ def _encryptions(bits: int, count: int, runs: int) -> list[Row]:
     works: dict[str, Work] = {POWMOD: lambda: [gmpy2.powmod(r, n, square) for r in few]}
     cases: dict[str, Case] = {POWMOD: {"by": POWMOD, "bits": bits, "threads": 1}}
     for name in _names():
-        table = _fixed(square, base, bits // 2, name)
+        table = Modulus(square, name).fixed_base(base, bits // 2)
         for threads in _threads(name):
             key = f"{name} {threads}"
             works[key] = _on(threads, table.powers, exponents)
@@ -91,8 +75,7 @@ def _products(bits: int, count: int, runs: int) -> list[Row]:
     modulus = gmpy2.mpz(n)
     works: dict[str, Work] = {GMP: lambda: [number * number % modulus for number in numbers]}
     for name in _names():
-        engine = Gmp(n) if name == montgomery.PORTABLE else Lanes(n, proved(name))
-        works[name] = partial(engine.product, values)
+        works[name] = partial(Modulus(n, name).product, values)
     times = side_by_side(works, runs)
     return [row("modular product", {"by": name, "bits": bits}, times[name], products=float(count)) for name in works]
 

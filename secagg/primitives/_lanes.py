@@ -79,10 +79,11 @@ class Lanes:
     def product(self, values: Sequence[int]) -> int:
         """The product of all values, 1 of none."""
         padded = [*values, *[1] * (-len(values) % self.lanes)]
-        total = aligned(self._leave.shape, self.limb)
+        total, room = aligned(self._leave.shape, self.limb), self._room()
         total[:] = self._leave
-        lanes.fold(total, self._split(padded), self._modulus, self._room())
-        result: int = pow(self.r, len(padded), self.n)  # each value cost a division by R
+        lanes.fold(total, self._split(padded), self._modulus, room)
+        lanes.multiply(total, total, self._leave, self._modulus, room)
+        result: int = pow(self.r, len(padded) + self.lanes, self.n)  # each product was a division by R
         for value in self._joined(total, self.lanes):
             result = result * value % self.n
         return result
@@ -165,7 +166,7 @@ class Lanes:
         return numbers
 
     def _joined(self, numbers: Array, count: int) -> list[int]:
-        """The first `count` numbers; `numbers` is overwritten with zeros."""
+        """The first `count` numbers, each a product with `_leave`; `numbers` is overwritten with zeros."""
         words = np.empty((count, self.words), np.uint64)
         limbs.join(numbers, words, self._n_words[0], self.radix)
         numbers.fill(0)
@@ -195,8 +196,9 @@ class Accumulator:
     def values(self) -> list[int]:
         """The products so far."""
         ring, found = self._ring, aligned(self._numbers.shape, self._ring.limb)
-        back = ring._split([pow(ring.r, self._times + 1, ring.n)] * ring.lanes)
-        lanes.multiply(found, self._numbers, back, ring._modulus, ring._room())
+        back, room = ring._split([pow(ring.r, self._times + 2, ring.n)] * ring.lanes), ring._room()
+        lanes.multiply(found, self._numbers, back, ring._modulus, room)
+        lanes.multiply(found, found, ring._leave, ring._modulus, room)
         return ring._joined(found, self._count)
 
 

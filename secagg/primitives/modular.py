@@ -30,8 +30,12 @@ class Modulus:
         n: the modulus.
     """
 
-    def __init__(self, n: int) -> None:
+    def __init__(self, n: int, kernel: str | None = None) -> None:
         """Take n.
+
+        Args:
+            n: the modulus.
+            kernel: for measurements, a name from `secagg.kernels.montgomery` instead of the process's own choice.
 
         Raises:
             ConfigError: n is not an odd integer >= 3.
@@ -39,7 +43,7 @@ class Modulus:
         self.n = _integer(n, "modulus")
         if self.n < 3 or self.n % 2 == 0:
             raise ConfigError("modulus: expected an odd integer >= 3")
-        self._gmp = Gmp(self.n)
+        self._gmp, self._kernel = Gmp(self.n), kernel
 
     def __repr__(self) -> str:
         return f"Modulus(<{self.n.bit_length()} bits>)"
@@ -47,7 +51,7 @@ class Modulus:
     @cached_property
     def _engine(self) -> Gmp | Lanes:
         """Made at first use, for that may compile and prove a kernel."""
-        name = montgomery.selected()
+        name = self._kernel or montgomery.selected()
         if name == montgomery.PORTABLE or self.n.bit_length() > MAX_BITS:
             return self._gmp
         return Lanes(self.n, proved(name))
@@ -57,7 +61,7 @@ class Modulus:
 
         Raises:
             OutOfRange: a base is not in 0..n-1, or the exponent is negative.
-            ConfigError: the processor's kernel failed its proof, or SECAGG_THREADS is no number.
+            ConfigError: the kernel failed its proof, or SECAGG_KERNEL or SECAGG_THREADS has no such value.
         """
         values, power = self._values(bases, "bases"), _exponent(exponent)
         return self._engine.powers(values, power) if power else [1] * len(values)

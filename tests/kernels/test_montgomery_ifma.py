@@ -13,13 +13,14 @@ from secagg.kernels import _cpu
 HERE = Path(__file__).parent
 
 
-@pytest.mark.parametrize("test", ["kernels/test_montgomery.py", "primitives/test_modular.py"])
+@pytest.mark.parametrize(
+    "test", ["kernels/test_montgomery.py", "primitives/test_modular.py", "primitives/test_lanes.py"]
+)
 def test_all_tests_of_the_kernel_with_its_instructions_emulated(test, tmp_path):
     """In a process of its own: an emulated kernel must not be taken for the real one from the cache."""
     environment = os.environ | {
         "SECAGG_TEST_CACHE": "emulated-ifma",
         "PYTHONPATH": os.pathsep.join([str(HERE), *sys.path]),
-        "SECAGG_KERNEL": "ifma",
     }
     options = ["-q", "-p", "no:cacheprovider", "-p", "emulated_ifma", "-k", "not portable"]
     command = [sys.executable, "-m", "pytest", *options, str(HERE.parent / test)]

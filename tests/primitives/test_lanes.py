@@ -1,10 +1,14 @@
 """The engine of vectors: which kernel it takes, that it proves itself first, and what it leaves in memory."""
 
+import ctypes
+import math
+from ctypes.util import find_library
+
 import numpy as np
 import pytest
 
 from secagg.errors import ConfigError
-from secagg.kernels import _cpu, montgomery
+from secagg.kernels import _cpu, mask, montgomery
 from secagg.kernels.montgomery import lanes
 from secagg.primitives import _lanes
 from secagg.primitives._gmp import Gmp
@@ -19,7 +23,7 @@ every_kernel = pytest.mark.parametrize("name", montgomery.IMPLEMENTATIONS)
 
 @pytest.fixture(autouse=True)
 def fresh_choice():
-    caches = (montgomery.selected, _lanes.proved, _cpu.x86_features)
+    caches = (montgomery.selected, mask.selected, _lanes.proved, _cpu.x86_features)
     for cached in caches:
         cached.cache_clear()
     yield
@@ -28,17 +32,32 @@ def fresh_choice():
 
 
 class TestChoice:
-    @pytest.mark.parametrize("wanted", [None, "", "vaes512"])
-    def test_the_fastest_unless_the_variable_names_one(self, monkeypatch, wanted):
+    @pytest.mark.parametrize("wanted", [None, ""])
+    def test_the_fastest(self, monkeypatch, wanted):
         monkeypatch.delenv("SECAGG_KERNEL", raising=False)
         if wanted is not None:
             monkeypatch.setenv("SECAGG_KERNEL", wanted)
         assert montgomery.selected() == next(iter(montgomery.IMPLEMENTATIONS), "portable")
 
+    @pytest.mark.parametrize(
+        ("wanted", "taken"), [("vaes512", "ifma"), ("vaes256", "fma"), ("aesni", "portable"), ("portable", "portable")]
+    )
+    def test_vectors_no_wider_than_those_of_the_named_mask_kernel(self, monkeypatch, wanted, taken):
+        monkeypatch.setattr(mask, "selected", lambda: wanted)
+        monkeypatch.setattr(
+            montgomery, "IMPLEMENTATIONS", {name: kind for name, (_, kind, _) in montgomery.FAST.items()}
+        )
+        monkeypatch.setenv("SECAGG_KERNEL", wanted)
+        assert montgomery.selected() == taken
+
+    def test_a_name_of_no_kernel_is_refused(self, monkeypatch):
+        monkeypatch.setenv("SECAGG_KERNEL", "abacus")
+        with pytest.raises(ConfigError, match="'abacus'"):
+            Modulus(N).product([1])
+
     @every_kernel
-    def test_a_kernel_by_name(self, monkeypatch, name):
-        monkeypatch.setenv("SECAGG_KERNEL", name)
-        assert Modulus(N)._engine.limb == montgomery.IMPLEMENTATIONS[name]
+    def test_a_kernel_by_name(self, name):
+        assert Modulus(N, name)._engine.limb == montgomery.IMPLEMENTATIONS[name]
 
     def test_portable_is_gmp(self, monkeypatch):
         monkeypatch.setenv("SECAGG_KERNEL", "portable")
@@ -95,6 +114,32 @@ class TestProof:
         Modulus(N).powers([2], 3)
         monkeypatch.setattr(lanes, "fold", None)
         assert Modulus(N).powers([2], 3) == [8]
+
+
+TO_NEAREST, *OTHERWISE = 0, 0x400, 0x800, 0xC00
+"""<fenv.h> of x86: nearest, down, up, towards zero."""
+
+
+@every_kernel
+@pytest.mark.parametrize("rounding", OTHERWISE)
+def test_results_do_not_depend_on_the_rounding_mode(monkeypatch, name, rounding):
+    """Which some library may have left changed. R is little more than 4n here, so that nothing hides a large Q."""
+    monkeypatch.setenv("SECAGG_THREADS", "1")
+    kind = montgomery.IMPLEMENTATIONS[name]
+    n = (1 << 12 * lanes.MULTIPLIERS[str(kind)].radix - 2) - 1
+    ring, values = Lanes(n, kind), [0, 1, n - 1, n - 2, *(pow(3, 500 + i, n) for i in range(60))]
+    libm = ctypes.CDLL(find_library("m"))
+    libm.fesetround(rounding)
+    try:
+        running = ring.accumulator(len(values))
+        for _ in range(20):
+            running.multiply(values)
+        found = ring.powers(values, 3**200), ring.fixed_base(3, 5, 30).powers(values[:2]), running.values()
+        products = [ring.product(values[4:count]) for count in range(4, 64)]
+    finally:
+        libm.fesetround(TO_NEAREST)
+    assert found == ([pow(x, 3**200, n) for x in values], [1, 3], [pow(x, 20, n) for x in values])
+    assert products == [math.prod(values[4:count]) % n for count in range(4, 64)]
 
 
 class Spy:

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from secagg.kernels import _cpu
+from secagg.kernels import _cpu, mask
 
-FAST: Mapping[str, tuple[np.dtype[Any], frozenset[str]]] = {
-    "ifma": (np.dtype(np.uint64), frozenset({"avx512f", "avx512ifma"})),
-    "fma": (np.dtype(np.float64), frozenset({"avx2", "fma"})),
+FAST: Mapping[str, tuple[int, np.dtype[Any], frozenset[str]]] = {
+    "ifma": (512, np.dtype(np.uint64), frozenset({"avx512f", "avx512ifma"})),
+    "fma": (256, np.dtype(np.float64), frozenset({"avx2", "fma"})),
 }
-"""Name -> type of a limb and the instruction sets that it needs, by LLVM's names; the fastest first."""
+"""Name -> bits of a vector, type of a limb, and the instruction sets needed, by LLVM's names; the fastest first."""
 
 PORTABLE = "portable"
 """No kernel of this package: big integers one by one."""
@@ -21,7 +21,7 @@ PORTABLE = "portable"
 
 def _implementations() -> dict[str, np.dtype[Any]]:
     has = _cpu.x86_features()
-    return {name: limb for name, (limb, needed) in FAST.items() if needed <= has}
+    return {name: limb for name, (_, limb, needed) in FAST.items() if needed <= has}
 
 
 IMPLEMENTATIONS: Mapping[str, np.dtype[Any]] = _implementations()
@@ -30,10 +30,16 @@ IMPLEMENTATIONS: Mapping[str, np.dtype[Any]] = _implementations()
 
 @cache
 def selected() -> str:
-    """Name of this process's way to multiply: what the variable SECAGG_KERNEL names, or else the first that runs here.
+    """Name of this process's way to multiply, or `PORTABLE`.
 
-    Kernels of masks have names of their own under the same variable, and leave the choice here as it is.
+    It is the fastest that runs here; where the variable SECAGG_KERNEL names a mask kernel, among those whose vectors
+    are no wider than that one's.
+
+    Raises:
+        ConfigError: SECAGG_KERNEL names no mask kernel of this machine.
     """
-    names = [*IMPLEMENTATIONS, PORTABLE]
-    wanted = os.environ.get("SECAGG_KERNEL")
-    return wanted if wanted in names else names[0]
+    if not os.environ.get("SECAGG_KERNEL"):
+        return next(iter(IMPLEMENTATIONS), PORTABLE)
+    name = mask.selected()
+    widest = mask.FAST[name][0] if name in mask.FAST else 0
+    return next((name for name in IMPLEMENTATIONS if FAST[name][0] <= widest), PORTABLE)

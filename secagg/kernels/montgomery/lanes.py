@@ -11,7 +11,9 @@ The type of the limbs says which instructions multiply:
 
 A product of a and b is (a * b + Q * n) / R, R = 2**(radix * limbs) >= 4n, with Q made limb by limb so that the
 division is exact (Montgomery, "Modular multiplication without trial division", 1985). It is congruent to a * b / R and
-never fully reduced: limbs of 52 bits keep it in 0..2n, those of 50 bits, whose Q is signed, within -n..n.
+never fully reduced: limbs of 52 bits keep it in 0..2n, those of 50 bits, whose Q is signed, within n of zero. Doubles
+that round in another direction than to nearest leave every sum exact and only make Q larger: a product is then within
+2n of zero, and one with the factor 1, which is how numbers leave this form, within n as ever.
 
 Time and addresses depend on lengths alone: exponents select table entries by reading all of them.
 """
@@ -56,7 +58,7 @@ class _Fused:
     def accumulate(self, total: ir.Value, pairs: list[tuple[ir.Value, ir.Value]]) -> tuple[ir.Value, ir.Value]:
         """`total` + the low halves of all products, and their high halves; a bias is added for every two products.
 
-        Two products share one high sum, 2**102.5 at most, within the binade of `high`.
+        Two products share one high sum: together below 2**101, they leave it in the binade of `high`.
         """
         b, highs = self.builder, None
         for at in range(0, len(pairs), 2):
