@@ -12,6 +12,7 @@ from bench.parts import Parts
 from bench.replay import Cohort, Replay, Trace, replay, update_of
 from bench.results import Row, row
 from secagg import Session
+from secagg.errors import ConfigError
 
 COHORTS: tuple[Cohort, ...] = (Cohort(100, 100_000, 30, 20), Cohort(100, 100_000, None, 20))
 RUNS = 5
@@ -34,6 +35,8 @@ def jobs(options: Options) -> list[Job]:
 
 def chosen(options: Options, standard: Cohort) -> Cohort:
     """The cohort that the options name; what they leave open is as in `standard`."""
+    if options.protocol == "paillier":
+        raise ConfigError("this suite replays pairwise masking; paillier is measured by `python -m bench peers`")
     clients = options.clients or standard.clients
     neighbours = options.neighbours or (standard.neighbours if options.protocol != "secagg" else None)
     lost = standard.lost * clients // standard.clients if options.lost is None else options.lost

@@ -1,4 +1,4 @@
-"""Kernels and primitives alone: masks by path, lane, keys, length and threads; encodings, sharing, agreement.
+"""Kernels and primitives alone: masks by path, lane, keys, length and threads; encodings, sharing, agreement, powers.
 
 Rates are bytes of keystream, or of input, a second. `python -m bench kernels --dim 65536 --neighbours 30` measures the
 masks of one size.
@@ -7,6 +7,8 @@ masks of one size.
 import os
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -48,6 +50,9 @@ def jobs(options: Options) -> list[Job]:
     lists.append(Job("encodings", partial(_encodings, dim, runs)))
     lists.append(Job("secret sharing", partial(_sharing, 50 if options.quick else 500, runs)))
     lists.append(Job("key agreement", partial(_agreement, 32 if options.quick else PAIRS, runs)))
+    if find_spec("gmpy2") is not None:  # of the extra that Paillier needs
+        bits, count = (256, 16) if options.quick else (2048, 128)
+        lists.append(Job("arithmetic of Paillier", partial(import_module("bench.modular").rows, bits, count, runs)))
     return lists
 
 

@@ -65,6 +65,9 @@ _SHOWN: dict[str, Callable[[float], str]] = {
     "after": _megabytes,
     "ring bits": "{:.0f}".format,
     "over": "{:.4%}".format,
+    "bytes a value": "{:.3f}".format,
+    "phe's seconds a value over ours": "{:.0f}".format,
+    "gmpy2's seconds over ours": "{:.1f}".format,
 }
 """Of the figures of a row, those that a person is shown; the JSON has all."""
 

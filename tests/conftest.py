@@ -13,9 +13,10 @@ KERNELS = Path(__file__).parents[1] / "secagg" / "kernels"
 def _sources() -> str:
     """Hash over every kernel's source: Numba's cache does not notice an edited callee in another file.
 
-    Nor does it notice that checks of bounds were switched on, so the switch is hashed too.
+    Nor does it notice that checks of bounds were switched on, or instructions emulated, so the switches are hashed too.
     """
-    digest = hashlib.sha256(os.environ.get("NUMBA_BOUNDSCHECK", "").encode())
+    switches = ("NUMBA_BOUNDSCHECK", "SECAGG_TEST_CACHE")
+    digest = hashlib.sha256("".join(os.environ.get(switch, "") for switch in switches).encode())
     for path in sorted(KERNELS.rglob("*.py")):
         digest.update(path.relative_to(KERNELS).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]

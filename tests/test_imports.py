@@ -6,7 +6,7 @@ import sys
 import pytest
 
 HEAVY = ["scipy.stats", "sklearn", "matplotlib", "pandas", "typer", "rich", "jinja2", "pytest", "hypothesis"]
-HEAVY += ["tenseal", "zstandard"]
+HEAVY += ["gmpy2", "phe", "tenseal", "zstandard"]
 
 LOADED = """
 import importlib, sys

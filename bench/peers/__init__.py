@@ -1,7 +1,8 @@
-"""The same work by others, in the same process, on the same inputs: Flower's SecAgg+, plain FedAvg, generators, CKKS as
-NVFLARE uses it; and all protocols of ours beside each other.
+"""The same work by others, in the same process, on the same inputs: Flower's SecAgg+, plain FedAvg, generators, phe,
+CKKS as NVFLARE uses it; and all protocols of ours beside each other.
 
-`python -m bench peers --clients 100 --neighbours 30 --dim 100000 --lost 29` measures one cohort.
+`python -m bench peers --clients 100 --neighbours 30 --dim 100000 --lost 29` measures one cohort,
+`python -m bench peers --protocol paillier` Paillier sums.
 """
 
 from functools import partial
@@ -22,6 +23,7 @@ from secagg.errors import ConfigError
 if TYPE_CHECKING:
     from bench.peers import flower
 
+PAILLIER_DIM = 1_000_000
 STANDARD = Cohort(100, 100_000, 30, 29, threshold=21)
 WORK, SMALL = (16, 100_000), (4, 100)
 """(clients, entries) on which families of protocols are compared."""
@@ -30,7 +32,10 @@ STAGE_OF = {"keys": "setup", "shares": "share_keys", "masked": "collect_masked_v
 
 
 def jobs(options: Options) -> list[Job]:
-    """The suite's steps. Raises ConfigError where Flower is not installed."""
+    """The suite's steps. Raises ConfigError where Flower is not installed and needed."""
+    paillier = _paillier(options)
+    if options.protocol == "paillier":
+        return paillier
     if find_spec("flwr") is None:
         raise ConfigError("flwr is not installed: `make bench` and `make bench-quick` install it")
     cohort = Cohort(10, 1000, 4, 2, threshold=3) if options.quick else STANDARD
@@ -42,7 +47,13 @@ def jobs(options: Options) -> list[Job]:
         Job("generators", partial(_generators, cohort.dim)),
         Job("CKKS by others", partial(_ckks, *SMALL if options.quick else WORK)),
         Job("all protocols", partial(families.rows, *SMALL if options.quick else WORK)),
+        *([] if options.is_one_case else paillier),
     ]
+
+
+def _paillier(options: Options) -> list[Job]:
+    dim = options.dim or (2000 if options.quick else PAILLIER_DIM)
+    return [*import_module("bench.peers.paillier").jobs(dim, options.quick)]  # which imports phe and gmpy2
 
 
 def _flower(cohort: Cohort, tell: Tell) -> list[Row]:

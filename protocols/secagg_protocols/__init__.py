@@ -11,6 +11,13 @@ from secagg_protocols.pairwise.scheme import secagg, secagg_plus
 
 if TYPE_CHECKING:
     from secagg_protocols.ckks import CkksSum
+    from secagg_protocols.paillier import PaillierKeys, PaillierSum
+
+
+def _paillier(n: int, key_bits: int = 2048, adversary: str = "passive") -> "PaillierSum":
+    """`secagg_protocols.paillier.paillier`. Raises ConfigError where gmpy2 is not installed."""
+    scheme: PaillierSum = load("paillier").paillier(n, key_bits, adversary)
+    return scheme
 
 
 def _ckks(n: int, holders: int = 3, adversary: str = "passive") -> "CkksSum":
@@ -20,14 +27,14 @@ def _ckks(n: int, holders: int = 3, adversary: str = "passive") -> "CkksSum":
 
 
 PROTOCOLS: Mapping[str, Callable[..., Scheme]] = MappingProxyType(
-    {"secagg": secagg, "secagg+": secagg_plus, "ckks": _ckks}
+    {"secagg": secagg, "secagg+": secagg_plus, "paillier": _paillier, "ckks": _ckks}
 )
 """{name: factory}; `PROTOCOLS[name](n, **options)` is the scheme of that name for n clients."""
 
-_LAZY = {"CkksSum": "ckks"}
+_LAZY = {"CkksSum": "ckks", "PaillierKeys": "paillier", "PaillierSum": "paillier"}
 """{scheme: the package it is imported from when it is first asked for}."""
 
-__all__ = ["PROTOCOLS", "CkksSum", "PairwiseMasking"]
+__all__ = ["PROTOCOLS", "CkksSum", "PaillierKeys", "PaillierSum", "PairwiseMasking"]
 
 
 def __getattr__(name: str) -> Any:

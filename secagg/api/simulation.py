@@ -47,7 +47,7 @@ def aggregate(
     """Run one round among `updates`' parties, over the same bytes that would cross a network.
 
     Args:
-        updates: {party: array, number, or list/tuple/dict of them}; all of one structure. Floats are quantized,
+        updates: {client: array, number, or list/tuple/dict of them}; all of one structure. Floats are quantized,
             integers summed as they are and must lie in 0..2**bits - 1. Never changed.
         scheme: such as `PairwiseMasking()`. One that is `authenticated` gets identities made for this round.
         weights: {party: integer in 1..weight_max}; makes `mean` the weighted mean. No weight leaves its party in clear.
@@ -76,7 +76,7 @@ def aggregate(
     first = next(iter(inputs))
     try:
         session = Session.create(
-            inputs,
+            [*inputs, *_helpers(scheme, inputs)],
             inputs[first],
             bits=bits,
             clip=clip,
@@ -137,9 +137,9 @@ class _Simulation:
 
     def _answer(self, party: PartyId, ask: bytes) -> None:
         phase, start = self._coordinator.phase or "", perf_counter()
-        weight = 1 if self._weights is None else self._weights[party]
+        weight = 1 if self._weights is None else self._weights.get(party, 1)
         try:
-            reply = self._participants[party].answer(ask, self._updates[party], weight)
+            reply = self._participants[party].answer(ask, self._updates.get(party), weight)
         except ProtocolError as refusal:
             self._refusals.append(refusal)
             return
@@ -158,6 +158,14 @@ def _check_kinds(updates: Any, scheme: Any, weights: Any, lost: Any, policy: Any
     ):
         if not isinstance(value, kind):
             raise ConfigError(f"{name} is {type(value).__name__}, expected {expected}")
+
+
+def _helpers(scheme: Scheme, updates: Mapping[PartyId, Update]) -> list[PartyId]:
+    """The scheme's helpers, who are parties of the session and give no update."""
+    for party in updates:
+        if party in scheme.helpers:
+            raise ConfigError(f"party {party!r} has an update, and helps in {scheme.name} without giving one")
+    return sorted(scheme.helpers, key=lambda party: (isinstance(party, str), party))
 
 
 def _weight_max(weights: Mapping[PartyId, int] | None, weight_max: int | None) -> int | None:

@@ -53,10 +53,10 @@ def fedavg(
     protocol: Annotated[
         str,
         typer.Option(
-            click_type=_one_of("secagg", "secagg+", "ckks"),
+            click_type=_one_of("secagg", "secagg+", "paillier", "ckks"),
             rich_help_panel=_SUMS,
-            help="secagg: every pair of hospitals shares a mask; secagg+: each only with some neighbours; ckks: "
-            "hospitals encrypt under one key that all of them hold.",
+            help="secagg: every pair of hospitals shares a mask; secagg+: each only with some neighbours; paillier: "
+            "the server adds ciphertexts, and one hospital holds the key; ckks: the same, and all hold the key.",
         ),
     ] = "secagg",
     neighbours: Annotated[

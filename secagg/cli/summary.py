@@ -9,7 +9,7 @@ from secagg.cli import screen
 from secagg.fedavg import tables
 from secagg.fedavg.formats import bytes_text, counted, decimals, percent, printable, seconds_text
 from secagg.fedavg.history import SECURE, Metrics, Run
-from secagg.fedavg.trust import limits_in_short
+from secagg.fedavg.trust import limits
 
 _LIMITS = (
     "limits: a server that follows the protocol learns only sums; {}. The standardisation also shows histograms of "
@@ -24,7 +24,7 @@ def show(run: Run, out: Console) -> None:
         screen.show_table(out, table)
     for sentence in _sentences(run):
         out.print(sentence)
-    screen.show_sentence(out, _LIMITS.format(limits_in_short(run.protocol)))
+    screen.show_sentence(out, _LIMITS.format(limits(run.protocol).in_short))
 
 
 def _models(run: Run, out: Console) -> Table:

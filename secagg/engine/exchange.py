@@ -26,11 +26,9 @@ def check_header(found: frame.Frame, direction: Literal[0, 1], session: Session,
 
 def check_capacity(scheme: Scheme, session: Session) -> None:
     """Raise ConfigError where a sum over all parties would not be exact."""
-    capacity = scheme.capacity(session)
-    if capacity < len(session.parties):
-        raise ConfigError(
-            f"{scheme.name} sums {capacity} inputs of this session exactly, and it has {len(session.parties)}"
-        )
+    capacity, inputs = scheme.capacity(session), len(scheme.clients(session))
+    if capacity < inputs:
+        raise ConfigError(f"{scheme.name} sums {capacity} inputs of this session exactly, and it has {inputs}")
 
 
 def check_fingerprint(found: bytes, scheme: Scheme) -> None:

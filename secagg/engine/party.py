@@ -66,11 +66,13 @@ class RoundParty:
         self.context = session.context if context is None else context_of(context)
         if ledger is not None and not self.context:
             raise ConfigError("a ledger tells rounds apart by their context, and this session has none")
-        policy.check_session(session)
+        clients = scheme.clients(session)
+        policy.check_session(session, len(clients))
         check_capacity(scheme, session)
         self.scheme = scheme
         self.session = session
         self.me = session.parties[session.index(me)]
+        self._roles = {phase.role for phase in scheme.phases if self.me in clients or phase.role != "client"}
         self.policy = policy
         self.result: Sum | None = None
         self.step = 0
@@ -166,7 +168,7 @@ class RoundParty:
             if saved.step < latch:
                 raise StateError(f"state at step {saved.step}, but this party is known to have reached step {latch}")
             session, policy = Session.from_bytes(saved.session), Policy(*saved.policy)
-            policy.check_session(session)
+            policy.check_session(session, len(scheme.clients(session)))
             me = session.parties[saved.me]
         except (WireError, IndexError, ConfigError, PolicyRefused) as error:
             raise StateError(f"not a saved party: {error}") from error
@@ -199,10 +201,9 @@ class RoundParty:
             raise PeerMisbehaved(f"a second, different ask in phase {phases[index].name!r}")
         if done < 0 and self._prepared and index:
             done = 0  # that reply left before the session existed
-        # Phases of other roles may or may not ask this party.
-        expected = next(
-            (i for i, phase in enumerate(phases) if i > done and (phase.role == "client" or i == index)), None
-        )
+        # Phases of other roles than "client" may or may not ask this party.
+        mine = [i for i, phase in enumerate(phases) if i > done and phase.role in self._roles]
+        expected = next((i for i in mine if phases[i].role == "client" or i == index), None)
         if index != expected:
             name = None if expected is None else phases[expected].name
             raise PeerMisbehaved(f"ask of phase {phases[index].name!r}, expected {name!r}")

@@ -79,7 +79,7 @@ class RoundServer:
         self._machine: ServerSide = scheme.server(session, roster=roster)
         self._roster = roster
         self._phase = 0
-        self._alive = frozenset(session.parties)
+        self._alive = scheme.clients(session)
         self._asks: Asks | None = None
         self._replies: dict[PartyId, bytes] = {}  # checksum of the accepted reply
         self._rejected: set[PartyId] = set()  # sent a bad message in the open phase

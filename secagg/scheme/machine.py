@@ -134,6 +134,7 @@ class Scheme(ABC):
         name, version: of the protocol; both ends must run the same.
         phases: the table; an option may add a phase.
         authenticated: whether parties sign what they say, with identities on a roster.
+        helpers: parties of a session that give no input: they take part in phases of other roles than "client".
         prepares: whether `prepare` works: the first phase's reply depends on nothing in the session.
     """
 
@@ -141,6 +142,7 @@ class Scheme(ABC):
     version: ClassVar[int]
     phases: tuple[Phase, ...]
     authenticated: bool = False
+    helpers: frozenset[PartyId] = frozenset()
     prepares: bool = False
 
     @property
@@ -169,6 +171,10 @@ class Scheme(ABC):
     def fingerprint(self) -> bytes:
         """SHA-256 of the identifier: tells two ends, or a saved state, of different schemes apart."""
         return hashlib.sha256(self.identifier.encode()).digest()
+
+    def clients(self, session: Session) -> frozenset[PartyId]:
+        """Who gives an input: the session's parties but for the helpers."""
+        return frozenset(session.parties) - self.helpers
 
     def __str__(self) -> str:
         options = ", ".join(f"{name} {value}" for name, value in self.options.items() if value is not None)

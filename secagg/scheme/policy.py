@@ -36,9 +36,9 @@ class Policy:
                 f"min_threshold is {self.min_threshold}: expected at least 2, one share must not open a secret"
             )
 
-    def check_session(self, session: Session) -> None:
-        """Raise PolicyRefused for a session this party takes no part in."""
-        self.check_cohort(len(session.parties))
+    def check_session(self, session: Session, clients: int | None = None) -> None:
+        """Raise PolicyRefused for a session, of so many clients (default: all parties), this party takes no part in."""
+        self.check_cohort(len(session.parties) if clients is None else clients)
         if session.dim > self.max_dim:
             raise PolicyRefused(f"session of {session.dim} entries: this party's policy allows {self.max_dim}")
 

@@ -6,6 +6,7 @@ The exam that every scheme must pass is `secagg.testing.conformance`, which need
 from secagg.testing.entropy import SeededEntropy
 from secagg.testing.faults import all_losses, sampled_losses
 from secagg.testing.round import TestRound, opened, rewritten
+from secagg.testing.small import small_keys
 from secagg.testing.transport import HostileTransport
 
 __all__ = [
@@ -16,4 +17,5 @@ __all__ = [
     "opened",
     "rewritten",
     "sampled_losses",
+    "small_keys",
 ]

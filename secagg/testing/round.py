@@ -30,7 +30,7 @@ class TestRound:
 
     Args:
         scheme, session: the round.
-        updates: {party: update}.
+        updates: {party: update}, of clients.
         weights: {party: weight}, where the session has weights.
         lost: {party: phase from which it is silent}.
         policy, entropy: of every participant.
@@ -145,7 +145,7 @@ class TestRound:
             return None
         self._restart_party(party)
         try:
-            reply = self.participants[party].answer(arrived, self._updates[party], self._weights.get(party, 1))
+            reply = self.participants[party].answer(arrived, self._updates.get(party), self._weights.get(party, 1))
         except (ProtocolError, WireError) as refusal:
             self.refusals[party] = refusal
             return None

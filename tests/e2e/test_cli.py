@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 import secagg
 from secagg.cli import checkup, planning, scratch, selftest, training
 from secagg.cli.app import app
+from secagg.errors import ConfigError
 from secagg.fedavg.history import Run
 from secagg.fedavg.settings import Settings
 from secagg.primitives import prg
@@ -159,6 +160,25 @@ def test_a_protocol_gets_the_options_that_it_takes(name):
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_every_protocol_is_passive_unless_asked(name):
     assert training.Protocol(name, {"adversary": None}).scheme(5, 0.1).adversary == "passive"
+
+
+def test_paillier_takes_the_place_of_masks():
+    result = call("fedavg", *SMALL, "--protocol", "paillier")
+    assert (result.exit_code, result.stderr) == (0, "")
+    lines = result.stdout.splitlines()
+    assert lines[2].endswith("protocol paillier-sum (2048-bit key, one holder, passive)")
+    costs = [line.split()[0] for line in lines if line.startswith((" deal ", " encrypted ", " decrypt "))]
+    assert costs == ["deal", "encrypted", "decrypt"]
+    assert any(line.startswith("exact:  yes") for line in lines)
+
+
+def test_paillier_refuses_what_it_does_not_withstand():
+    for options, why in (
+        ({"adversary": "active"}, "open what the server hands them"),
+        ({"threshold": 3}, "takes none"),
+    ):
+        with pytest.raises(ConfigError, match=why):
+            training.Protocol("paillier", options).scheme(5, 0.1)
 
 
 def test_a_planned_graph_depends_on_the_dropout():

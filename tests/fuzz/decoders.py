@@ -6,6 +6,7 @@ Shared by the Hypothesis tests, which run in `make test`, and `atheris_target`, 
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -15,16 +16,33 @@ from secagg.encoding.layout import Layout
 from secagg.engine import RoundParty, RoundServer
 from secagg.engine import prepared as ahead
 from secagg.errors import ConfigError, PartyId, PeerMisbehaved, PolicyRefused, SecaggError, StateError, WireError
+from secagg.primitives import passphrase
 from secagg.scheme import Credentials, Scheme
 from secagg.testing import SeededEntropy, TestRound
 from secagg.wire import codec, frame
-from secagg_protocols import CkksSum, PairwiseMasking
+from secagg_protocols import CkksSum, PaillierKeys, PaillierSum, PairwiseMasking
+from secagg_protocols.paillier.keys import _loaded as loaded_keys
+from secagg_protocols.paillier.keys import _Saved as SavedKeys
 
-SCHEMES = {
+TEST_KEY = Path(__file__).parents[1] / "vectors" / "paillier" / "test.key"
+
+
+def paillier_keys() -> PaillierKeys:
+    """The key that the vectors are about, held by three of the parties."""
+    known = PaillierKeys.load(TEST_KEY, b"test key, known to everybody")
+    holders: list[PartyId] = [0, "one", "four"]
+    shares = [known.secret(holder) for holder in known.holders]
+    return PaillierKeys(holders, known._key, dict(zip(holders, shares, strict=True)))
+
+
+KEYS = paillier_keys()
+SCHEMES: dict[str, Scheme] = {
     "secagg": PairwiseMasking(threshold=4),
     "secagg+": PairwiseMasking(neighbours=4),
     "active": PairwiseMasking(threshold=4, adversary="active", corrupt=0.0),
     "ckks": CkksSum(holders=6),
+    "paillier": PaillierSum(),
+    "paillier, 2 of 3": PaillierSum(keys=KEYS),
 }
 KEY = bytes(32)
 PARTIES: list[PartyId] = [0, "one", 2, 70_000, "four", -5]
@@ -173,6 +191,25 @@ def checked_layout(data: bytes) -> Layout:
     return layout
 
 
+def key_files() -> tuple[bytes, ...]:
+    """Made at the least cost there is."""
+    purpose, draw = b"secagg/paillier/keys/1", SeededEntropy(5)
+    return tuple(passphrase.protect(inside, b"phrase", purpose, draw, log_cost=10) for inside in keys_inside())
+
+
+def opened_cheaply(data: bytes) -> PaillierKeys:
+    """A file that asks for more than twice the least cost is refused here, so that thousands can be tried."""
+    most, passphrase.MOST_LOG_COST = passphrase.MOST_LOG_COST, 11
+    try:
+        return PaillierKeys.opened(data, b"phrase")
+    finally:
+        passphrase.MOST_LOG_COST = most
+
+
+def keys_inside() -> tuple[bytes, ...]:
+    return tuple(codec.encode(each._saved(secrets=True)) for each in (KEYS, KEYS.share("one"), KEYS.public))
+
+
 RECORDED = {name: Recorded(scheme) for name, scheme in SCHEMES.items()}
 FRAMES = tuple(
     message
@@ -186,6 +223,9 @@ DECODERS: dict[str, Decoder] = {
     "session": Decoder(Session.from_bytes, sessions(), (WireError, ConfigError)),
     "layout": Decoder(checked_layout, layouts(), (WireError, ConfigError)),
     "roster": Decoder(Roster.from_bytes, rosters(), (WireError, ConfigError)),
+    "paillier keys": Decoder(PaillierKeys.from_bytes, (KEYS.public.to_bytes(),)),
+    "paillier key file": Decoder(opened_cheaply, key_files(), (StateError,)),
+    "what a paillier key file holds": Decoder(lambda data: loaded_keys(codec.decode(data, SavedKeys)), keys_inside()),
     "ledger": Decoder(Ledger.from_bytes, ledgers(), growth=100),
     "prepared reply": Decoder(read_prepared, PREPARED, (WireError, PeerMisbehaved)),
     "prepared message": Decoder(

@@ -10,7 +10,7 @@ import pytest
 HERE = Path(__file__).parent
 
 
-@pytest.mark.parametrize("name", ["mask_kernel", "mask_aes", "pack_kernel", "agreement_kernel"])
+@pytest.mark.parametrize("name", ["mask_kernel", "mask_aes", "pack_kernel", "agreement_kernel", "montgomery"])
 def test_with_every_index_checked(name):
     test = HERE / f"test_{name}.py"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(test)]

@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import suppress
 
 import numpy as np
@@ -10,9 +11,11 @@ from rollcall import RollCall
 
 from secagg.errors import PeerMisbehaved, TooFew
 from secagg.scheme import Credentials, Policy, Session
-from secagg.testing import HostileTransport, SeededEntropy
-from secagg_protocols import CkksSum, PairwiseMasking
+from secagg.testing import HostileTransport, SeededEntropy, small_keys
+from secagg_protocols import PROTOCOLS, CkksSum, PaillierKeys, PaillierSum, PairwiseMasking
 
+with small_keys(128):
+    KEYS = PaillierKeys.generate(range(3), 2, 128, random.Random(0).randbytes)
 KINDS = {
     "roll call": lambda n: RollCall(),
     "secagg": lambda n: PairwiseMasking(threshold=n // 2 + 1),
@@ -21,6 +24,8 @@ KINDS = {
     "secagg, prepared": lambda n: PairwiseMasking(threshold=n // 2 + 1),
     "active, prepared": lambda n: PairwiseMasking(threshold=n // 2 + 1, adversary="active", corrupt=0.0),
     "ckks": lambda n: CkksSum(holders=n // 2),
+    "paillier": lambda n: PROTOCOLS["paillier"](n, key_bits=128),
+    "paillier, 2 of 3": lambda n: PaillierSum(keys=KEYS),
 }
 SCHEDULES = 300
 NIGHTLY_SCHEDULES = 3400
@@ -28,6 +33,12 @@ NIGHTLY_SCHEDULES = 3400
 DIM = 2
 FAMILY = bytes(16)
 CREDENTIALS = Credentials.generate(range(6), random.Random(0).randbytes)
+
+
+@pytest.fixture(autouse=True)
+def keys_are_small() -> Iterator[None]:
+    with small_keys(128):
+        yield
 
 
 class Schedules:

@@ -1,0 +1,85 @@
+"""Paillier's arithmetic by engine and threads, GMP beside it: blinding factors of encryptions, and products."""
+
+import os
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import gmpy2
+
+from bench.measure import Work, side_by_side
+from bench.options import Tell
+from bench.results import Case, Row, row
+from secagg.kernels import _cpu, montgomery
+from secagg.primitives.modular import Modulus
+
+POWMOD = "gmpy2 powmod(r, n, n*n)"
+GMP = "gmpy2 a * b % n"
+
+
+def rows(bits: int, count: int, runs: int, _tell: Tell) -> list[Row]:
+    """What the table of targets compares, in turns within one loop.
+
+    Args:
+        bits: of Paillier's n.
+        count: encryptions, or products, of one run.
+        runs: how many.
+    """
+    return _encryptions(bits, count, runs) + _products(2 * bits, 16 * count, runs)
+
+
+def _names() -> list[str]:
+    return [*montgomery.IMPLEMENTATIONS, montgomery.PORTABLE]
+
+
+def _odd(bits: int) -> int:
+    return int.from_bytes(os.urandom(bits // 8), "big") | 1 << (bits - 1) | 1
+
+
+def _on(threads: int, function: Callable[..., object], *arguments: Any) -> Work:
+    def work() -> None:
+        os.environ["SECAGG_THREADS"] = str(threads)
+        try:
+            function(*arguments)
+        finally:
+            del os.environ["SECAGG_THREADS"]
+
+    return work
+
+
+def _encryptions(bits: int, count: int, runs: int) -> list[Row]:
+    """(h**n)**s mod n**2 with s of half n's bits, by windows, against r**n mod n**2."""
+    n = _odd(bits)
+    square = n * n
+    base = int(gmpy2.powmod(_odd(bits - 8), n, square))
+    exponents = [int.from_bytes(os.urandom(bits // 16), "big") for _ in range(count)]
+    few = [_odd(bits - 8) for _ in range(max(1, count // 64))]
+    works: dict[str, Work] = {POWMOD: lambda: [gmpy2.powmod(r, n, square) for r in few]}
+    cases: dict[str, Case] = {POWMOD: {"by": POWMOD, "bits": bits, "threads": 1}}
+    for name in _names():
+        table = Modulus(square, name).fixed_base(base, bits // 2)
+        for threads in _threads(name):
+            key = f"{name} {threads}"
+            works[key] = _on(threads, table.powers, exponents)
+            cases[key] = {"by": name, "bits": bits, "threads": threads}
+    times = side_by_side(works, runs)
+    done = {key: float(len(few) if key == POWMOD else count) for key in works}
+    return [row("Paillier encryption", cases[key], times[key], encryptions=done[key]) for key in works]
+
+
+def _products(bits: int, count: int, runs: int) -> list[Row]:
+    """The product of many values, so that each costs one product and its way into lanes."""
+    n = _odd(bits)
+    values = [_odd(bits) % n for _ in range(count)]
+    numbers = [gmpy2.mpz(value) for value in values]
+    modulus = gmpy2.mpz(n)
+    works: dict[str, Work] = {GMP: lambda: [number * number % modulus for number in numbers]}
+    for name in _names():
+        works[name] = partial(Modulus(n, name).product, values)
+    times = side_by_side(works, runs)
+    return [row("modular product", {"by": name, "bits": bits}, times[name], products=float(count)) for name in works]
+
+
+def _threads(name: str) -> tuple[int, ...]:
+    """GMP's numbers need Python's lock, so a second thread is of no use to them."""
+    return (1, 2) if _cpu.threads() > 1 and name != montgomery.PORTABLE else (1,)

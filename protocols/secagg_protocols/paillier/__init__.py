@@ -1,0 +1,10 @@
+"""Paillier: clients encrypt to a key that t of m holders share, the server adds ciphertexts, the holders open the sum.
+
+The holders decrypt what the server hands them, and cannot tell a sum from a single client's ciphertext: the server is
+trusted to follow the protocol (honest but curious).
+"""
+
+from secagg_protocols.paillier.keys import PaillierKeys
+from secagg_protocols.paillier.scheme import PaillierSum, paillier
+
+__all__ = ["PaillierKeys", "PaillierSum", "paillier"]

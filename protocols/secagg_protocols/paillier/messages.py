@@ -1,0 +1,98 @@
+"""The messages of Paillier sums. Numbers of equal size are packed into one byte string, big-endian."""
+
+import hashlib
+from collections.abc import Iterable
+
+import numpy as np
+
+from secagg.errors import WireError
+from secagg.wire.codec import Message
+
+DIGEST_SIZE = 32
+
+
+class AskDeal(Message, frozen=True):
+    """Server, to a few candidates: make a key of your own."""
+
+
+class Deal(Message, frozen=True):
+    """Candidate: the public half of a fresh key, n || h."""
+
+    key: bytes
+
+
+class AskEncrypted(Message, frozen=True):
+    """Server: your vector, please, under this key.
+
+    Attributes:
+        holder: index of the candidate whose key it is; the number of parties where the keys were dealt in advance.
+        key: n || h, empty where the keys were dealt in advance: a client then takes no key from the server.
+    """
+
+    holder: int
+    key: bytes
+
+
+class Encrypted(Message, frozen=True):
+    """Client: the vector as ciphertexts.
+
+    Attributes:
+        context: SHA-256 of what the client says the round is about.
+        key: SHA-256 of the key it encrypted under.
+        ciphertexts: numbers mod n**2.
+    """
+
+    context: bytes
+    key: bytes
+    ciphertexts: bytes
+
+
+class AskDecrypt(Message, frozen=True):
+    """Server, to key holders: open this.
+
+    Attributes:
+        context: what all contributors say the round is about.
+        contributors: whose vectors the server says are in it, one bit a party (bit i % 8 of byte i // 8).
+        ciphertexts: numbers mod n**2, of the sum.
+    """
+
+    context: bytes
+    contributors: bytes
+    ciphertexts: bytes
+
+
+class Decrypted(Message, frozen=True):
+    """Holder: a partial decryption of each ciphertext, mod n**2; of a single holder the plaintexts, mod n.
+
+    `proof` shows that all of them are right.
+    """
+
+    values: bytes
+    proof: bytes
+
+
+def context_digest(context: bytes) -> bytes:
+    """What travels of a context: SHA-256, 32 bytes."""
+    return hashlib.sha256(b"secagg/paillier/context/1" + context).digest()
+
+
+def opening_label(session_digest: bytes, context: bytes, contributors: bytes) -> bytes:
+    """What a proof of decryption is bound to: this round, as the holder sees it."""
+    return session_digest + context_digest(context) + contributors
+
+
+def pack_set(indices: Iterable[int], parties: int) -> bytes:
+    """A set of parties as one bit each, little-endian in each byte."""
+    bits = np.zeros(parties, np.bool_)
+    bits[list(indices)] = True
+    return np.packbits(bits, bitorder="little").tobytes()
+
+
+def unpack_set(data: bytes, parties: int) -> frozenset[int]:
+    """The inverse of `pack_set`. Raises WireError for another length or set padding."""
+    if len(data) != (parties + 7) // 8:
+        raise WireError(f"set of parties of {len(data)} bytes: expected {(parties + 7) // 8}")
+    found = np.flatnonzero(np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little"))
+    if found.size and found[-1] >= parties:
+        raise WireError("set of parties with set padding bits")
+    return frozenset(found.tolist())

@@ -1,0 +1,150 @@
+"""One party of a Paillier sum: candidate for dealing, client, holder of a key, or several of these."""
+
+from collections.abc import Set
+
+from secagg.encoding.ring import Lanes
+from secagg.errors import InconsistentModel, LocalMisuse, PeerMisbehaved, SecaggError, WireError
+from secagg.primitives import paillier
+from secagg.primitives.entropy import Entropy
+from secagg.primitives.paillier import PublicKey
+from secagg.scheme import Ledger, PartySide, Policy, Session, Sum
+from secagg.wire import codec
+from secagg.wire.codec import Message
+from secagg_protocols.paillier.messages import (
+    AskDeal,
+    AskDecrypt,
+    AskEncrypted,
+    Deal,
+    Decrypted,
+    Encrypted,
+    context_digest,
+    opening_label,
+    unpack_set,
+)
+from secagg_protocols.paillier.opening import Opening, Secret, SingleOpening
+from secagg_protocols.paillier.stages import Finished, Fresh, Offered, Saved, Stage, Submitted
+from secagg_protocols.paillier.terms import Terms, key_digest, read_private, write_private
+
+
+class PaillierParty(PartySide):
+    """The party numbered `me`.
+
+    Args:
+        session, me, terms, policy, entropy: the round and whose machine it is.
+        secret: its part of a key that was dealt in advance.
+        context: what it received itself.
+        ledger: what it has helped to open before.
+        saved: what `save` returned.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        me: int,
+        terms: Terms,
+        secret: Secret | None,
+        context: bytes,
+        policy: Policy,
+        entropy: Entropy,
+        ledger: Ledger | None = None,
+        saved: bytes | None = None,
+    ) -> None:
+        if terms.shared:
+            policy.check_threshold(terms.threshold)
+        self._session = session
+        self._me = me
+        self._terms = terms
+        self._secret = secret
+        self._context = context
+        self._policy = policy
+        self._entropy = entropy
+        self._ledger = ledger
+        self._stage: Stage = Fresh() if saved is None else codec.decode(saved, Saved).stage
+
+    def answer(self, ask: Message, vector: Lanes | None) -> tuple[Message | None, Sum | None]:
+        """One phase's reply; this party learns no result."""
+        try:
+            reply, stage = self._answered(ask, vector)
+        except SecaggError as error:
+            # The frames below have secrets among their local variables, and error reporters send those.
+            raise error.with_traceback(None) from None
+        self._stage = stage
+        return reply, None
+
+    def save(self) -> bytes:
+        """The current stage."""
+        return codec.encode(Saved(self._stage))
+
+    def _answered(self, ask: Message, vector: Lanes | None) -> tuple[Message, Stage]:
+        match ask, self._stage:
+            case AskDeal(), Fresh() if self._terms.opening is None:
+                return self._deal()
+            case AskEncrypted(), (Fresh() | Offered()) as before if vector is not None:
+                return self._encrypt(ask, before, vector)
+            case AskDecrypt(), (Fresh() | Submitted()) as before:
+                return self._decrypt(ask, before)
+            case _:
+                raise LocalMisuse(f"{type(ask).__name__} after stage {type(self._stage).__name__}")
+
+    def _deal(self) -> tuple[Deal, Offered]:
+        """A fresh key of this party's own, for one round."""
+        key = paillier.generate(self._terms.key_bits, self._entropy)
+        return Deal(key.public.to_bytes()), Offered(write_private(key))
+
+    def _encrypt(self, ask: AskEncrypted, stage: Fresh | Offered, vector: Lanes) -> tuple[Encrypted, Submitted]:
+        """The vector packed and encrypted; a key of its own that was not chosen is forgotten."""
+        public, private = self._key_for(ask, stage)
+        ciphertexts = public.encrypt(self._terms.slots.pack(vector), self._entropy)
+        reply = Encrypted(context_digest(self._context), key_digest(public), public.write_ciphertexts(ciphertexts))
+        return reply, Submitted(private)
+
+    def _key_for(self, ask: AskEncrypted, stage: Fresh | Offered) -> tuple[PublicKey, bytes]:
+        """What to encrypt under, and the private key if it is this party's own."""
+        known = self._terms.opening
+        if known is not None:
+            if ask.key or ask.holder != len(self._session.parties):
+                raise PeerMisbehaved("the server names a key, and this party knows the one that was dealt in advance")
+            return known.public, b""
+        public = PublicKey.from_bytes(ask.key)
+        if public.bits != self._terms.key_bits:
+            raise WireError(f"Paillier key of {public.bits} bits: expected {self._terms.key_bits}")
+        own = read_private(stage.private) if isinstance(stage, Offered) else None
+        is_own = own is not None and own.public == public
+        if is_own != (ask.holder == self._me) or ask.holder not in self._terms.clients:
+            raise PeerMisbehaved("the server names as holder of a key who is not")
+        return public, stage.private if is_own and isinstance(stage, Offered) else b""
+
+    def _decrypt(self, ask: AskDecrypt, stage: Fresh | Submitted) -> tuple[Decrypted, Finished]:
+        """Open what the server says is the sum over these contributors. Whether it is, no holder can tell."""
+        opening, secret = self._opening(stage)
+        self._check_contributors(ask)
+        ciphertexts = opening.public.read_ciphertexts(ask.ciphertexts, self._terms.slots.plaintexts)
+        label = opening_label(self._session.digest, self._context, ask.contributors)
+        values, proof = opening.open(secret, ciphertexts, self._entropy, label)
+        if self._ledger is not None:
+            self._ledger.add(self._context, self._terms.ids(unpack_set(ask.contributors, len(self._session.parties))))
+        return Decrypted(values, proof), Finished()
+
+    def _opening(self, stage: Fresh | Submitted) -> tuple[Opening, Secret]:
+        if self._terms.opening is not None and self._secret is not None:
+            return self._terms.opening, self._secret
+        private = read_private(stage.private) if isinstance(stage, Submitted) and stage.private else None
+        if private is None:
+            raise PeerMisbehaved("the server asks for a decryption, and this party holds no key")
+        return SingleOpening(private.public), private
+
+    def _check_contributors(self, ask: AskDecrypt) -> None:
+        """As far as a holder can: it believes the server that this is their sum."""
+        if ask.context != context_digest(self._context):
+            raise InconsistentModel(
+                "this party received another model, round or configuration than the contributors: "
+                f"digest {context_digest(self._context).hex()[:16]}, theirs is {ask.context.hex()[:16]}"
+            )
+        contributors: Set[int] = unpack_set(ask.contributors, len(self._session.parties))
+        if not contributors <= self._terms.clients:
+            raise PeerMisbehaved("the server counts a party as contributor that gives no input")
+        if self._me in self._terms.clients and self._me not in contributors:
+            raise PeerMisbehaved("the server asks for a decryption but leaves this party's vector out of the sum")
+        self._policy.check_cohort(len(contributors))
+        if self._ledger is not None:
+            self._ledger.check(self._context, self._terms.ids(contributors))

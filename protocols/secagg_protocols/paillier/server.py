@@ -1,0 +1,219 @@
+"""The server of a Paillier sum: adds ciphertexts as they come, and has the holders open the sum."""
+
+from collections.abc import Mapping, Sequence, Set
+from functools import cached_property
+
+from secagg.errors import InconsistentModel, LocalMisuse, PartyId, PeerMisbehaved, TooFew, WireError
+from secagg.primitives.modular import Accumulator
+from secagg.primitives.paillier import PublicKey
+from secagg.scheme import Phase, ServerSide, Session, Sum
+from secagg.wire import codec
+from secagg.wire.codec import Message
+from secagg_protocols.paillier.messages import (
+    AskDeal,
+    AskDecrypt,
+    AskEncrypted,
+    Deal,
+    Decrypted,
+    Encrypted,
+    context_digest,
+    opening_label,
+    pack_set,
+)
+from secagg_protocols.paillier.opening import Opening, SingleOpening
+from secagg_protocols.paillier.terms import Terms, key_digest
+
+CANDIDATES = 3
+"""Clients that are asked to deal; the first of them that answers is the holder."""
+LEAST_CONTRIBUTORS = 2
+"""A sum of one vector is that vector."""
+
+_Rows = tuple[tuple[int, bytes], ...]
+
+
+class _Saved(Message, frozen=True):
+    """The machine between two calls."""
+
+    offers: _Rows
+    holder: int | None
+    total: bytes
+    contributors: tuple[int, ...]
+    values: _Rows
+
+
+class PaillierServer(ServerSide):
+    """Holds no key. Memory: one vector's ciphertexts, and in the last phase the values of `threshold` holders.
+
+    Args:
+        session, terms: the round.
+        saved: what `save` returned.
+    """
+
+    def __init__(self, session: Session, terms: Terms, saved: bytes | None = None) -> None:
+        self._session = session
+        self._terms = terms
+        self._context = context_digest(session.context)
+        self._offers: dict[int, bytes] = {}  # of candidates
+        self._holder: int | None = None  # the candidate that was chosen
+        self._opening: Opening | None = terms.opening
+        self._adding: Accumulator | None = None  # products of ciphertexts, from the first client's on
+        self._contributors: frozenset[int] = frozenset()
+        self._values: dict[int, list[int]] = {}  # of holders, by their number
+        if saved is not None:
+            self._load(codec.decode(saved, _Saved))
+
+    def open(self, phase: Phase, alive: Set[PartyId]) -> Mapping[PartyId, Message]:
+        """The asks of one phase."""
+        ask: Message
+        indices = sorted(map(self._session.index, alive))
+        if phase.reply is Deal:
+            indices, ask = indices[:CANDIDATES], AskDeal()
+        elif phase.reply is Encrypted:
+            ask = self._ask_encrypted()
+        else:
+            indices, ask = self._reachable_holders(), self._ask_decrypt()
+        return {self._session.parties[i]: ask for i in indices}
+
+    def absorb(self, phase: Phase, sender: PartyId, reply: Message) -> None:  # noqa: ARG002
+        """Check and fold in one reply."""
+        i = self._session.index(sender)
+        match reply:
+            case Deal():
+                self._check_key(reply.key)
+                self._offers[i] = reply.key
+            case Encrypted():
+                self._absorb_encrypted(sender, reply)
+            case Decrypted():
+                self._absorb_decrypted(i, reply)
+            case _:
+                raise LocalMisuse(f"{type(reply).__name__} is no reply of a Paillier sum")
+
+    def close(self, phase: Phase, answered: Set[PartyId]) -> Sum | None:
+        """Apply the threshold rule of one phase; the sum at the end."""
+        if phase.reply is Deal:
+            if not self._offers:
+                raise TooFew(phase.name, 0, 1, "candidates dealt a key")
+            self._choose(min(self._offers))
+        elif phase.reply is Encrypted:
+            self._close_encrypted(phase, frozenset(map(self._session.index, answered)))
+        else:
+            return self._finish(phase)
+        return None
+
+    def save(self) -> bytes:
+        """All state: nothing secret before the last phase, what opens the sum from then on."""
+        return codec.encode(
+            _Saved(
+                offers=tuple(self._offers.items()),
+                holder=self._holder,
+                total=b"" if self._adding is None else self._key.write_ciphertexts(self._adding.values()),
+                contributors=tuple(sorted(self._contributors)),
+                values=tuple((number, self._opened.write(row)) for number, row in self._values.items()),
+            )
+        )
+
+    def _load(self, saved: _Saved) -> None:
+        """Raises WireError for what no machine of this session saves."""
+        n, count = len(self._session.parties), self._terms.slots.plaintexts
+        if saved.offers and self._terms.opening is not None:
+            raise WireError("saved server of another round: it was offered keys")
+        for i, key in saved.offers:
+            if i not in self._terms.clients:
+                raise WireError("saved server of another round: a key of no client")
+            self._check_key(key)
+        self._offers = dict(saved.offers)
+        if saved.holder is not None:
+            if saved.holder not in self._offers:
+                raise WireError("saved server of another round: its holder offered no key")
+            self._choose(saved.holder)
+        if not set(saved.contributors) <= self._terms.clients or len(set(saved.contributors)) > n:
+            raise WireError("saved server of another round: contributors that are no clients")
+        self._contributors = frozenset(saved.contributors)
+        if saved.total:
+            self._add(self._key.read_ciphertexts(saved.total, count))
+        if saved.values and not set(dict(saved.values)) <= set(self._numbers.values()):
+            raise WireError("saved server of another round: values of no holder")
+        self._values = {number: self._opened.read(row, count) for number, row in saved.values}
+
+    def _choose(self, holder: int) -> None:
+        self._holder = holder
+        self._opening = SingleOpening(PublicKey.from_bytes(self._offers[holder]))
+
+    def _check_key(self, data: bytes) -> None:
+        key = PublicKey.from_bytes(data)
+        if key.bits != self._terms.key_bits:
+            raise WireError(f"Paillier key of {key.bits} bits: expected {self._terms.key_bits}")
+
+    def _absorb_encrypted(self, sender: PartyId, reply: Encrypted) -> None:
+        if reply.context != self._context:
+            raise InconsistentModel(
+                f"received another model, round or configuration: digest {reply.context.hex()[:16]}, "
+                f"the session's is {self._context.hex()[:16]}",
+                {sender},
+            )
+        if reply.key != key_digest(self._key):
+            raise PeerMisbehaved("encrypted under another key", {sender})
+        self._add(self._key.read_ciphertexts(reply.ciphertexts, self._terms.slots.plaintexts))
+
+    def _add(self, ciphertexts: Sequence[int]) -> None:
+        if self._adding is None:
+            self._adding = self._key.modulus.accumulator(len(ciphertexts))
+        self._adding.multiply(ciphertexts)
+
+    def _close_encrypted(self, phase: Phase, contributors: frozenset[int]) -> None:
+        self._contributors = contributors
+        if len(contributors) < LEAST_CONTRIBUTORS:
+            raise TooFew(phase.name, len(contributors), LEAST_CONTRIBUTORS, "clients encrypted")
+        reachable = len(self._reachable_holders())
+        if reachable < self._terms.threshold:
+            raise TooFew(phase.name, reachable, self._terms.threshold, "key holders are left")
+
+    def _absorb_decrypted(self, i: int, reply: Decrypted) -> None:
+        """All of a holder's values, checked; kept as long as fewer than `threshold` came before."""
+        opening, number = self._opened, self._numbers[i]
+        values = opening.read(reply.values, self._terms.slots.plaintexts)
+        label = opening_label(self._session.digest, self._session.context, self._contributor_set())
+        opening.check(number, self._total, values, reply.proof, label)
+        if len(self._values) < opening.threshold:
+            self._values[number] = values
+
+    def _finish(self, phase: Phase) -> Sum:
+        if len(self._values) < self._terms.threshold:
+            raise TooFew(phase.name, len(self._values), self._terms.threshold, "key holders answered")
+        vector = self._terms.slots.unpack(self._opened.combine(self._values))
+        return Sum(vector, self._terms.ids(self._contributors))
+
+    def _ask_encrypted(self) -> AskEncrypted:
+        if self._holder is None:
+            return AskEncrypted(len(self._session.parties), b"")
+        return AskEncrypted(self._holder, self._offers[self._holder])
+
+    def _ask_decrypt(self) -> AskDecrypt:
+        return AskDecrypt(self._context, self._contributor_set(), self._key.write_ciphertexts(self._total))
+
+    @cached_property
+    def _total(self) -> list[int]:
+        """The sum's ciphertexts, once phase "encrypted" has closed."""
+        return [] if self._adding is None else self._adding.values()
+
+    def _contributor_set(self) -> bytes:
+        return pack_set(self._contributors, len(self._session.parties))
+
+    @property
+    def _numbers(self) -> Mapping[int, int]:
+        """{party: its number in the key}, of all holders in the session."""
+        return self._terms.holders if self._holder is None else {self._holder: 1}
+
+    def _reachable_holders(self) -> list[int]:
+        """Who holds a key and is not lost: contributors, and holders that give no input."""
+        return sorted(i for i in self._numbers if i in self._contributors or i not in self._terms.clients)
+
+    @property
+    def _opened(self) -> Opening:
+        if self._opening is None:
+            raise WireError('no key before phase "deal" has closed')
+        return self._opening
+
+    @property
+    def _key(self) -> PublicKey:
+        return self._opened.public

@@ -1,0 +1,15 @@
+"""How short a key may be whose strength is the hardness of factoring."""
+
+from secagg.errors import OutOfRange
+
+LEAST_BITS = 2048
+"""Bits of a modulus: 112 bits of security (NIST SP 800-57, part 1, table 2)."""
+MOST_BITS = 8192
+
+_least = LEAST_BITS  # `secagg.testing.small_keys` lowers it; nothing else may
+
+
+def check_key_bits(bits: int) -> None:
+    """Raise OutOfRange for a modulus of fewer or more bits than keys may have, or of an odd number of them."""
+    if isinstance(bits, bool) or not isinstance(bits, int) or bits % 2 or not _least <= bits <= MOST_BITS:
+        raise OutOfRange(f"key_bits is {bits!r}: expected an even number in {_least}..{MOST_BITS}")

@@ -1,0 +1,30 @@
+"""The Paillier steps of `python -m bench peers` run without Flower, and say what they compare."""
+
+import json
+
+import pytest
+
+from bench import handlers, peers
+from bench.__main__ import main
+from bench.options import Options
+from secagg.errors import ConfigError
+
+
+def test_one_protocol_alone_needs_no_flower():
+    names = [job.name for job in peers.jobs(Options(protocol="paillier", quick=True))]
+    assert len(names) == 4
+    assert all(name.startswith("Paillier") for name in names)
+
+
+def test_other_suites_do_not_take_it():
+    with pytest.raises(ConfigError, match="bench peers"):
+        handlers.jobs(Options(protocol="paillier"))
+
+
+@pytest.mark.nightly
+def test_everything_is_measured(tmp_path):
+    assert main(["peers", "--protocol", "paillier", "--quick", "--json", str(tmp_path / "peers.json")]) == 0
+    rows = json.loads((tmp_path / "peers.json").read_text())["rows"]
+    assert {row["case"]["by"] for row in rows} == {"phe", "gmpy2", "secagg"}
+    assert any("3 of 5" in row["case"]["work"] for row in rows)
+    assert all(row["seconds"] > 0 for row in rows)

@@ -1,0 +1,200 @@
+"""Many values at once give what Python's own integers give one by one."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from secagg.errors import ConfigError, OutOfRange
+from secagg.kernels import montgomery
+from secagg.primitives.modular import TABLE_BYTES, Modulus, _width
+
+SIZES = [2, 3, 8, 52, 64, 256, 1031]
+
+
+@pytest.fixture(autouse=True, scope="module", params=[*montgomery.IMPLEMENTATIONS, montgomery.PORTABLE])
+def kernel(request):
+    """Every engine of this machine in turn."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(montgomery, "selected", lambda: request.param)
+        yield request.param
+
+
+def modulus(bits, seed=0):
+    """An odd number of exactly that many bits, without structure."""
+    return pow(3, 1000 + seed, 1 << bits) | 1 << (bits - 1) | 1
+
+
+def values(n, count=11):
+    """The ends of 0..n-1, and numbers between them."""
+    return [0, 1, n - 1, n // 2, *(pow(5, 99 + i, n) for i in range(count - 4))]
+
+
+odd = st.integers(1, 1 << 600).map(lambda x: 2 * x + 1)
+
+
+class TestPowers:
+    @pytest.mark.parametrize("bits", SIZES)
+    @pytest.mark.parametrize("exponent", [0, 1, 2, 3, 65537, (1 << 130) - 1])
+    def test_one_exponent(self, bits, exponent):
+        n = modulus(bits)
+        assert Modulus(n).powers(values(n), exponent) == [pow(value, exponent, n) for value in values(n)]
+
+    @pytest.mark.parametrize("threads", ["1", "2", "3", "64"])
+    def test_over_threads(self, monkeypatch, threads):
+        monkeypatch.setenv("SECAGG_THREADS", threads)
+        n = modulus(200)
+        assert Modulus(n).powers(values(n), 12345) == [pow(value, 12345, n) for value in values(n)]
+
+    def test_of_nothing(self):
+        assert Modulus(9).powers([], 5) == []
+
+
+class TestFixedBase:
+    @pytest.mark.parametrize("bits", SIZES)
+    @pytest.mark.parametrize("length", [1, 2, 7, 64, 257])
+    def test_edges_of_the_exponent(self, bits, length):
+        n = modulus(bits)
+        exponents = [0, 1, 1 << (length - 1), (1 << length) - 1, (1 << length) // 3]
+        for base in values(n, 6):
+            fixed = Modulus(n).fixed_base(base, length)
+            assert fixed.powers(exponents) == [pow(base, exponent, n) for exponent in exponents]
+
+    @pytest.mark.parametrize("uses", [1, 10, 1000, 10**6])
+    def test_whatever_use_is_foreseen(self, uses):
+        n = modulus(128)
+        exponents = [0, (1 << 90) - 1, 12345 << 70]
+        assert Modulus(n).fixed_base(7, 90, uses).powers(exponents) == [pow(7, e, n) for e in exponents]
+
+    @pytest.mark.parametrize("bits", [1, 90, 1024, 4096])
+    @pytest.mark.parametrize("size", [64, 4096, 12288])
+    def test_tables_stay_within_their_bound(self, bits, size):
+        width = _width(bits, size // 8, 10**9, 0.0)
+        assert width == 1 or -(-bits // width) * 2**width * size // 8 <= TABLE_BYTES
+
+
+class TestProducts:
+    @pytest.mark.parametrize("bits", SIZES)
+    @pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 5, 16, 33])
+    def test_of_all(self, bits, count):
+        n = modulus(bits)
+        factors = [pow(7, i, n) for i in range(count)]
+        assert Modulus(n).product(factors) == math.prod(factors) % n
+
+    @pytest.mark.parametrize("bits", SIZES)
+    def test_pairwise(self, bits):
+        n = modulus(bits)
+        lefts = [a for a in values(n) for _ in values(n)]
+        rights = [b for _ in values(n) for b in values(n)]
+        assert Modulus(n).products(lefts, rights) == [a * b % n for a, b in zip(lefts, rights, strict=True)]
+
+
+class TestAccumulator:
+    @pytest.mark.parametrize("bits", SIZES)
+    @pytest.mark.parametrize("count", [0, 1, 7, 40])
+    def test_running_products(self, bits, count):
+        n = modulus(bits)
+        products, expected = Modulus(n).accumulator(count), [1] * count
+        for turn in range(5):
+            assert products.values() == expected
+            factors = [pow(3, turn * count + i, n) for i in range(count)]
+            products.multiply(factors)
+            expected = [a * b % n for a, b in zip(expected, factors, strict=True)]
+        assert products.values() == products.values() == expected
+
+    def test_over_threads(self, monkeypatch):
+        n, factors = modulus(100), list(range(1, 5001))
+        for threads in ("1", "2", "5"):
+            monkeypatch.setenv("SECAGG_THREADS", threads)
+            products = Modulus(n).accumulator(5000)
+            products.multiply(factors)
+            products.multiply(factors)
+            assert products.values() == [factor**2 for factor in factors]
+
+    def test_a_refused_value_leaves_the_products(self):
+        products = Modulus(15).accumulator(2)
+        products.multiply([2, 7])
+        for wrong in ([1], [1, 15]):
+            with pytest.raises(ConfigError):
+                products.multiply(wrong)
+        assert products.values() == [2, 7]
+
+
+class TestMultiPower:
+    @pytest.mark.parametrize("bits", SIZES)
+    @pytest.mark.parametrize("count", [0, 1, 2, 11, 100])
+    def test_the_product_of_powers(self, bits, count):
+        n = modulus(bits)
+        bases = values(n, max(count, 4))[-count:] if count else []
+        exponents = [pow(11, 40 + i, 1 << 128) for i in range(count)]
+        expected = math.prod(pow(base, e, n) for base, e in zip(bases, exponents, strict=True)) % n
+        assert Modulus(n).multi_power(bases, exponents) == expected
+
+    @pytest.mark.parametrize("exponents", [[0, 0], [0, 1], [1, 1 << 128], [(1 << 128) - 1, 3]])
+    def test_edges_of_the_exponents(self, exponents):
+        n = modulus(100)
+        expected = pow(3, exponents[0], n) * pow(n - 1, exponents[1], n) % n
+        assert Modulus(n).multi_power([3, n - 1], exponents) == expected
+
+
+class TestLaws:
+    @given(odd, st.integers(0), st.integers(0), st.integers(0, 1 << 300), st.integers(0, 1 << 300))
+    def test_powers(self, n, a, b, x, y):
+        ring, a, b = Modulus(n), a % n, b % n
+        (both,), (left, right) = ring.powers(ring.products([a], [b]), x), ring.powers([a, b], x)
+        assert ring.product([left, right]) == both == ring.multi_power([a, b], [x, x])
+        fixed = ring.fixed_base(a, 302, 1)
+        assert ring.product(fixed.powers([x, y])) == fixed.powers([x + y])[0] == ring.powers([a], x + y)[0]
+
+
+class TestRefusals:
+    @pytest.mark.parametrize("n", [-3, 0, 1, 2, 4, 1 << 64, 3.0, "3", None])
+    def test_a_modulus_that_is_none(self, n):
+        with pytest.raises(ConfigError, match="modulus: expected"):
+            Modulus(n)
+
+    @pytest.mark.parametrize("value", [-1, 15, 1 << 70])
+    def test_values_out_of_range(self, value):
+        ring = Modulus(15)
+        for call, name in [
+            (lambda: ring.powers([1, value], 2), "bases"),
+            (lambda: ring.product([value]), "values"),
+            (lambda: ring.products([value], [1]), "lefts"),
+            (lambda: ring.products([1], [value]), "rights"),
+            (lambda: ring.multi_power([value], [1]), "bases"),
+            (lambda: ring.fixed_base(value, 8), "base"),
+            (lambda: ring.accumulator(1).multiply([value]), "values"),
+        ]:
+            with pytest.raises(OutOfRange, match=f"^{name}: expected integers in 0..n-1 for a modulus n of 4 bits"):
+                call()
+
+    def test_exponents_out_of_range(self):
+        ring = Modulus(15)
+        for call in (lambda: ring.powers([1], -1), lambda: ring.multi_power([1], [-1])):
+            with pytest.raises(OutOfRange, match="exponent: expected an integer"):
+                call()
+        for exponent in (-1, 256):
+            with pytest.raises(OutOfRange, match=r"^exponents: expected integers in 0\.\.2\*\*8-1"):
+                ring.fixed_base(2, 8).powers([exponent])
+        with pytest.raises(OutOfRange, match=r"^bits: expected an integer >= 1"):
+            ring.fixed_base(2, 0)
+        with pytest.raises(OutOfRange, match=r"^count: expected an integer >= 0"):
+            ring.accumulator(-1)
+
+    def test_lengths_that_differ(self):
+        ring = Modulus(15)
+        with pytest.raises(ConfigError, match="as many lefts as rights, got 1 and 2"):
+            ring.products([1], [1, 2])
+        with pytest.raises(ConfigError, match="as many bases as exponents, got 2 and 0"):
+            ring.multi_power([1, 2], [])
+
+    def test_what_is_no_integer(self):
+        with pytest.raises(ConfigError, match="bases: expected integers, got float"):
+            Modulus(15).powers([2.0], 3)
+
+    def test_values_never_show(self):
+        with pytest.raises(OutOfRange) as refused:
+            Modulus(15).powers([987654321], 2)
+        assert "987654321" not in str(refused.value)
+        assert "987654321" not in repr(Modulus(987654321))
