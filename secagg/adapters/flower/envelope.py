@@ -11,7 +11,23 @@ import msgspec
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 
+from secagg.adapters.choice import Terms, read_terms, terms_bytes
 from secagg.errors import ConfigError, PolicyRefused, WireError
+
+__all__ = [
+    "FRAMES",
+    "HEADER",
+    "VERSION",
+    "Ask",
+    "Terms",
+    "ask_record",
+    "read_ask",
+    "read_reply",
+    "read_terms",
+    "reply_record",
+    "terms_bytes",
+    "users_part",
+]
 
 HEADER = "secagg"
 FRAMES = "secagg.frames"
@@ -19,27 +35,6 @@ VERSION = 1
 """Of this envelope; both ends must have the same."""
 
 _ASK, _REPLY, _SESSION = "ask", "reply", "session"
-
-
-class Terms(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """How a client builds its end of a round, as the server says it; the client's own limits decide.
-
-    Attributes:
-        protocol: a key of `PROTOCOLS`, or `OWN` for a scheme object that both ends were given.
-        options: keyword arguments of the protocol's factory, a JSON object.
-        fingerprint: of the server's scheme, 32 bytes; the client compares it with its own.
-        weighted_by: metric of the reply whose value is the weight, where the session has weights.
-        metrics: those that join the sum; the others stay at the client.
-    """
-
-    protocol: str
-    options: str
-    fingerprint: bytes
-    weighted_by: str
-    metrics: list[str] = []
-
-
-OWN = "own"
 
 
 @dataclass(frozen=True)
@@ -121,19 +116,6 @@ def read_reply(content: RecordDict) -> bytes | None:
 def users_part(content: RecordDict) -> RecordDict:
     """The records that are not this adapter's, in their order."""
     return RecordDict({name: record for name, record in content.items() if name not in (HEADER, FRAMES)})
-
-
-def terms_bytes(terms: Terms) -> bytes:
-    """`terms` for a client's own memory."""
-    return msgspec.json.encode(terms)
-
-
-def read_terms(data: bytes) -> Terms:
-    """The inverse of `terms_bytes`. Raises WireError."""
-    try:
-        return msgspec.json.decode(data, type=Terms)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise WireError(f"not the terms of a round: {error}") from None
 
 
 def _header(content: RecordDict) -> _Header:

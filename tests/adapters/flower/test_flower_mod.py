@@ -258,7 +258,7 @@ def test_another_nodes_memory_is_refused():
         ({"policy": Policy(max_dim=10)}, {}, {}, "this party's policy allows 10"),
         ({"protocols": ["secagg+"]}, {}, {}, "this client allows"),
         ({"scheme": PairwiseMasking(threshold=3)}, {}, {"options": {"threshold": 2}}, "another scheme"),
-        ({}, {}, {"scheme": PairwiseMasking()}, "give SecAggMod"),
+        ({}, {}, {"scheme": PairwiseMasking()}, "give this client an equal one"),
     ],
 )
 def test_what_a_client_does_not_agree_to(mod, node_config, server, match):
