@@ -18,9 +18,8 @@ from nvflare.app_common.app_constant import AppConstants
 from nvflare.job_config.defs import FilterType
 
 from secagg.adapters.choice import Terms, read_terms
-from secagg.adapters.nvflare import envelope, model
+from secagg.adapters.nvflare import envelope, memory, model
 from secagg.adapters.nvflare.envelope import TASK
-from secagg.adapters.nvflare.memory import Swapped, swapped_in, swapped_out
 from secagg.adapters.nvflare.site import Site
 from secagg.adapters.update import Arrays
 from secagg.api import Journal, Participant
@@ -73,8 +72,8 @@ class SecAggExecutor(Executor):
     stands in its own `Site` file.
 
     The participant lives in the memory of the job's process, and is gone with it: a site whose process dies has lost
-    its round. The simulator ends processes on purpose where it has fewer threads than sites; it says so beforehand,
-    and only then the state is written to the run folder.
+    its round. The simulator ends processes between two tasks where it has fewer threads than sites, so there, and
+    only there, the state is in the run folder before each reply leaves.
 
     Errors are logged here. The server is told NVFLARE's return code alone, and counts the site as lost.
 
@@ -88,6 +87,7 @@ class SecAggExecutor(Executor):
         self.tasks = tasks
         self._entropy = entropy
         self._part: _Part | None = None
+        self._simulated = False
 
     def add_to_fed_job(self, job: Any, ctx: Any, **kwargs: Any) -> None:
         """For `FedJob.to`: this executor for its own task, and a filter at each end of the training tasks."""
@@ -99,20 +99,18 @@ class SecAggExecutor(Executor):
             job.add_filter(SecAggResultFilter(), FilterType.TASK_RESULT, [task], ctx)
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
-        """Be found by the filters; leave and enter a process where the simulator says so."""
+        """Be found by the filters; be back in the round where the simulator has started a new process."""
         if event_type == EventType.START_RUN:
             fl_ctx.set_prop(_EXECUTOR, self, private=True, sticky=True)
-        elif event_type == EventType.SWAP_OUT and self._part is not None:
-            part, self._part = self._part, None
-            swapped_out(_run_folder(fl_ctx), Swapped.of(part.terms, part.participant, self._entropy))
-        elif event_type == EventType.SWAP_IN and self._part is None:  # the simulator says so before every task
-            swapped = swapped_in(_run_folder(fl_ctx))
-            self._part = None if swapped is None else self._restored(swapped, fl_ctx)
+        elif event_type == EventType.SWAP_IN:  # the simulator says so before every task, and nobody else does
+            self._simulated = True
+            swapped = None if self._part is not None else memory.load(_run_folder(fl_ctx))
+            self._part = self._part if swapped is None else self._restored(swapped, fl_ctx)
 
     def execute(self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal) -> Shareable:  # noqa: ARG002
         """Answer one phase without training. Raises SecaggError, which NVFLARE logs and replies by its code."""
         ask = envelope.read(shareable, envelope.Ask)
-        with self.leaving():
+        with self.leaving(fl_ctx):
             part = self.part(ask, fl_ctx)
             if _phase_takes_input(part.scheme, ask.phase):
                 raise WireError(f"an ask of phase {ask.phase!r} in a task without a model")
@@ -133,21 +131,32 @@ class SecAggExecutor(Executor):
 
     def reply(self, ask: envelope.Ask, update: Update, weight: int, fl_ctx: FLContext) -> Shareable:
         """The result that answers `ask`; whoever refuses, or has answered the last phase, leaves the round."""
-        with self.leaving():
+        with self.leaving(fl_ctx):
             part = self.part(envelope.Ask(ask.version, ask.phase, ask.frame), fl_ctx)
-            frame = part.participant.answer(ask.frame, update, weight, store=lambda _: _store(part.ledger, fl_ctx))
+            frame = part.participant.answer(ask.frame, update, weight, store=lambda _: self._store(part, fl_ctx))
         if ask.phase == part.scheme.phases[-1].name:
-            self._part = None
+            self._left(fl_ctx)
         return envelope.put(make_reply(ReturnCode.OK), envelope.Reply(envelope.VERSION, ask.phase, frame))
 
     @contextmanager
-    def leaving(self) -> Iterator[None]:
+    def leaving(self, fl_ctx: FLContext) -> Iterator[None]:
         """Whoever refused once reveals nothing more in this round."""
         try:
             yield
         except ProtocolError:
-            self._part = None
+            self._left(fl_ctx)
             raise
+
+    def _left(self, fl_ctx: FLContext) -> None:
+        self._part = None
+        memory.forget(_run_folder(fl_ctx))
+
+    def _store(self, part: _Part, fl_ctx: FLContext) -> None:
+        """What a site has helped to open is on disk before its share leaves."""
+        if part.ledger is not None:
+            Journal(_run_folder(fl_ctx) / LEDGER).save(part.ledger.to_bytes())
+        if self._simulated:
+            memory.store(_run_folder(fl_ctx), memory.Swapped.of(part.terms, part.participant, self._entropy))
 
     def _entered(self, terms: Terms, data: bytes, fl_ctx: FLContext) -> _Part:
         site, session = _site(fl_ctx), Session.from_bytes(data)
@@ -164,7 +173,7 @@ class SecAggExecutor(Executor):
         )
         return _Part(terms, scheme, participant, ledger)
 
-    def _restored(self, swapped: Swapped, fl_ctx: FLContext) -> _Part:
+    def _restored(self, swapped: memory.Swapped, fl_ctx: FLContext) -> _Part:
         site, terms = _site(fl_ctx), read_terms(swapped.terms)
         scheme = site.consent.made(terms, swapped.parties)
         ledger = None if site.credentials is None else _ledger(fl_ctx)
@@ -198,7 +207,7 @@ class SecAggTaskFilter(Filter):
             )
         executor, ask = _executor(fl_ctx), envelope.read(shareable, envelope.Ask)
         content = envelope.users_part(shareable)
-        with executor.leaving():
+        with executor.leaving(fl_ctx):
             part = executor.part(ask, fl_ctx)
             if not _phase_takes_input(part.scheme, ask.phase):
                 raise WireError(f"an ask of phase {ask.phase!r} in a training task")
@@ -231,7 +240,7 @@ class SecAggResultFilter(Filter):
         if training is None:
             return _only_metrics(task, shareable)
         executor = _executor(fl_ctx)
-        with executor.leaving():
+        with executor.leaving(fl_ctx):
             part = executor.part(envelope.Ask(envelope.VERSION, training.ask.phase, b""), fl_ctx)
             weighted = part.participant.session.weight_max is not None
             update, weight = model.input_of(training.received, shareable, part.terms, weighted)
@@ -280,9 +289,3 @@ def _run_folder(fl_ctx: FLContext) -> Path:
 def _ledger(fl_ctx: FLContext) -> Ledger:
     data = Journal(_run_folder(fl_ctx) / LEDGER).load()
     return Ledger() if data is None else Ledger.from_bytes(data)
-
-
-def _store(ledger: Ledger | None, fl_ctx: FLContext) -> None:
-    """What a site has helped to open is on disk before its share leaves."""
-    if ledger is not None:
-        Journal(_run_folder(fl_ctx) / LEDGER).save(ledger.to_bytes())

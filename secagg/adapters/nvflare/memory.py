@@ -11,12 +11,12 @@ from secagg.errors import StateError
 from secagg.primitives.entropy import Entropy
 
 FILE = "secagg.swapped"
-"""In the site's run folder, from the end of one process to the start of the next."""
+"""In the site's run folder, while it is in a round."""
 KEY_BYTES = 32
 
 
 class Swapped(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a site wrote down when its process ended.
+    """What a site wrote down at its last answer.
 
     Attributes:
         key: of the state, 32 bytes; secret. It lies beside the state, so that whoever reads the file reads the
@@ -41,21 +41,26 @@ class Swapped(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return cls(key, terms_bytes(terms), len(participant.session.parties), participant.save(key))
 
 
-def swapped_out(folder: Path, swapped: Swapped) -> None:
-    """Write it down, for its owner alone."""
-    handle = os.open(folder / FILE, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+def store(folder: Path, swapped: Swapped) -> None:
+    """Write it down, for its owner alone; all of it or nothing."""
+    part = folder / f"{FILE}.part"
+    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(handle, "wb") as file:
         file.write(msgspec.msgpack.encode(swapped))
+    part.replace(folder / FILE)
 
 
-def swapped_in(folder: Path) -> Swapped | None:
-    """What was written down, which is removed; None where there is nothing. Raises StateError for anything else."""
+def load(folder: Path) -> Swapped | None:
+    """What was written down, None where there is nothing. Raises StateError for anything else."""
     path = folder / FILE
     if not path.exists():
         return None
-    data = path.read_bytes()
-    path.unlink()
     try:
-        return msgspec.msgpack.decode(data, type=Swapped)
+        return msgspec.msgpack.decode(path.read_bytes(), type=Swapped)
     except msgspec.DecodeError as error:
         raise StateError(f"{FILE} is no memory of a round: {error}") from None
+
+
+def forget(folder: Path) -> None:
+    """Remove it, secrets included."""
+    (folder / FILE).unlink(missing_ok=True)

@@ -101,8 +101,8 @@ class Trainer(Executor):
 
 
 def trained(site: str, received: FLModel) -> FLModel:
-    for array in received.params.values():
-        array += move_of(site, received.current_round, array.shape).astype(array.dtype)
+    for name, array in received.params.items():
+        received.params[name] += move_of(site, received.current_round, array.shape).astype(array.dtype)
     metrics = {"loss": 0.25 * (steps_of(site) % 4), "private": 7.0}
     return FLModel(params=received.params, metrics=metrics, meta={MetaKey.NUM_STEPS_CURRENT_ROUND: steps_of(site)})
 
@@ -136,7 +136,6 @@ class Site:
 
     def swap(self) -> None:
         """What the simulator does between two tasks where it has fewer threads than sites."""
-        self.fire(EventType.SWAP_OUT)
         self.start()
         self.fire(EventType.SWAP_IN)
 
@@ -146,7 +145,9 @@ class Site:
             fl_ctx.set_peer_context(peer)
             if scope is not None:
                 fl_ctx.set_prop(FLContextKey.SCOPE_OBJECT, scope, private=True, sticky=False)
-            return through_the_wire(self.runner._process_task(TaskAssignment(name, task_id, through_the_wire(data)), fl_ctx))
+            return through_the_wire(
+                self.runner._process_task(TaskAssignment(name, task_id, through_the_wire(data)), fl_ctx)
+            )
 
 
 class Wire(WFCommServer):

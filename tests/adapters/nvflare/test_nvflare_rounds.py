@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from federation import JOB, MODEL, WEIGHT_MAX, Federation, close, mean_move, steps_of
+from federation import JOB, MODEL, WEIGHT_MAX, Federation, close, mean_move, move_of, steps_of, trained
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nvflare.app_common.abstract.fl_model import FLModel
@@ -86,8 +86,6 @@ def test_patterns_of_losses(tmp_path_factory, losses, how):
 
 def test_a_lost_site_returns_in_the_next_round(tmp_path):
     federation = Federation(tmp_path, 4)
-    rounds = iter(())
-    federation.lose = lambda site, phase: next(rounds, None)
 
     def lose(site, phase):
         lost = site == "site-2" and phase == "masked" and not federation.models
@@ -139,16 +137,12 @@ def test_unweighted_mean(tmp_path):
     federation = Federation(tmp_path, 3)
     controller = federation.secure(weight_max=None)
     assert controller.outcomes[0].weight == 3
-    from federation import move_of
-
     wanted = {n: a + np.mean([move_of(s, 0, a.shape) for s in federation.names], 0) for n, a in MODEL.items()}
     close(federation.models[0], wanted, controller.outcomes[0].error_bound)
 
 
 def test_differences_of_weights_are_taken_as_they_are(tmp_path):
     def differences(site, received):
-        from federation import trained
-
         before = {name: array.copy() for name, array in received.params.items()}
         after = trained(site, received)
         params = {name: array - before[name] for name, array in after.params.items()}

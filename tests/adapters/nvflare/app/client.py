@@ -2,8 +2,7 @@
 
 import argparse
 import os
-import time
-from pathlib import Path
+import socket
 
 import numpy as np
 import nvflare.client as flare
@@ -23,7 +22,7 @@ def move_of(number: int, current_round: int, size: int) -> np.ndarray:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--fails", type=int, nargs=2, default=(0, 0), help="site, round")
-    parser.add_argument("--waits", help="a folder: site 2 writes its process id there in round 1, and waits")
+    parser.add_argument("--reports", type=int, help="a port: site 2 tells its process id there in round 1, and waits")
     args = parser.parse_args()
     flare.init()
     number = int(flare.get_site_name().removeprefix("site-"))
@@ -31,10 +30,10 @@ def main() -> None:
         received = flare.receive()
         if (number, received.current_round) == tuple(args.fails):
             raise RuntimeError("no patients today")
-        if args.waits and (number, received.current_round) == (2, 1):
-            Path(args.waits, "pid.part").write_text(str(os.getpid()))
-            Path(args.waits, "pid.part").rename(Path(args.waits, "pid"))
-            time.sleep(600)
+        if args.reports and (number, received.current_round) == (2, 1):
+            with socket.create_connection(("127.0.0.1", args.reports)) as link:
+                link.sendall(b"%d\n" % os.getpid())
+                link.recv(1)
         parameters = received.params[NPConstants.NUMPY_KEY]
         move = move_of(number, received.current_round, parameters.size).astype(parameters.dtype)
         flare.send(
