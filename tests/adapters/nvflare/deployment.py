@@ -93,9 +93,10 @@ class Deployment:
         kit = self._kits / name
         (kit / "transfer").mkdir(exist_ok=True)
         log = self._stack.enter_context((self.folder / f"{name}.log").open("w"))
+        command = [sys.executable, "-m", f"nvflare.private.fed.app.{module}", "-m", str(kit), "-s", config]
+        command += ["--set", "secure_train=true", "org=secagg", "config_folder=config", *settings]
         process = subprocess.Popen(
-            [sys.executable, "-m", f"nvflare.private.fed.app.{module}", "-m", str(kit), "-s", config]
-            + ["--set", "secure_train=true", "org=secagg", "config_folder=config", *settings],
+            command,
             cwd=kit,
             env=self._environment,
             stdout=log,
