@@ -42,6 +42,6 @@ def secure_aggregation(
     workflow.controller = secured(plain, get_component_init_parameters(plain), weight_max=weight_max, **how)
     assert isinstance(workflow.controller, SecureFedAvg)
     recipe._add_to_client_apps(SecAggExecutor([plain.task_name]))
-    recipe.add_server_config({"task_request_interval": poll})
+    recipe.add_server_config({"server": {**server.additional_params.get("server", {}), "task_request_interval": poll}})
     if min_sites is not None:
         job.job.min_clients = min_sites

@@ -80,7 +80,7 @@ def test_the_jobs_configuration_holds_what_was_asked_for(tmp_path):
     (workflow,) = server["workflows"]
     assert workflow["path"] == "secagg.adapters.nvflare.controller.SecureFedAvg"
     assert workflow["args"].items() >= {"weight_max": 60, "scheme": "secagg+", "clip": 0.5, "num_rounds": 2}.items()
-    assert server["task_request_interval"] == 0.5
+    assert server["server"] == {"task_request_interval": 0.5}
     assert {each["executor"]["path"].rpartition(".")[2] for each in client["executors"]} >= {"SecAggExecutor"}
     assert [each["tasks"] for each in client["task_result_filters"]] == [["train"], ["submit_model"]]
     assert not [path for path in tmp_path.rglob("*.py") if "secagg" in path.parts]
