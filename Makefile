@@ -65,10 +65,13 @@ test-flower: $(FLOWER)
 
 # Likewise NVIDIA FLARE.
 FLARE := .venv-nvflare
-.PHONY: .venv-nvflare test-nvflare
+.PHONY: .venv-nvflare test-nvflare test-nvflare-all
 
 test-nvflare: $(FLARE)
 	$(FLARE)/bin/python -m mypy secagg/adapters/nvflare
+	$(FLARE)/bin/python -m pytest tests/adapters/nvflare -m "not nightly"
+
+test-nvflare-all: $(FLARE)
 	$(FLARE)/bin/python -m pytest tests/adapters/nvflare
 
 .venv-nvflare: .venv-nvflare/.run

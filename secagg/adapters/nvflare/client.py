@@ -233,10 +233,12 @@ class SecAggResultFilter(Filter):
         """The sealed result. Raises SecaggError, which NVFLARE replies by its code."""
         training, code = _training(fl_ctx), shareable.get_return_code()
         task = fl_ctx.get_prop(FLContextKey.TASK_NAME)
-        if task == TASK or (training is not None and training.sealed):
+        if training is not None and training.sealed:
             return shareable
         if code != ReturnCode.OK:
             return make_reply(code)
+        if task == TASK:
+            return envelope.put(make_reply(code), envelope.read(shareable, envelope.Reply))
         if training is None:
             return _only_metrics(task, shareable)
         executor = _executor(fl_ctx)

@@ -7,7 +7,7 @@ from nvflare.fuel.utils.class_utils import get_component_init_parameters
 from nvflare.recipe.spec import Recipe
 
 from secagg.adapters.nvflare.client import SecAggExecutor
-from secagg.adapters.nvflare.controller import SecureFedAvg, secured
+from secagg.adapters.nvflare.controller import secured
 from secagg.errors import ConfigError
 
 
@@ -20,7 +20,7 @@ def secure_aggregation(
     The training script stays as it is.
 
     Args:
-        recipe: any that runs NVFLARE's FedAvg controller (NumPy, scikit-learn, PyTorch, TensorFlow; FedProx).
+        recipe: any that runs NVFLARE's FedAvg controller on a model of NumPy arrays.
         weight_max, how: as `SecureRounds` has them.
         min_sites: the job goes on while so many sites' processes are alive. NVFLARE ends a job with fewer than the
             recipe's `min_clients`, its default here too; a site whose training merely fails is no matter.
@@ -40,7 +40,6 @@ def secure_aggregation(
     (workflow,) = controllers
     plain = workflow.controller
     workflow.controller = secured(plain, get_component_init_parameters(plain), weight_max=weight_max, **how)
-    assert isinstance(workflow.controller, SecureFedAvg)
     recipe._add_to_client_apps(SecAggExecutor([plain.task_name]))
     recipe.add_server_config({"server": {**server.additional_params.get("server", {}), "task_request_interval": poll}})
     if min_sites is not None:

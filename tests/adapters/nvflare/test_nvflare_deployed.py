@@ -1,13 +1,22 @@
 """Real processes: a server and three sites with mutual TLS, one of which is killed in a round."""
 
 import json
+import re
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from deployment import PATIENCE, Reports, deployed
+from flare_deployment import PATIENCE, Reports, deployed
+from flare_simulator import check, recipe_of, secured
 from nvflare.recipe import ProdEnv
-from simulator import check, recipe_of, secured
+
+PAGE = Path(__file__).parents[3] / "docs" / "nvflare.md"
+
+
+def policy() -> str:
+    """A site's own privacy policy, as the page shows it."""
+    blocks = re.findall(r"^```json\n(.*?)^```", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    return next(block for block in blocks if "scopes" in block)
 
 
 @pytest.mark.nightly
@@ -17,6 +26,7 @@ def test_a_site_killed_in_training_leaves_the_sum_of_the_others(tmp_path):
     with closing(Reports()) as reports, deployed(tmp_path, sites) as deployment:
         for site in sites:
             (deployment.local(site) / "secagg.json").write_text(json.dumps({"min_cohort": 2}))
+        (deployment.local("site-1") / "privacy.json").write_text(policy())
         deployment.start()
         how = {"options": {"threshold": 2}, "min_sites": 2, "train_timeout": 20}
         recipe = secured(recipe_of(2, arguments=f"--reports {reports.port}"), **how)

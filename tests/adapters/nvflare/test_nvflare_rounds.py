@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from federation import JOB, MODEL, WEIGHT_MAX, Federation, close, mean_move, move_of, steps_of, trained
+from flare_federation import JOB, MODEL, WEIGHT_MAX, Federation, close, mean_move, move_of, steps_of, trained
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nvflare.app_common.abstract.fl_model import FLModel

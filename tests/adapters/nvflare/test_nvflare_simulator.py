@@ -8,8 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from simulator import KEY, check, model_in, outcomes_in, recipe_of, secured, simulate
+from flare_simulator import KEY, SCRIPT, check, model_in, outcomes_in, recipe_of, secured, simulate
+from nvflare.app_common.workflows.fedavg import FedAvg
+from nvflare.app_opt.sklearn.recipes.kmeans import KMeansFedAvgRecipe
+from nvflare.job_config.api import FedJob
 
+from secagg.adapters.nvflare import SecAggExecutor, SecureFedAvg
+from secagg.errors import ConfigError
 from secagg_protocols import PROTOCOLS
 
 EXAMPLE = Path(__file__).parents[3] / "docs" / "examples" / "nvflare-hospitals"
@@ -84,3 +89,25 @@ def test_the_jobs_configuration_holds_what_was_asked_for(tmp_path):
     assert {each["executor"]["path"].rpartition(".")[2] for each in client["executors"]} >= {"SecAggExecutor"}
     assert [each["tasks"] for each in client["task_result_filters"]] == [["train"], ["submit_model"]]
     assert not [path for path in tmp_path.rglob("*.py") if "secagg" in path.parts]
+
+
+def test_recipes_that_need_single_results_are_refused():
+    recipe = KMeansFedAvgRecipe(name="clusters", min_clients=3, n_clusters=2, train_script=str(SCRIPT))
+    with pytest.raises(ConfigError, match="an aggregator of your own"):
+        secured(recipe)
+    recipe = recipe_of(1)
+    recipe._job._deploy_map["server"].app_config.workflows[0].controller = type("Median", (FedAvg,), {})()
+    with pytest.raises(ConfigError, match=r"runs \['Median'\], expected NVFLARE's FedAvg"):
+        secured(recipe)
+
+
+def test_a_job_without_a_recipe(tmp_path):
+    job = FedJob("probe", min_clients=3)
+    job.to_server(SecureFedAvg(num_clients=3, num_rounds=2, weight_max=60, clip={"a": 2.0, "*": 1.0}))
+    job.to_clients(SecAggExecutor(["train", "fine-tune"]))
+    job.export_job(str(tmp_path))
+    server = json.loads(next(tmp_path.rglob("config_fed_server.json")).read_text())
+    client = json.loads(next(tmp_path.rglob("config_fed_client.json")).read_text())
+    assert server["workflows"][0]["args"]["clip"] == {"a": 2.0, "*": 1.0}
+    assert [each["tasks"] for each in client["task_data_filters"]] == [["train"], ["fine-tune"], ["submit_model"]]
+    assert not list(tmp_path.rglob("*.py"))

@@ -5,7 +5,7 @@ import json
 import msgspec
 import numpy as np
 import pytest
-from federation import JOB, MODEL, Federation, Trainer, close, mean_move, phase_of
+from flare_federation import JOB, MODEL, Federation, Trainer, close, mean_move, phase_of
 from hypothesis import given
 from hypothesis import strategies as st
 from nvflare.apis.dxo import DXO, DataKind, MetaKey
@@ -283,6 +283,15 @@ def test_a_sites_own_privacy_policy_insists(tmp_path, caplog):
     leak = site.do("validate", plain_task(), scope=scope)
     assert leak.get_return_code() == ReturnCode.TASK_RESULT_FILTER_ERROR
     assert set(leak) == {"__headers__"}
+
+
+def test_a_task_of_our_name_is_no_way_out(tmp_path):
+    """A job that names its training task like ours, at a site that insists."""
+    federation = Federation(tmp_path, 3, secure=False)
+    scope = scope_of(SecAggTaskFilter(), SecAggResultFilter())
+    result = federation.sites["site-1"].do(envelope.TASK, plain_task(), scope=scope)
+    assert result.get_return_code() == ReturnCode.TASK_RESULT_FILTER_ERROR
+    assert set(result) == {"__headers__"}
 
 
 def test_a_sites_own_filters_and_the_jobs_get_along(tmp_path):

@@ -13,9 +13,10 @@ from secagg.adapters.nvflare import secure_aggregation
 from secagg.adapters.nvflare.controller import OUTCOMES
 
 APP = Path(__file__).parent / "app"
+SCRIPT = APP / "flare_training.py"
 sys.path.insert(0, str(APP))
 
-from client import move_of, steps_of  # noqa: E402
+from flare_training import move_of, steps_of  # noqa: E402
 
 SIZE = 40
 KEY = NPConstants.NUMPY_KEY
@@ -27,7 +28,7 @@ def recipe_of(rounds: int, sites: int = 3, arguments: str = "", **how) -> NumpyF
         model=np.zeros(SIZE),
         min_clients=sites,
         num_rounds=rounds,
-        train_script=str(APP / "client.py"),
+        train_script=str(SCRIPT),
         train_args=arguments,
         key_metric="loss",
         key_metric_mode="min",
