@@ -42,7 +42,7 @@ $(VENV)/.dev: $(VENV)/.run
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .venv-flower .venv-torch .venv-bench report build dist
+	rm -rf $(VENV) .venv-flower .venv-nvflare .venv-torch .venv-bench report build dist
 
 # Flower and its pins live in an environment of their own; only these targets install them.
 FLOWER := .venv-flower
@@ -61,6 +61,28 @@ test-flower: $(FLOWER)
 	@$(FLOWER)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
 	    --constraint constraints-flower.txt --editable '.[flower]' 'flwr[simulation]==1.41.0' scikit-learn \
 	    hypothesis mypy pytest scipy-stubs
+	@touch $@
+
+# Likewise NVIDIA FLARE.
+FLARE := .venv-nvflare
+.PHONY: .venv-nvflare test-nvflare test-nvflare-all
+
+test-nvflare: $(FLARE)
+	$(FLARE)/bin/python -m mypy secagg/adapters/nvflare
+	$(FLARE)/bin/python -m pytest tests/adapters/nvflare -m "not nightly"
+
+test-nvflare-all: $(FLARE)
+	$(FLARE)/bin/python -m pytest tests/adapters/nvflare
+
+.venv-nvflare: .venv-nvflare/.run
+
+.venv-nvflare/.run: pyproject.toml constraints.txt constraints-nvflare.txt
+	@$(FLARE)/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(FLARE)
+	@echo "*" > $(FLARE)/.gitignore
+	@echo "installing NVFLARE and secagg into $(FLARE) ..."
+	@$(FLARE)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+	    --constraint constraints-nvflare.txt --editable '.[nvflare,paillier,ckks]' scikit-learn hypothesis mypy \
+	    pytest scipy-stubs
 	@touch $@
 
 # PyTorch is large, and only its own tests need it.

@@ -5,13 +5,14 @@ Flower cuts into chunks, and not as ConfigRecord values, which it does not. All 
 """
 
 from dataclasses import dataclass
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import msgspec
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 from msgspec import Meta
 
+from secagg.adapters.choice import Terms, read_terms, terms_bytes
 from secagg.errors import ConfigError, PolicyRefused, WireError
 from secagg.scheme.session import MAX_PARTIES, MAX_ROUND
 
@@ -23,27 +24,6 @@ VERSION = 2
 _ASK, _REPLY, _SESSION, _PREPARED = "ask", "reply", "session", "prepared"
 PREPARE = "secagg.prepare"
 """In place of a phase: no part of a round, only a request to prepare the next one."""
-
-
-class Terms(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """How a client builds its end of a round, as the server says it; the client's own limits decide.
-
-    Attributes:
-        protocol: a key of `PROTOCOLS`, or `OWN` for a scheme object that both ends were given.
-        options: keyword arguments of the protocol's factory, a JSON object.
-        fingerprint: of the server's scheme, 32 bytes; the client compares it with its own.
-        weighted_by: metric of the reply whose value is the weight, where the session has weights.
-        metrics: those that join the sum; the others stay at the client.
-    """
-
-    protocol: str
-    options: str
-    fingerprint: bytes
-    weighted_by: str
-    metrics: list[str] = []
-
-
-OWN = "own"
 
 
 class Ahead(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -100,9 +80,6 @@ class _Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     ahead: bytes | None = None
 
 
-T = TypeVar("T")
-
-
 def ask_record(
     phase: str, frame: bytes, entry: tuple[Terms, bytes] | None = None, ahead: Ahead | None = None
 ) -> RecordDict:
@@ -138,7 +115,7 @@ def read_ask(content: RecordDict) -> Ask:
             "this client's updates leave it inside a secure sum only"
         )
     header = _header(content)
-    ahead = None if header.ahead is None else _read(header.ahead, Ahead)
+    ahead = None if header.ahead is None else _read_ahead(header.ahead)
     frames = content.array_records.get(FRAMES)
     if header.phase == PREPARE and header.terms is not None and ahead is not None:
         return Ask(PREPARE, b"", read_terms(header.terms), None, ahead)
@@ -173,21 +150,11 @@ def users_part(content: RecordDict) -> RecordDict:
     return RecordDict({name: record for name, record in content.items() if name not in (HEADER, FRAMES)})
 
 
-def terms_bytes(terms: Terms) -> bytes:
-    """`terms` for a client's own memory."""
-    return msgspec.json.encode(terms)
-
-
-def read_terms(data: bytes) -> Terms:
-    """The inverse of `terms_bytes`. Raises WireError."""
-    return _read(data, Terms)
-
-
-def _read(data: bytes, kind: type[T]) -> T:
+def _read_ahead(data: bytes) -> Ahead:
     try:
-        return msgspec.json.decode(data, type=kind)
+        return msgspec.json.decode(data, type=Ahead)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise WireError(f"not the {kind.__name__.lower()} of a round: {error}") from None
+        raise WireError(f"not a round to prepare for: {error}") from None
 
 
 def _header(content: RecordDict) -> _Header:

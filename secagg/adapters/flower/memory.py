@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import msgspec
 from flwr.app import ConfigRecord, Context
 
-from secagg.adapters.flower import envelope
+from secagg.adapters import choice
 from secagg.api import Participant, Prepared
 from secagg.errors import ConfigError, StateError, WireError
 from secagg.primitives.entropy import Entropy
@@ -29,7 +29,7 @@ class Remembered:
     """
 
     key: bytes
-    terms: envelope.Terms
+    terms: choice.Terms
     parties: int
     state: bytes
 
@@ -68,7 +68,7 @@ class Memory:
         self._context = context
         self._entropy = entropy
 
-    def begin(self, terms: envelope.Terms, ledger: Ledger | None) -> "Writer":
+    def begin(self, terms: choice.Terms, ledger: Ledger | None) -> "Writer":
         """A writer for a new round; its first `store` replaces the last round's memory."""
         return Writer(self, self._entropy(KEY_BYTES), terms, ledger)
 
@@ -89,7 +89,7 @@ class Memory:
             raise StateError("this client is in no round: it was asked for a later phase first, or has left the round")
         try:
             saved = msgspec.convert(dict(record), type=_Record)
-            remembered = Remembered(saved.key, envelope.read_terms(saved.terms), saved.parties, saved.state)
+            remembered = Remembered(saved.key, choice.read_terms(saved.terms), saved.parties, saved.state)
         except (msgspec.ValidationError, WireError) as error:
             raise StateError(f"record {RECORD!r} in Context.state is no memory of a round: {error}") from None
         return remembered, Writer(self, saved.key, remembered.terms, ledger)
@@ -120,7 +120,7 @@ class Memory:
         self._context.state[RECORD] = ConfigRecord(
             {
                 "key": remembered.key,
-                "terms": envelope.terms_bytes(remembered.terms),
+                "terms": choice.terms_bytes(remembered.terms),
                 "parties": remembered.parties,
                 "state": remembered.state,
             }
@@ -138,7 +138,7 @@ class Writer:
 
     memory: Memory
     key: bytes
-    terms: envelope.Terms
+    terms: choice.Terms
     ledger: Ledger | None
 
     def store(self, participant: Participant) -> None:

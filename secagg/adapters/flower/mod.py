@@ -9,8 +9,8 @@ from flwr.app import Context, Error, Message, MessageType, RecordDict
 from flwr.clientapp.typing import ClientAppCallable
 from flwr.common.constant import ErrorCode
 
+from secagg.adapters.choice import Consent
 from secagg.adapters.flower import envelope, model
-from secagg.adapters.flower.choice import Consent
 from secagg.adapters.flower.memory import Memory, Writer
 from secagg.api import Participant, prepare
 from secagg.encoding.layout import Update

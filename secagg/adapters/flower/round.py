@@ -8,6 +8,7 @@ import numpy as np
 from flwr.app import ArrayRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
+from secagg.adapters import choice
 from secagg.adapters.flower import envelope, model
 from secagg.adapters.flower.family import Opening
 from secagg.api import Aggregate, Coordinator
@@ -70,7 +71,7 @@ class SecureRound:
         self,
         messages: Sequence[Message],
         scheme: Scheme,
-        terms: envelope.Terms,
+        terms: choice.Terms,
         numbers: Numbers,
         counters: frozenset[str],
         roster: Roster | None,

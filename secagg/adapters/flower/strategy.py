@@ -25,7 +25,7 @@ from flwr.serverapp.strategy import (
     Strategy,
 )
 
-from secagg.adapters.flower.choice import Offer
+from secagg.adapters.choice import Offer
 from secagg.adapters.flower.family import Family, Opening
 from secagg.adapters.flower.model import Clip
 from secagg.adapters.flower.round import Numbers, SecureRound

@@ -11,6 +11,7 @@ from flwr.serverapp import strategy as flower
 from test_flower_strategy import WEIGHT_MAX, close, fedavg, mean_step
 
 from secagg import Credentials
+from secagg.adapters import choice
 from secagg.adapters.flower import SecAggMod, SecureAggregation, envelope
 from secagg.adapters.flower.family import MAX_PREPARED
 from secagg.errors import OutOfRange
@@ -382,7 +383,7 @@ def steady_round_with(pattern):
 
 
 def test_a_request_to_prepare_is_read_as_it_was_written():
-    terms = envelope.Terms("secagg", "{}", bytes(32), "num-examples")
+    terms = choice.Terms("secagg", "{}", bytes(32), "num-examples")
     ahead = envelope.Ahead("00" * 16, 7, 3)
     read = envelope.read_ask(envelope.prepare_record(terms, ahead))
     assert read == envelope.Ask(envelope.PREPARE, b"", terms, None, ahead)
@@ -410,14 +411,14 @@ def test_a_request_for_no_round_is_refused(ahead):
     (last,) = (m for m in grid.sent if m.metadata.dst_node_id == node and m.content["secagg"]["phase"] == "unmask")
     header = ConfigRecord({**last.content["secagg"], "ahead": ahead})
     reply = grid.ask(node, Message(RecordDict({**last.content, "secagg": header}), node, "train"))
-    assert "WireError: not the ahead of a round" in reply.error.reason
+    assert "WireError: not a round to prepare for" in reply.error.reason
 
 
 def test_a_node_prepares_only_what_it_would_take_part_in():
     identify()
     grid = grid_of(3, mods=(SecAggMod(protocols=["secagg+"]),))
     node = next(iter(grid.apps))
-    terms = envelope.Terms("secagg", "{}", PairwiseMasking().fingerprint, "num-examples")
+    terms = choice.Terms("secagg", "{}", PairwiseMasking().fingerprint, "num-examples")
     request = envelope.prepare_record(terms, envelope.Ahead("00" * 16, 7, 3))
     assert "this client allows" in grid.ask(node, Message(request, node, "train")).error.reason
     assert "secagg.prepared" not in grid.states[node]

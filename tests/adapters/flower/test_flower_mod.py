@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secagg import Credentials, Policy
+from secagg.adapters import choice
 from secagg.adapters.flower import FLOWER, SecAggMod, SecureAggregation, envelope, model, secagg_mod
 from secagg.adapters.flower._installed import check_flower
 from secagg.adapters.flower.memory import Remembered
@@ -258,7 +259,7 @@ def test_another_nodes_memory_is_refused():
         ({"policy": Policy(max_dim=10)}, {}, {}, "this party's policy allows 10"),
         ({"protocols": ["secagg+"]}, {}, {}, "this client allows"),
         ({"scheme": PairwiseMasking(threshold=3)}, {}, {"options": {"threshold": 2}}, "another scheme"),
-        ({}, {}, {"scheme": PairwiseMasking()}, "give SecAggMod"),
+        ({}, {}, {"scheme": PairwiseMasking()}, "give this client an equal one"),
     ],
 )
 def test_what_a_client_does_not_agree_to(mod, node_config, server, match):
@@ -299,8 +300,8 @@ def test_damaged_headers(header, match):
 
 def test_options_that_the_server_cannot_choose():
     grid, node = held_at("keys")
-    terms = msgspec.structs.replace(envelope.read_terms(grid.held[node].content["secagg"]["terms"]), options='{"x":1}')
-    header = ConfigRecord({**grid.held[node].content["secagg"], "terms": envelope.terms_bytes(terms)})
+    terms = msgspec.structs.replace(choice.read_terms(grid.held[node].content["secagg"]["terms"]), options='{"x":1}')
+    header = ConfigRecord({**grid.held[node].content["secagg"], "terms": choice.terms_bytes(terms)})
     assert "options of 'secagg'" in refusal(grid, node, changed(grid.held[node], secagg=header))
 
 
@@ -337,13 +338,13 @@ def test_arrays_of_any_bytes_are_read_or_refused(data):
 @given(st.binary(max_size=80))
 def test_terms_of_any_bytes_are_read_or_refused(data):
     try:
-        assert isinstance(envelope.read_terms(data), envelope.Terms)
+        assert isinstance(choice.read_terms(data), choice.Terms)
     except WireError:
         return
 
 
 def test_an_ask_round_trips():
-    terms = envelope.Terms("secagg", "{}", bytes(32), "num-examples", ["loss"])
+    terms = choice.Terms("secagg", "{}", bytes(32), "num-examples", ["loss"])
     content = envelope.ask_record("keys", b"ask", (terms, b"session"))
     assert envelope.read_ask(content) == envelope.Ask("keys", b"ask", terms, b"session")
     assert envelope.read_ask(envelope.ask_record("masked", b"")) == envelope.Ask("masked", b"", None, None)
@@ -387,7 +388,7 @@ def test_this_flower(found):
 
 
 def test_nothing_prints_a_secret():
-    remembered = Remembered(b"KEY" * 10, envelope.Terms("secagg", "{}", b"", "n"), 3, b"STATE")
+    remembered = Remembered(b"KEY" * 10, choice.Terms("secagg", "{}", b"", "n"), 3, b"STATE")
     assert "KEY" not in repr(remembered)
     assert "STATE" not in repr(remembered)
     grid, node = held_at("masked")

@@ -7,10 +7,42 @@ from typing import Any
 
 import msgspec
 
-from secagg.adapters.flower.envelope import OWN, Terms
-from secagg.errors import ConfigError, PolicyRefused
+from secagg.errors import ConfigError, PolicyRefused, WireError
 from secagg.scheme import Scheme
 from secagg_protocols import PROTOCOLS
+
+OWN = "own"
+
+
+class Terms(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How a client builds its end of a round, as the server says it; the client's own limits decide.
+
+    Attributes:
+        protocol: a key of `PROTOCOLS`, or `OWN` for a scheme object that both ends were given.
+        options: keyword arguments of the protocol's factory, a JSON object.
+        fingerprint: of the server's scheme, 32 bytes; the client compares it with its own.
+        weighted_by: name of the reply's value that is the weight, where the session has weights.
+        metrics: those that join the sum; the others stay at the client.
+    """
+
+    protocol: str
+    options: str
+    fingerprint: bytes
+    weighted_by: str
+    metrics: list[str] = []
+
+
+def terms_bytes(terms: Terms) -> bytes:
+    """`terms`, to travel and for a client's own memory."""
+    return msgspec.json.encode(terms)
+
+
+def read_terms(data: bytes) -> Terms:
+    """The inverse of `terms_bytes`. Raises WireError."""
+    try:
+        return msgspec.json.decode(data, type=Terms)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise WireError(f"not the terms of a round: {error}") from None
 
 
 @dataclass(frozen=True)
@@ -91,7 +123,7 @@ class Consent:
 
     def _named(self, terms: Terms, parties: int) -> Scheme:
         if terms.protocol == OWN:
-            raise ConfigError("the server was given a scheme object: give SecAggMod(scheme=...) an equal one")
+            raise ConfigError("the server was given a scheme object: give this client an equal one")
         if terms.protocol not in self.protocols:
             raise PolicyRefused(f"protocol {terms.protocol!r}: this client allows {sorted(self.protocols)}")
         try:

@@ -1,0 +1,268 @@
+"""The server's end: FedAvg whose training results arrive as one secure sum."""
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import msgspec
+from nvflare.apis.client import Client
+from nvflare.apis.controller_spec import ClientTask, Task
+from nvflare.apis.fl_constant import FLContextKey, ReservedKey
+from nvflare.apis.fl_context import FLContext
+from nvflare.apis.shareable import Shareable
+from nvflare.app_common.abstract.fl_model import FLModel
+from nvflare.app_common.app_constant import AppConstants
+from nvflare.app_common.utils.fl_model_utils import FLModelUtils
+from nvflare.app_common.workflows.fedavg import FedAvg
+from nvflare.app_common.workflows.model_controller import ModelController
+
+from secagg.adapters.choice import Offer
+from secagg.adapters.nvflare.envelope import TASK
+from secagg.adapters.nvflare.round import SecureRound, no_update
+from secagg.adapters.nvflare.site import read_roster
+from secagg.adapters.outcome import Outcome
+from secagg.adapters.update import Clip, Numbers
+from secagg.errors import ConfigError, OutOfRange, ProtocolError
+from secagg.primitives.entropy import Entropy
+from secagg.scheme import Policy, Roster
+
+SUM = "secure-sum"
+"""Under which name the controller gets the one result of a round."""
+OUTCOMES = "secagg_outcomes.json"
+"""In the server's run folder: {round: `Outcome`} of all rounds so far."""
+
+
+class SecureRounds(ModelController):
+    """Makes a ModelController whose training results are a weighted mean run on secure sums.
+
+    class Mine(SecureRounds, FedAvg): ...
+
+    The controller samples sites and sends its model by `send_model` or `send_model_and_wait` as ever. Sites (with
+    `SecAggExecutor` and its filters) answer inside a secure sum, and the controller gets one result of weight 1: the
+    mean of the differences between trained and sent parameters, and the means of the named metrics. Tasks of other
+    names than the training task's pass unchanged.
+
+    A round takes one task a site for each phase of the scheme, where FedAvg takes one: three more for "secagg" and
+    "secagg+". A site lost at any of them is survived. Where too few are left the round is reported, and the
+    controller gets an update of zero: the model stays.
+
+    Args:
+        weight_max: public bound of the weights (say, no hospital runs more local steps), or None for an unweighted
+            mean. Never the cohort's own maximum. The error bound grows with weight_max / mean weight.
+        scheme: a key of `PROTOCOLS`.
+        options: of the protocol's factory, such as {"threshold": 7}.
+        bits: of each quantized entry, 2..32.
+        clip: bound of the updates' (not the weights') entries: one number or {parameter: clip, "*": clip}.
+            Larger entries are clipped and counted (`Outcome.saturated`).
+        metrics: {name: clip} of the result's metrics to average inside the sum; others never leave the site.
+        min_cohort: rounds with fewer sampled sites are skipped before any task; sites refuse them by policy.
+        train_timeout: seconds that training may take, 0 for no limit; `send_model`'s own where that is set.
+        phase_timeout: seconds that a phase without training may take, 0 for no limit.
+        roster: name of a file in the server's `local` folder, where the scheme is `authenticated`.
+        entropy: source of session ids.
+
+    Attributes:
+        outcomes: {round: `Outcome`}; also in `OUTCOMES`.
+
+    Raises:
+        ConfigError: the controller needs single results, or the scheme is unknown.
+        OutOfRange: a number that the message names.
+    """
+
+    fl_ctx: FLContext
+
+    def __init__(
+        self,
+        *args: Any,
+        weight_max: int | None,
+        scheme: str = "secagg",
+        options: dict[str, Any] | None = None,
+        bits: int = 16,
+        clip: Clip = 1.0,
+        metrics: dict[str, float] | None = None,
+        min_cohort: int = 3,
+        train_timeout: int = 0,
+        phase_timeout: int = 0,
+        roster: str | None = None,
+        entropy: Entropy = os.urandom,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        # NVFLARE writes a job's configuration from attributes that are named like parameters.
+        self.weight_max, self.scheme, self.options = weight_max, scheme, options
+        self.bits, self.clip, self.metrics, self.min_cohort = bits, clip, metrics, min_cohort
+        self.train_timeout, self.phase_timeout, self.roster = train_timeout, phase_timeout, roster
+        self.outcomes: dict[int, Outcome] = {}
+        self._entropy = entropy
+        self._offer = Offer(scheme, dict(options or {}))
+        self._numbers = Numbers(bits, clip, weight_max, dict(metrics or {}))
+        self._counters: frozenset[str] = frozenset()
+        self._check()
+
+    def _check(self) -> None:
+        self._numbers.check()
+        Policy(min_cohort=self.min_cohort)
+        for name in ("train_timeout", "phase_timeout"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+                raise OutOfRange(f"{name} is {value!r}: expected whole seconds, 0 for no limit")
+        if getattr(self, "aggregator", None) is not None:
+            raise ConfigError("an aggregator of your own sees one mean alone in a secure sum: leave it out")
+        if getattr(self, "aggregation_weights", None):
+            raise ConfigError("aggregation_weights weigh single sites at the server, which sees none: leave them out")
+
+    def send_model_and_wait(
+        self,
+        task_name: str = AppConstants.TASK_TRAIN,
+        data: FLModel = None,
+        targets: list[str] | None = None,
+        min_responses: int | None = None,
+        timeout: int = 0,
+    ) -> list[FLModel]:
+        """As ModelController's; of the training task there is one result."""
+        if task_name != self._training_task:
+            others: list[FLModel] = super().send_model_and_wait(task_name, data, targets, min_responses, timeout)
+            return others
+        results: list[FLModel] = []
+        self._secure_round(task_name, data, targets, timeout, results.append)
+        return results
+
+    def send_model(
+        self,
+        task_name: str = AppConstants.TASK_TRAIN,
+        data: FLModel = None,
+        targets: list[str] | None = None,
+        min_responses: int | None = None,
+        timeout: int = 0,
+        callback: Callable[[FLModel], Any] | None = None,
+    ) -> None:
+        """As ModelController's; `callback` has got the training task's one result when this returns."""
+        if task_name == self._training_task:
+            self._secure_round(task_name, data, targets, timeout, callback)
+        else:
+            super().send_model(task_name, data, targets, min_responses, timeout, callback)
+
+    @property
+    def _training_task(self) -> str:
+        return getattr(self, "task_name", None) or AppConstants.TASK_TRAIN
+
+    def _secure_round(
+        self,
+        task: str,
+        data: FLModel,
+        targets: list[str] | None,
+        timeout: int,
+        callback: Callable[[FLModel], Any] | None,
+    ) -> None:
+        self.set_fl_context(data)
+        sites = [client.name for client in self.engine.get_clients()] if targets is None else targets
+        content = self._build_shareable(data)
+        mean, outcome = self._summed(sites, content, task, timeout or self.train_timeout)
+        self._record(data.current_round or 0, outcome)
+        self._hand_over(data, task, content, mean, callback)
+
+    def _summed(self, sites: list[str], content: Shareable, task: str, timeout: int) -> tuple[FLModel, Outcome]:
+        """The round's update and how it went."""
+        if len(sites) < self.min_cohort:
+            return no_update(content), Outcome.failed(f"{len(sites)} sites sampled, {self.min_cohort} needed", None)
+        job, roster = str(self.fl_ctx.get_job_id()), self._roster()
+        current = SecureRound(
+            sites, content, job, task, self._offer, self._numbers, self._counters, roster, self._entropy
+        )
+        self._counters = current.counters
+        try:
+            while not current.coordinator.done:
+                name, limit = (task, timeout) if current.takes_input else (TASK, self.phase_timeout)
+                self._trip(current, name, limit)
+            result = current.result()
+        except ProtocolError as error:
+            return no_update(content), Outcome.failed(str(error), current.coordinator)
+        return current.mean(result), Outcome.of(result)
+
+    def _roster(self) -> Roster | None:
+        if self.roster is None:
+            return None
+        return read_roster(Path(self.engine.get_workspace().get_file_path_in_site_config(self.roster)))
+
+    def _trip(self, current: SecureRound, name: str, timeout: int) -> None:
+        """One task a site, and the end of the phase once all are done. Raises TooFew."""
+        arrived: SimpleQueue[tuple[str, Shareable | None]] = SimpleQueue()
+        tasks = {site: _task(site, name, data, timeout, arrived) for site, data in current.asks().items()}
+        for site, task in tasks.items():
+            if name != TASK:
+                task.before_task_sent_cb = self._prepare_task_data
+            self.send(task=task, fl_ctx=self.fl_ctx, targets=[site])
+        waiting = set(tasks)
+        while waiting:
+            if self.abort_signal.triggered:
+                raise RuntimeError("the job was aborted in a secure round")
+            try:
+                site, result = arrived.get(timeout=self._task_check_period)
+            except Empty:
+                continue
+            if result is not None and site in waiting:
+                current.receive(site, result)
+            waiting.discard(site)
+        current.coordinator.close_phase()
+
+    def _record(self, current_round: int, outcome: Outcome) -> None:
+        self.outcomes[current_round] = outcome
+        path = Path(self.get_run_dir(), OUTCOMES)
+        path.write_bytes(msgspec.json.encode({str(number): each for number, each in self.outcomes.items()}))
+        if outcome.failure is not None:
+            self.warning(f"secure aggregation: round {current_round} skipped, the model stays: {outcome.failure}")
+            return
+        self.info(f"secure aggregation: sum of {len(outcome.contributors)} sites, {len(outcome.lost)} lost")
+        for site, phase in outcome.lost.items():
+            self.warning(f"secure aggregation: site {site} lost at {phase!r} {outcome.misbehaved.get(site, '')}")
+        for site, why in outcome.accused.items():
+            self.warning(f"secure aggregation: others accuse site {site}: {why}")
+        if outcome.saturated:
+            self.warning(f"secure aggregation: {outcome.saturated} entries of updates were clipped")
+
+    def _hand_over(
+        self, data: FLModel, task: str, content: Shareable, mean: FLModel, callback: Callable[[FLModel], Any] | None
+    ) -> None:
+        """Let the controller, and the components that listen, take the mean as if one site had sent it."""
+        mean.current_round = data.current_round
+        result = FLModelUtils.to_shareable(mean)
+        result.set_cookie_jar(content.get_cookie_jar())
+        client_task = ClientTask(Client(SUM, ""), self._prepare_task(data, task, 0, callback))
+        client_task.result = result
+        kept = self.fl_ctx
+        with self.engine.new_context() as fl_ctx:
+            peer = FLContext()
+            peer.set_prop(ReservedKey.IDENTITY_NAME, SUM)
+            peer.set_prop(FLContextKey.SHAREABLE, result)
+            fl_ctx.set_peer_context(peer)
+            self._process_result(client_task, fl_ctx)
+        self.fl_ctx = kept
+
+
+def _task(
+    site: str, name: str, data: Shareable, timeout: int, arrived: SimpleQueue[tuple[str, Shareable | None]]
+) -> Task:
+    """A task for one site; `arrived` gets (site, result), and (site, None) once the task is over."""
+
+    def received(client_task: ClientTask, fl_ctx: FLContext) -> None:  # noqa: ARG001  # NVFLARE calls it by name
+        arrived.put((site, client_task.result))
+        client_task.result = None
+
+    def done(task: Task, fl_ctx: FLContext) -> None:  # noqa: ARG001  # likewise
+        arrived.put((site, None))
+
+    return Task(name=name, data=data, timeout=timeout, result_received_cb=received, task_done_cb=done)
+
+
+class SecureFedAvg(SecureRounds, FedAvg):
+    """NVFLARE's FedAvg on secure sums: its own parameters, and those of `SecureRounds`."""
+
+
+def secured(controller: FedAvg, parameters: Mapping[str, Any], **how: Any) -> SecureFedAvg:
+    """A SecureFedAvg with the same parameters as `controller`; `parameters` are its constructor's names."""
+    given = vars(controller)
+    skipped = {"self", "args", "kwargs"}
+    kept = {name: given.get(name, given.get(f"_{name}")) for name in parameters if name not in skipped}
+    return SecureFedAvg(**kept, **how)

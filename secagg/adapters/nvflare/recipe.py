@@ -1,0 +1,46 @@
+"""The two lines: a recipe made secure."""
+
+from typing import Any
+
+from nvflare.app_common.workflows.fedavg import FedAvg
+from nvflare.fuel.utils.class_utils import get_component_init_parameters
+from nvflare.recipe.spec import Recipe
+
+from secagg.adapters.nvflare.client import SecAggExecutor
+from secagg.adapters.nvflare.controller import secured
+from secagg.errors import ConfigError
+
+
+def secure_aggregation(
+    recipe: Recipe, weight_max: int | None, *, min_sites: int | None = None, poll: float = 0.5, **how: Any
+) -> None:
+    """Make a FedAvg recipe's server learn, of each round's updates, their weighted mean alone.
+
+    Call it last, when all filters of the recipe's own are in place: the update goes through them before it is sealed.
+    The training script stays as it is.
+
+    Args:
+        recipe: any that runs NVFLARE's FedAvg controller on a model of NumPy arrays.
+        weight_max, how: as `SecureRounds` has them.
+        min_sites: the job goes on while so many sites' processes are alive. NVFLARE ends a job with fewer than the
+            recipe's `min_clients`, its default here too; a site whose training merely fails is no matter.
+        poll: seconds after which a site asks for its next task; NVFLARE's own default is 2. Every phase is a task.
+
+    Raises ConfigError for a recipe of another controller, and what `SecureRounds` raises.
+    """
+    job = recipe._job
+    server = job._deploy_map["server"].app_config
+    controllers = [each for each in server.workflows if isinstance(each.controller, FedAvg)]
+    if len(controllers) != 1 or type(controllers[0].controller) is not FedAvg:
+        found = [type(each.controller).__name__ for each in server.workflows]
+        raise ConfigError(
+            f"{type(recipe).__name__} runs {found}, expected NVFLARE's FedAvg: derive a controller of your own, "
+            "class Mine(SecureRounds, ...), if all it makes of the results is a weighted mean"
+        )
+    (workflow,) = controllers
+    plain = workflow.controller
+    workflow.controller = secured(plain, get_component_init_parameters(plain), weight_max=weight_max, **how)
+    recipe._add_to_client_apps(SecAggExecutor([plain.task_name]))
+    recipe.add_server_config({"server": {**server.additional_params.get("server", {}), "task_request_interval": poll}})
+    if min_sites is not None:
+        job.job.min_clients = min_sites

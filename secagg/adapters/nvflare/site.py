@@ -1,0 +1,83 @@
+"""What a site takes part in: its own file, which no job can change."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from secagg.adapters.choice import Consent
+from secagg.errors import ConfigError
+from secagg.primitives import signing
+from secagg.scheme import Credentials, Policy, Roster
+from secagg_protocols import PROTOCOLS
+
+FILE = "secagg.json"
+"""In the site's `local` folder."""
+
+
+class _Identity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    key: str
+    passphrase: str
+    roster: str
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    min_cohort: int = 3
+    min_threshold: int = 2
+    max_dim: int = 2**28
+    protocols: list[str] | None = None
+    identity: _Identity | None = None
+
+
+@dataclass(frozen=True)
+class Site:
+    """One site's limits, and who it is where the server may lie.
+
+    Attributes:
+        policy: fewest contributors, fewest shares, most entries.
+        consent: protocols that the server may choose from.
+        credentials: identity and roster; with them the site takes part in active rounds only.
+    """
+
+    policy: Policy
+    consent: Consent
+    credentials: Credentials | None = None
+
+    @classmethod
+    def read(cls, folder: Path, name: str) -> "Site":
+        """The limits in `folder`'s file, the defaults where there is none.
+
+        The file is a JSON object: {"min_cohort": 3, "min_threshold": 2, "max_dim": 268435456, "protocols": [...],
+        "identity": {"key": FILE, "passphrase": FILE, "roster": FILE}}, all optional; the files that it names lie in
+        the same folder. Raises ConfigError, or StateError for a key that does not open.
+        """
+        path = folder / FILE
+        try:
+            file = msgspec.json.decode(path.read_bytes(), type=_File) if path.exists() else _File()
+        except (OSError, msgspec.DecodeError) as error:
+            raise ConfigError(f"{FILE} of site {name!r}: {error}") from None
+        credentials = None if file.identity is None else _credentials(folder, file.identity, name)
+        protocols = frozenset(PROTOCOLS if file.protocols is None else file.protocols)
+        return cls(
+            Policy(min_cohort=file.min_cohort, max_dim=file.max_dim, min_threshold=file.min_threshold),
+            Consent(protocols, None, authenticated=credentials is not None),
+            credentials,
+        )
+
+
+def read_roster(path: Path) -> Roster:
+    """The roster in a file. Raises ConfigError."""
+    try:
+        return Roster.from_bytes(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"roster: {error}") from None
+
+
+def _credentials(folder: Path, files: _Identity, name: str) -> Credentials:
+    try:
+        key, passphrase = (folder / files.key).read_bytes(), (folder / files.passphrase).read_bytes()
+    except OSError as error:
+        raise ConfigError(f"identity of site {name!r}: {error}") from None
+    credentials = Credentials(signing.load_private(key, passphrase.rstrip(b"\r\n")), read_roster(folder / files.roster))
+    credentials.check_identity(name)
+    return credentials

@@ -1,0 +1,71 @@
+"""How a round went, as a framework's user reads it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from secagg.api import Aggregate, Coordinator
+from secagg.errors import PartyId
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """How one round went.
+
+    Attributes:
+        contributors: parties in the sum.
+        lost: {party: phase} of all who went silent; one that was lost at the last phase is in the sum.
+        misbehaved: {party: why}.
+        weight: sum of the contributors' weights, or their number.
+        error_bound: {array or metric: largest possible |mean - true mean of the clipped values|}, in each array's
+            units, before the mean is rounded to its array's dtype; metrics are named "metrics/" + name.
+        saturated: entries that were clipped, all contributors together.
+        accused: {party: why} of those of whom others say so, who may lie; they stay in the sum.
+        failure: why there is no sum; then all but `lost` and `misbehaved` are empty.
+    """
+
+    contributors: list[str] = []
+    lost: dict[str, str] = {}
+    misbehaved: dict[str, str] = {}
+    weight: int = 0
+    error_bound: dict[str, float] = {}
+    saturated: int = 0
+    accused: dict[str, str] = {}
+    failure: str | None = None
+
+    @classmethod
+    def of(cls, result: Aggregate) -> "Outcome":
+        """Of a round that gave a sum of updates {"arrays": ..., "metrics": ...}."""
+        return cls(
+            contributors=sorted(map(str, result.contributors)),
+            lost=_texts(result.lost),
+            misbehaved=_texts(result.misbehaved),
+            weight=result.weight,
+            error_bound=_bounds(result),
+            saturated=result.saturated,
+            accused=_texts(result.accused),
+        )
+
+    @classmethod
+    def failed(cls, why: str, coordinator: Coordinator | None) -> "Outcome":
+        """Of a round without a sum."""
+        if coordinator is None:
+            return cls(failure=why)
+        return cls(lost=_texts(coordinator.lost), misbehaved=_texts(coordinator.misbehaved), failure=why)
+
+
+def _texts(values: Mapping[PartyId, str]) -> dict[str, str]:
+    return {str(party): text for party, text in values.items()}
+
+
+def _bounds(result: Aggregate) -> dict[str, float]:
+    """{array or "metrics/" + metric: bound}, the largest over an array's entries."""
+    means = _flat(result.mean)
+    if not isinstance(result.error_bound, Mapping):
+        return dict.fromkeys(means, float(result.error_bound))
+    return {name: float(np.max(bound, initial=0.0)) for name, bound in _flat(result.error_bound).items()}
+
+
+def _flat(update: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    return {**update["arrays"], **{f"metrics/{name}": value for name, value in update["metrics"].items()}}

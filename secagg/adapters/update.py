@@ -1,0 +1,137 @@
+"""What is summed of a model: updates (new minus received arrays), named metrics, weights. Any framework's."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secagg.encoding.layout import Update
+from secagg.errors import BadWeight, InputError, OutOfRange, PartyId, ShapeMismatch
+from secagg.primitives.entropy import Entropy
+from secagg.scheme import Session
+
+Arrays: TypeAlias = dict[str, NDArray[Any]]
+Clip: TypeAlias = float | Mapping[str, Any]
+"""Bound of the updates' entries: one number, or {array name: number or array} with a default under "*"."""
+
+DEFAULT = "*"
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """How updates become ring vectors; see `Session.create`.
+
+    Attributes:
+        bits: of each quantized entry.
+        clip: of the updates.
+        weight_max: public bound of the weights, None for an unweighted mean.
+        metrics: {name: clip} of the metrics that join the sum.
+    """
+
+    bits: int
+    clip: Clip
+    weight_max: int | None
+    metrics: Mapping[str, float]
+
+    def check(self) -> None:
+        """Raise OutOfRange or ConfigError, before the first round, for numbers that no model can use."""
+        clips = [*(self.clip.values() if isinstance(self.clip, Mapping) else [self.clip]), *self.metrics.values()]
+        for clip in clips or [1.0]:
+            like = np.zeros(np.shape(clip))
+            Session.create(("a", "b"), like, bits=self.bits, clip=clip, weight_max=self.weight_max)
+
+    def session(
+        self, parties: Iterable[PartyId], model: Arrays, counters: Collection[str], context: bytes, entropy: Entropy
+    ) -> Session:
+        """A session whose updates have the structure of `blank_update(model, metrics)`. Raises ConfigError."""
+        return Session.create(
+            parties,
+            blank_update(model, self.metrics),
+            bits=self.bits,
+            clip=clip_of(model, self.clip, counters, self.bits, self.metrics),
+            weight_max=self.weight_max,
+            context=context,
+            entropy=entropy,
+        )
+
+
+def blank_update(model: Arrays, metrics: Collection[str]) -> Update:
+    """An update of the right structure: {"arrays": {name: array}, "metrics": {name: float}}.
+
+    Floats keep their dtype; integers and bools (counters, say) travel as float64, since an update may be negative.
+    """
+    arrays = {name: np.zeros(array.shape, leaf_dtype(array)) for name, array in model.items()}
+    return {"arrays": arrays, "metrics": dict.fromkeys(metrics, 0.0)}
+
+
+def clip_of(model: Arrays, clip: Clip, counters: Collection[str], bits: int, metrics: Mapping[str, float]) -> Update:
+    """The clip of every leaf of `blank_update(model, metrics)`.
+
+    Args:
+        clip: a number for all float arrays, or {name: clip, "*": clip of the rest}.
+        counters: arrays of integers; theirs is 2**(bits - 1) - 1, so that the quantizer's step is one, unless named.
+
+    Raises OutOfRange for a name that is no array of the model, or an array without a clip.
+    """
+    named: Mapping[str, Any] = clip if isinstance(clip, Mapping) else {DEFAULT: clip}
+    unknown = sorted(set(named) - set(model) - {DEFAULT})
+    if unknown:
+        raise OutOfRange(f"clip: no array named {unknown[0]!r}, expected names among {sorted(model)} and {DEFAULT!r}")
+    missing = sorted(set(model) - set(named) - set(counters))
+    if missing and DEFAULT not in named:
+        raise OutOfRange(f"clip: none for array {missing[0]!r}, expected one, or a default under {DEFAULT!r}")
+    step_one = 2.0 ** (bits - 1) - 1
+    arrays = {name: named.get(name, step_one if name in counters else named.get(DEFAULT)) for name in model}
+    return {"arrays": arrays, "metrics": dict(metrics)}
+
+
+def counters_of(model: Arrays) -> frozenset[str]:
+    """Names of the arrays whose entries are integers or bools."""
+    return frozenset(name for name, array in model.items() if array.dtype.kind != "f")
+
+
+def update_of(received: Arrays, trained: Arrays, metrics: Mapping[str, float]) -> Update:
+    """Trained minus received arrays, in the structure of `blank_update`. Raises ShapeMismatch naming the array."""
+    if set(received) != set(trained):
+        odd = min(set(received) ^ set(trained))
+        raise ShapeMismatch(f"reply's arrays differ from the model's in {odd!r}, expected names {sorted(received)}")
+    return {
+        "arrays": {name: _difference(name, trained[name], array) for name, array in received.items()},
+        "metrics": dict(metrics),
+    }
+
+
+def _difference(name: str, new: NDArray[Any], old: NDArray[Any]) -> NDArray[Any]:
+    if new.shape != old.shape:
+        raise ShapeMismatch(f"array {name!r} has shape {new.shape}, expected {old.shape}")
+    with np.errstate(all="ignore"):  # NaN and infinity are refused, with their position, when the update is encoded
+        difference = np.subtract(new, old, dtype=np.result_type(new, old, np.float64))
+        return np.asarray(difference, leaf_dtype(old))
+
+
+def leaf_dtype(array: NDArray[Any]) -> np.dtype[Any]:
+    """How an array's updates travel and its mean comes back: floats as they are, all else as float64."""
+    return array.dtype if array.dtype.kind == "f" else np.dtype(np.float64)
+
+
+def weight_of(values: Mapping[str, Any], key: str) -> int:
+    """The reply's weight. Raises BadWeight where it is missing or no whole number."""
+    if key not in values:
+        raise BadWeight(f"reply without {key!r}, expected the weight of this client's update")
+    value = values[key]
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not float(value).is_integer():
+        raise BadWeight(f"{key!r} is no whole number, expected an integer weight")
+    return int(value)
+
+
+def chosen(metrics: Mapping[str, Any], names: Collection[str]) -> dict[str, float]:
+    """The metrics that join the sum. Raises InputError for one that is missing or no number."""
+    values = {}
+    for name in names:
+        value = metrics.get(name)
+        if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+            raise InputError(f"reply's metric {name!r} is {type(value).__name__}, expected a number")
+        values[name] = float(value)
+    return values

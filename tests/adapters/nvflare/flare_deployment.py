@@ -1,0 +1,134 @@
+"""NVFLARE's own processes on loopback, provisioned with mutual TLS, each ended by its id."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+PATIENCE = 240
+"""Seconds for anything to happen; a federation that takes them is stuck."""
+
+PROJECT = """
+api_version: 3
+name: probe
+participants:
+  - {{name: localhost, type: server, org: secagg, fed_learn_port: {port}, admin_port: {admin_port}}}
+{sites}
+  - {{name: admin@nvidia.com, type: admin, org: secagg, role: project_admin}}
+builders:
+  - path: nvflare.lighter.impl.workspace.WorkspaceBuilder
+    args: {{template_file: [master_template.yml]}}
+  - path: nvflare.lighter.impl.static_file.StaticFileBuilder
+    args: {{config_folder: config}}
+  - path: nvflare.lighter.impl.cert.CertBuilder
+  - path: nvflare.lighter.impl.signature.SignatureBuilder
+"""
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
+
+
+class Reports:
+    """Where a site tells its process id; it waits while the connection is open."""
+
+    def __init__(self):
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self._server.settimeout(PATIENCE)
+        self.port = self._server.getsockname()[1]
+        self._links = []
+
+    def next(self) -> int:
+        link, _ = self._server.accept()
+        link.settimeout(PATIENCE)
+        self._links.append(link)
+        with link.makefile() as lines:
+            return int(lines.readline())
+
+    def close(self):
+        for link in self._links:
+            link.close()
+        self._server.close()
+
+
+class Deployment:
+    """A server and its sites, each with a startup kit of its own.
+
+    Attributes:
+        admin: the kit with which jobs are submitted.
+    """
+
+    def __init__(self, folder: Path, sites: list[str]):
+        self.folder, self.sites = folder, sites
+        self._stack = ExitStack()
+        self._processes: dict[str, subprocess.Popen] = {}
+        self._environment = {
+            **os.environ,
+            "HOME": str(folder),
+            "PYTHONUNBUFFERED": "1",
+            "NVFLARE_CLIENT_OUTCOME_WAIT_TIMEOUT": "5",  # for a word from sites that are gone, once the job is over
+        }
+        rows = "\n".join(f"  - {{name: {site}, type: client, org: secagg}}" for site in sites)
+        project = folder / "project.yml"
+        project.write_text(PROJECT.format(port=free_port(), admin_port=free_port(), sites=rows))
+        command = [Path(sys.executable).with_name("nvflare"), "provision", "-p", project, "-w", folder / "kits"]
+        subprocess.run(command, env=self._environment, check=True, capture_output=True, timeout=PATIENCE)
+        self._kits = folder / "kits" / "probe" / "prod_00"
+        self.admin = self._kits / "admin@nvidia.com"
+
+    def local(self, name: str) -> Path:
+        """A participant's own folder."""
+        return self._kits / name / "local"
+
+    def start(self) -> None:
+        self._start("localhost", "server.server_train", "fed_server.json")
+        for site in self.sites:
+            self._start(site, "client.client_train", "fed_client.json", f"uid={site}")
+
+    def _start(self, name: str, module: str, config: str, *settings: str) -> None:
+        kit = self._kits / name
+        (kit / "transfer").mkdir(exist_ok=True)
+        log = self._stack.enter_context((self.folder / f"{name}.log").open("w"))
+        command = [sys.executable, "-m", f"nvflare.private.fed.app.{module}", "-m", str(kit), "-s", config]
+        command += ["--set", "secure_train=true", "org=secagg", "config_folder=config", *settings]
+        process = subprocess.Popen(
+            command,
+            cwd=kit,
+            env=self._environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        self._processes[name] = process
+        self._stack.callback(_end, process)
+
+    def kill(self, site: str) -> None:
+        """As if its machine had lost power: no part of it says good-bye."""
+        os.killpg(self._processes[site].pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        self._stack.close()
+
+
+def _end(process: subprocess.Popen) -> None:
+    """The process and those of its jobs: they are a session of their own."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@contextmanager
+def deployed(folder: Path, sites: list[str]):
+    deployment = Deployment(folder, sites)
+    try:
+        yield deployment
+    finally:
+        deployment.close()

@@ -1,0 +1,38 @@
+"""Real processes: a server and three sites with mutual TLS, one of which is killed in a round."""
+
+import json
+import re
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from flare_deployment import PATIENCE, Reports, deployed
+from flare_simulator import check, recipe_of, secured
+from nvflare.recipe import ProdEnv
+
+PAGE = Path(__file__).parents[3] / "docs" / "nvflare.md"
+
+
+def policy() -> str:
+    """A site's own privacy policy, as the page shows it."""
+    blocks = re.findall(r"^```json\n(.*?)^```", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    return next(block for block in blocks if "scopes" in block)
+
+
+@pytest.mark.nightly
+@pytest.mark.filterwarnings("ignore:ssl_context is deprecated:DeprecationWarning")  # NVFLARE's own client of aiohttp
+def test_a_site_killed_in_training_leaves_the_sum_of_the_others(tmp_path):
+    sites = ["site-1", "site-2", "site-3"]
+    with closing(Reports()) as reports, deployed(tmp_path, sites) as deployment:
+        for site in sites:
+            (deployment.local(site) / "secagg.json").write_text(json.dumps({"min_cohort": 2}))
+        (deployment.local("site-1") / "privacy.json").write_text(policy())
+        deployment.start()
+        how = {"options": {"threshold": 2}, "min_sites": 2, "train_timeout": 20}
+        recipe = secured(recipe_of(2, arguments=f"--reports {reports.port}"), **how)
+        run = recipe.execute(ProdEnv(startup_kit_location=str(deployment.admin), login_timeout=60.0))
+        reports.next()
+        deployment.kill("site-2")
+        folder = Path(run.get_result(timeout=PATIENCE))
+        outcomes = check(folder / "workspace", [(1, 2, 3), (1, 3)])
+        assert [outcome["lost"] for outcome in outcomes] == [{}, {"site-2": "masked"}]
