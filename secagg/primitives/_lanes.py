@@ -226,9 +226,11 @@ def proved(name: str) -> np.dtype[Any]:
     """The type of limb of the kernel of that name, once it has shown that it agrees with Python's integers.
 
     Raises:
-        ConfigError: it does not.
+        ConfigError: it does not, or this machine has no kernel of that name.
     """
-    limb = montgomery.IMPLEMENTATIONS[name]
+    limb = montgomery.IMPLEMENTATIONS.get(name)
+    if limb is None:
+        raise ConfigError(f"Montgomery kernel {name!r} does not run on this machine")
     n, exponents = (1 << 521) - 1, [0, 1, (1 << 64) - 1, 3**40]
     values = [0, 1, n - 1, *(pow(3, 1000 + i, n) for i in range(10))]
     ring = Lanes(n, limb)

@@ -59,6 +59,10 @@ class TestChoice:
     def test_a_kernel_by_name(self, name):
         assert Modulus(N, name)._engine.limb == montgomery.IMPLEMENTATIONS[name]
 
+    def test_a_kernel_that_does_not_run_here(self):
+        with pytest.raises(ConfigError, match="Montgomery kernel 'abacus' does not run on this machine"):
+            Modulus(N, "abacus").product([1])
+
     def test_portable_is_gmp(self, monkeypatch):
         monkeypatch.setenv("SECAGG_KERNEL", "portable")
         monkeypatch.setattr(_lanes.lanes, "multiply", None)
