@@ -44,7 +44,7 @@ class Cost:
         clients, dim, rounds, processes: of the simulation.
         training: processor seconds that a client trains.
         plain, secure: wall time of a round.
-        client_engine: of all clients together, divided by processes.
+        client_engine: of all clients together, a client's median each, divided by processes.
         server_engine: of the server.
         engine_share: (client_engine + server_engine) / plain.
         plain_trips, secure_trips: of the last round.
@@ -75,11 +75,11 @@ def timed_mod(message: Message, context: Context, call_next: ClientAppCallable) 
         training += time.perf_counter() - start
         return reply
 
-    start = time.perf_counter()
+    phase, start = message.content["secagg"]["phase"], time.perf_counter()
     reply = secagg_mod(message, context, train)
     own = time.perf_counter() - start - training
     with (Path(os.environ[SPENT]) / str(os.getpid())).open("a") as file:
-        file.write(f"{message.metadata.group_id} {own}\n")
+        file.write(f"{phase} {own}\n")
     return reply
 
 
@@ -156,14 +156,14 @@ def simulated(clients: int, dim: int, rounds: int, training: float, *, secure: b
     return {what: np.diff(values).tolist() for what, values in told.items()}
 
 
-def spent_by_clients(folder: str, rounds: int) -> list[float]:
-    """Seconds of all clients together, by round."""
-    spent = dict.fromkeys(range(1, rounds + 1), 0.0)
+def spent_by_a_client(folder: str) -> float:
+    """Seconds in a steady round: the medians of its phases, summed."""
+    spent: dict[str, list[float]] = {}
     for file in Path(folder).iterdir():
         for line in file.read_text().splitlines():
-            server_round, seconds = line.split()
-            spent[int(server_round)] += float(seconds)
-    return list(spent.values())
+            phase, seconds = line.split()
+            spent.setdefault(phase, []).append(float(seconds))
+    return sum(median(seconds) for phase, seconds in spent.items() if phase != "keys")
 
 
 def measured(clients: int, dim: int, rounds: int, training: float) -> Cost:
@@ -173,7 +173,7 @@ def measured(clients: int, dim: int, rounds: int, training: float) -> Cost:
     with tempfile.TemporaryDirectory() as folder:
         os.environ[SPENT] = folder
         secure = simulated(clients, dim, rounds, training, secure=True)
-        client = median(spent_by_clients(folder, rounds)[1:]) / processes
+        client = spent_by_a_client(folder) * clients / processes
     server = median(secure["strategy"][1:])
     wall = median(plain["wall"][1:])
     return Cost(

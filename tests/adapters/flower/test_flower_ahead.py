@@ -3,6 +3,11 @@
 Whoever has none ready is left to the next round, or is asked on a trip of its own where too many are.
 """
 
+import json
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from federation import MODEL, arrays_of, client_app, examples_of, grid_of, identify, model_record
@@ -18,6 +23,7 @@ from secagg.errors import OutOfRange
 from secagg.testing import SeededEntropy
 from secagg_protocols import PairwiseMasking
 
+ROOT = Path(__file__).parents[3]
 FIRST, STEADY = ("keys", "shares", "masked", "unmask"), ("shares", "masked", "unmask")
 
 
@@ -425,3 +431,16 @@ def test_a_node_prepares_only_what_it_would_take_part_in():
     grid.apps[node] = client_app()
     reply = grid.ask(node, Message(request, node, "train"))
     assert set(reply.content["secagg.frames"]) == {"prepared"}
+
+
+@pytest.mark.nightly
+def test_the_bench_counts_two_trips_more_in_a_simulation():
+    """Flower's own grid and processes, through `python -m bench.flower`."""
+    how = ["--clients", "4", "--dim", "50", "--rounds", "3", "--training", "0", "--json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.flower", *how], cwd=ROOT, capture_output=True, text=True, timeout=600, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    cost = json.loads(done.stdout.splitlines()[-1])
+    assert (cost["plain_trips"], cost["secure_trips"]) == (1, 3)
+    assert cost["engine_share"] > 0
