@@ -63,8 +63,13 @@ def messages(kind, leaf):
     return st.builds(kind, **fields)
 
 
-ANY = {bytes: st.binary(max_size=20), int: st.integers(-(2**63), 2**64 - 1), str: st.text(max_size=5)}
-KNOWN = {bytes: st.just(SECRET), int: st.just(INTEGER), str: st.just(SECRET.decode())}
+ANY = {
+    bytes: st.binary(max_size=20),
+    int: st.integers(-(2**63), 2**64 - 1),
+    str: st.text(max_size=5),
+    bool: st.booleans(),
+}
+KNOWN = {bytes: st.just(SECRET), int: st.just(INTEGER), str: st.just(SECRET.decode()), bool: st.booleans()}
 
 
 def test_the_walk_finds_the_engine_and_the_protocols():
