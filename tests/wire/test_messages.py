@@ -64,12 +64,12 @@ def messages(kind, leaf):
 
 
 ANY = {
+    bool: st.booleans(),
     bytes: st.binary(max_size=20),
     int: st.integers(-(2**63), 2**64 - 1),
     str: st.text(max_size=5),
-    bool: st.booleans(),
 }
-KNOWN = {bytes: st.just(SECRET), int: st.just(INTEGER), str: st.just(SECRET.decode()), bool: st.booleans()}
+KNOWN = {bool: st.booleans(), bytes: st.just(SECRET), int: st.just(INTEGER), str: st.just(SECRET.decode())}
 
 
 def test_the_walk_finds_the_engine_and_the_protocols():
