@@ -12,8 +12,8 @@ from secagg.fedavg.history import SECURE, Metrics, Run
 
 _LIMITS = (
     "limits: a server that follows the protocol learns only sums; one that lies (in passive mode, the default), or one "
-    "together with t share holders (in paillier, with the key's holder), can get single updates. The standardisation "
-    "also shows histograms of powers of two. Not independently audited."
+    "together with t share holders, can get single updates. The standardisation also shows histograms of powers of "
+    "two. Not independently audited."
 )
 
 

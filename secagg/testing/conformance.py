@@ -86,12 +86,13 @@ class SchemeConformance(ABC):
     def test_losses_end_exact_or_too_few(self) -> None:
         """Whoever goes silent, whenever: exact over the contributors, or TooFew."""
         updates = self.updates()
+        names = [phase.name for phase in self.make(self.n).phases]
         survived = 0
         for lost in sampled_losses(self.parties(), self.phases(), self.patterns, seed=1):
             try:
                 out = aggregate(updates, self.make(self.n), bits=self.bits, lost=lost)
             except TooFew as error:
-                assert error.phase in [phase.name for phase in self.make(self.n).phases], lost
+                assert error.phase in names, lost
                 assert error.answered < error.needed, lost
             else:
                 survived += 1
