@@ -346,6 +346,18 @@ class TestWhatHoldersRefuse:
         with pytest.raises(PolicyRefused, match="second sum under the same context"):
             holder.answer(round_.coordinator.asks()[0])
 
+    def test_what_was_opened_is_entered_in_the_ledger(self):
+        ledger = Ledger()
+        round_ = make_round(make(SHARED), UPDATES, context=b"model 1")
+        holder = Participant(round_.scheme, round_.session, 0, ledger=ledger)
+        holder.answer(round_.coordinator.asks()[0], UPDATES[0])
+        at_phase(round_, "decrypt")
+        ledger.check(b"model 1", frozenset({0, 1, 2}))
+        assert holder.answer(round_.coordinator.asks()[0])
+        ledger.check(b"model 1", frozenset(UPDATES))
+        with pytest.raises(PolicyRefused):
+            ledger.check(b"model 1", frozenset({0, 1, 2}))
+
     def test_a_second_question(self):
         round_ = at_phase(make_round(make(SHARED), UPDATES), "decrypt")
         asks = round_.coordinator.asks()
