@@ -32,9 +32,27 @@ BIAS = [limb << 11 for limb in (ALL - 18, ALL, ALL, ALL, ALL)]  # 2**11 * p: mak
 
 # Elements of a room. The ladder keeps x + z and x - z of its two points.
 SUM, DIFFERENCE, OTHER_SUM, OTHER_DIFFERENCE, POINT, INTEGERS, SCRATCH = range(7)
+INVERSE, SQUARED, Z = SCRATCH, SCRATCH + 5, -1
 BITS = SCRATCH + 6  # rows of its own: the scalars' four words, of which set bits say that the ladder's points swap
 FIRST = BITS + 1  # of each group: numerator, denominator, and the product of all denominators so far
 ROWS = LIMBS * (FIRST + 3 * GROUPS) + GROUPS  # the last ones: of each group, 1 in a lane whose result is zero
+
+# An inversion, in steps result = x**(2**squarings) * y; a number is an element's, Z that of what is inverted.
+_THREE, _ELEVEN, _TEN, _FIFTY, _ONES = SCRATCH, SCRATCH + 1, SCRATCH + 2, SCRATCH + 3, SCRATCH + 4
+POWERS = (
+    (_THREE, Z, 1, Z),
+    (_ELEVEN, Z, 3, _THREE),
+    (_ONES, _THREE, 2, _THREE),
+    (_ONES, _ONES, 1, Z),  # 2**5 - 1
+    (_TEN, _ONES, 5, _ONES),  # 2**10 - 1
+    (_ONES, _TEN, 10, _TEN),
+    (_ONES, _ONES, 20, _ONES),  # 2**40 - 1
+    (_FIFTY, _ONES, 10, _TEN),
+    (_ONES, _FIFTY, 50, _FIFTY),
+    (_ONES, _ONES, 100, _ONES),  # 2**200 - 1
+    (_ONES, _ONES, 50, _FIFTY),  # 2**250 - 1
+    (INVERSE, _ONES, 5, _ELEVEN),  # 2**255 - 21
+)
 
 _emitted: Any = intrinsic  # Numba fills the first parameter itself, which its own types do not tell
 _INDEX, _QUAD = ir.IntType(32), ir.IntType(64)
@@ -417,29 +435,26 @@ def exchange(
         lanes: (0, ..., pairs of a vector - 1); its length is a type, so each width is compiled by itself.
     """
     width = len(lanes)
+    signed = room.view(np.int64)
     for start in range(0, len(scalars), GROUPS * width):
-        count = min(len(scalars) - start, GROUPS * width)
-        groups = (count + width - 1) // width
+        groups = (min(len(scalars) - start, GROUPS * width) + width - 1) // width
         for group in range(groups):
-            at = start + group * width
-            _load(room, scalars[at : at + width], points[at : at + width])
-            _climb(room, group, lanes)
-        _invert(room, groups, lanes)
+            _load(room, scalars, points, start + group * width, lanes)
+            _climb(room, signed, group, lanes)
+        _invert(room, FIRST + 3 * groups - 1, lanes)
         for group in range(groups - 1, -1, -1):
             _divide(room, group, lanes)
-            at = start + group * width
-            _write(room, group, secrets[at : at + min(width, start + count - at)])
+            _write(room, signed, group, secrets, start + group * width, lanes)
 
 
 @kernel
-def _load(room: Any, scalars: Any, points: Any) -> None:
+def _load(room: Any, scalars: Any, points: Any, start: int, lanes: tuple[int, ...]) -> None:
     """Scalars, clamped, and u-coordinates without their top bit (RFC 7748, 5); a lane without a pair gets zeros."""
-    room[LIMBS * INTEGERS : LIMBS * (INTEGERS + 1)] = 0
-    room[LIMBS * BITS : LIMBS * BITS + 4] = 0
-    for lane in range(len(scalars)):
+    for lane in range(len(lanes)):
+        row = start + lane
         above = np.uint64(0)
         for place in range(3, -1, -1):
-            word = scalars[lane, place]
+            word = scalars[row, place] if row < len(scalars) else np.uint64(0)
             if place == 3:
                 word = (word & np.uint64((1 << 63) - 1)) | np.uint64(1 << 62)
             if place == 0:
@@ -448,15 +463,15 @@ def _load(room: Any, scalars: Any, points: Any) -> None:
             room[LIMBS * BITS + place, lane] = word ^ (word >> np.uint64(1) | above << np.uint64(63))
             above = word
         for place in range(LIMBS):
-            first = RADIX * place
-            value = points[lane, first // 64] >> np.uint64(first % 64)
-            if first % 64 > 64 - RADIX:
-                value |= points[lane, first // 64 + 1] << np.uint64(64 - first % 64)
+            at, shift = RADIX * place // 64, RADIX * place % 64
+            value = points[row, at] >> np.uint64(shift) if row < len(points) else np.uint64(0)
+            if shift > 64 - RADIX and row < len(points):
+                value |= points[row, at + 1] << np.uint64(64 - shift)
             room[LIMBS * INTEGERS + place, lane] = value & np.uint64(ALL)
 
 
 @kernel
-def _climb(room: Any, group: int, lanes: tuple[int, ...]) -> None:
+def _climb(room: Any, signed: Any, group: int, lanes: tuple[int, ...]) -> None:
     """The ladder; then the group's fraction, and the product of the denominators up to it."""
     _start(room, 0, 0, 0, lanes)
     for bit in range(254, -1, -1):
@@ -467,7 +482,7 @@ def _climb(room: Any, group: int, lanes: tuple[int, ...]) -> None:
     # A point of low order ends in 0 / 0: a denominator of 1 keeps it from the other groups' inverses.
     _to_integers(room, denominator, 0, 0, lanes)
     for lane in range(len(lanes)):
-        _canonical(room, lane)
+        _canonical(signed, lane)
         anything = np.uint64(0)
         for place in range(LIMBS):
             anything |= room[LIMBS * INTEGERS + place, lane]
@@ -482,82 +497,55 @@ def _climb(room: Any, group: int, lanes: tuple[int, ...]) -> None:
 
 
 @kernel
-def _invert(room: Any, groups: int, lanes: tuple[int, ...]) -> None:
-    """The inverse of the last running product, by Fermat as 2**255 - 21 = (2**250 - 1) * 2**5 + 11, to SCRATCH."""
-    z = FIRST + 3 * groups - 1
-    result, two, ones, longer, eleven = SCRATCH, SCRATCH + 1, SCRATCH + 2, SCRATCH + 3, SCRATCH + 4
-    _square(room, two, z, 0, lanes)
-    _square(room, ones, two, 0, lanes)
-    _square(room, ones, ones, 0, lanes)
-    _multiply(room, ones, ones, z, lanes)  # 9
-    _multiply(room, eleven, ones, two, lanes)
-    _square(room, two, eleven, 0, lanes)
-    _multiply(room, ones, two, ones, lanes)  # 2**5 - 1
-    _lengthen(room, longer, ones, ones, 5, lanes)  # 2**10 - 1
-    _lengthen(room, two, longer, longer, 10, lanes)
-    _lengthen(room, two, two, two, 20, lanes)  # 2**40 - 1
-    _lengthen(room, ones, two, longer, 10, lanes)
-    _lengthen(room, longer, ones, ones, 50, lanes)
-    _lengthen(room, two, longer, longer, 100, lanes)
-    _lengthen(room, longer, two, ones, 50, lanes)  # 2**250 - 1
-    _lengthen(room, result, longer, eleven, 5, lanes)
-
-
-@kernel
-def _lengthen(room: Any, result: int, x: int, y: int, squarings: int, lanes: tuple[int, ...]) -> None:
-    """result = x**(2**squarings) * y, by way of an element of its own."""
-    _square(room, SCRATCH + 5, x, 0, lanes)
-    for _ in range(squarings - 1):
-        _square(room, SCRATCH + 5, SCRATCH + 5, 0, lanes)
-    _multiply(room, result, SCRATCH + 5, y, lanes)
+def _invert(room: Any, z: int, lanes: tuple[int, ...]) -> None:
+    """Its inverse, by Fermat z**(2**255 - 21), to INVERSE."""
+    for i in range(len(POWERS)):
+        result, x, squarings, y = POWERS[i]
+        x, y = (z if x == Z else x), (z if y == Z else y)
+        for _ in range(squarings):
+            _square(room, SQUARED, x, 0, lanes)
+            x = SQUARED
+        _multiply(room, result, SQUARED, y, lanes)
 
 
 @kernel
 def _divide(room: Any, group: int, lanes: tuple[int, ...]) -> None:
     """The group's fraction to INTEGERS; groups come last to first, each taking its denominator off the inverse."""
     numerator = FIRST + 3 * group
-    inverse = SCRATCH + 1
     if group == 0:
-        _multiply(room, numerator, numerator, SCRATCH, lanes)
+        _multiply(room, numerator, numerator, INVERSE, lanes)
     else:
-        _multiply(room, inverse, SCRATCH, numerator - 1, lanes)
-        _multiply(room, numerator, numerator, inverse, lanes)
-        _multiply(room, SCRATCH, SCRATCH, numerator + 1, lanes)
+        _multiply(room, SQUARED, INVERSE, numerator - 1, lanes)
+        _multiply(room, numerator, numerator, SQUARED, lanes)
+        _multiply(room, INVERSE, INVERSE, numerator + 1, lanes)
     _to_integers(room, numerator, 0, 0, lanes)
 
 
 @kernel
-def _write(room: Any, group: int, secrets: Any) -> None:
-    for lane in range(len(secrets)):
-        _canonical(room, lane)
+def _write(room: Any, signed: Any, group: int, secrets: Any, start: int, lanes: tuple[int, ...]) -> None:
+    for lane in range(min(len(lanes), len(secrets) - start)):
+        _canonical(signed, lane)
         keep = room[ROWS - GROUPS + group, lane] - np.uint64(1)  # all ones unless the result is zero
         for place in range(4):
             limb, shift = 64 * place // RADIX, 64 * place % RADIX
             word = room[LIMBS * INTEGERS + limb, lane] >> np.uint64(shift)
             word |= room[LIMBS * INTEGERS + limb + 1, lane] << np.uint64(RADIX - shift)
-            secrets[lane, place] = word & keep
+            secrets[start + lane, place] = word & keep
 
 
 @kernel
-def _canonical(room: Any, lane: int) -> None:
+def _canonical(signed: Any, lane: int) -> None:
     """The integers of a lane, of any sign, as the residue below p in limbs of 51 bits."""
-    limbs = room[LIMBS * INTEGERS : LIMBS * (INTEGERS + 1)].view(np.int64)
-    for _ in range(3):
-        over = _carried(limbs, lane)
-        limbs[0, lane] += 19 * over
-    above = np.int64(19)  # the residue plus 19 has bit 255 set where it is p or more
-    for place in range(LIMBS):
-        above = (limbs[place, lane] + above) >> RADIX
-    limbs[0, lane] += 19 * above
-    _carried(limbs, lane)
-
-
-@kernel
-def _carried(limbs: Any, lane: int) -> Any:
-    """Each limb hands on to the next what is outside 51 bits; what the last one hands on is returned."""
-    carry = np.int64(0)
-    for place in range(LIMBS):
-        value = limbs[place, lane] + carry
-        limbs[place, lane] = value & ALL
-        carry = value >> RADIX
-    return carry
+    first = LIMBS * INTEGERS
+    for turn in range(4):
+        # The last turn adds 19 where the residue is p or more, and drops bit 255, which that sets.
+        carry = np.int64(19)
+        for place in range(LIMBS):
+            carry = (signed[first + place, lane] + carry) >> RADIX
+        carry = 19 * carry if turn == 3 else np.int64(0)
+        for place in range(LIMBS):
+            value = signed[first + place, lane] + carry
+            signed[first + place, lane] = value & ALL
+            carry = value >> RADIX
+        if turn < 3:
+            signed[first, lane] += 19 * carry
