@@ -3,10 +3,14 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
+FLOWER := .venv-flower
+FLARE  := .venv-nvflare
+TORCH  := .venv-torch
+BENCH  := .venv-bench
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 DEV    := hatchling hypothesis mypy pandas-stubs pytest pytest-benchmark pytest-xdist ruff scipy-stubs
 
-.PHONY: demo test test-all fuzz lint clean
+.PHONY: demo test test-adapters test-all fuzz lint clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.run
@@ -15,8 +19,14 @@ demo: $(VENV)/.run
 test: $(VENV)/.dev lint
 	$(BIN)/python -m pytest --numprocesses 2 -m "not nightly"
 
-test-all: $(VENV)/.dev lint
+# What other frameworks see of secagg, each in an environment of its own.
+test-adapters: test-flower test-nvflare test-torch
+
+# With what takes too long for every day: thousands of schedules, hundreds of kills, every deployment.
+test-all: $(VENV)/.dev lint $(FLOWER) $(FLARE) test-torch
 	$(BIN)/python -m pytest --numprocesses 2
+	$(FLOWER)/bin/python -m pytest tests/adapters/flower
+	$(FLARE)/bin/python -m pytest tests/adapters/nvflare
 
 # Only this target needs a fuzzer, so only this target installs it; what it finds and learns stays in build/fuzz.
 fuzz: SECONDS ?= 60
@@ -42,15 +52,14 @@ $(VENV)/.dev: $(VENV)/.run
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .venv-flower .venv-nvflare .venv-torch .venv-bench report build dist
+	rm -rf $(VENV) $(FLOWER) $(FLARE) $(TORCH) $(BENCH) report build dist
 
 # Flower and its pins live in an environment of their own; only these targets install them.
-FLOWER := .venv-flower
 .PHONY: .venv-flower test-flower
 
 test-flower: $(FLOWER)
 	$(FLOWER)/bin/python -m mypy secagg/adapters/flower
-	$(FLOWER)/bin/python -m pytest tests/adapters/flower
+	$(FLOWER)/bin/python -m pytest tests/adapters/flower -m "not nightly"
 
 .venv-flower: .venv-flower/.run
 
@@ -64,15 +73,11 @@ test-flower: $(FLOWER)
 	@touch $@
 
 # Likewise NVIDIA FLARE.
-FLARE := .venv-nvflare
-.PHONY: .venv-nvflare test-nvflare test-nvflare-all
+.PHONY: .venv-nvflare test-nvflare
 
 test-nvflare: $(FLARE)
 	$(FLARE)/bin/python -m mypy secagg/adapters/nvflare
 	$(FLARE)/bin/python -m pytest tests/adapters/nvflare -m "not nightly"
-
-test-nvflare-all: $(FLARE)
-	$(FLARE)/bin/python -m pytest tests/adapters/nvflare
 
 .venv-nvflare: .venv-nvflare/.run
 
@@ -86,7 +91,6 @@ test-nvflare-all: $(FLARE)
 	@touch $@
 
 # PyTorch is large, and only its own tests need it.
-TORCH := .venv-torch
 .PHONY: test-torch
 
 test-torch: $(TORCH)/.run
@@ -102,7 +106,6 @@ $(TORCH)/.run: pyproject.toml constraints.txt
 
 # Benchmarks, with Flower beside ours in an environment of their own. `bench` measures everything and writes
 # docs/benchmarks.md (under fifteen minutes on two cores); `bench-quick` shows that everything runs.
-BENCH := .venv-bench
 SUITES := kernels handlers rounds peers
 .PHONY: bench bench-quick
 
@@ -121,5 +124,5 @@ $(BENCH)/.run: pyproject.toml constraints.txt constraints-bench.txt
 	@echo "*" > $(BENCH)/.gitignore
 	@echo "installing Flower and secagg into $(BENCH) ..."
 	@$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-	    --constraint constraints-bench.txt --editable '.[fedavg,cli,ckks]' flwr==1.41.0
+	    --constraint constraints-bench.txt --editable '.[all]' flwr==1.41.0
 	@touch $@
