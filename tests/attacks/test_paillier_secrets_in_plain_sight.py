@@ -6,6 +6,7 @@ Secrets are the factors of fresh keys, shares of keys dealt in advance, and the 
 
 import logging
 import os
+import re
 import traceback
 
 import pytest
@@ -58,14 +59,19 @@ class Tap:
         ]
 
     def in_text(self, text):
-        flat = text.replace("\\\\", "\\")
+        flat = flattened(text)
         return [
             number
             for number in self.numbers
             if str(number) in flat
             or f"{number:x}" in flat.lower()
-            or repr(number.to_bytes((number.bit_length() + 7) // 8))[2:-1] in flat
+            or flattened(repr(number.to_bytes((number.bit_length() + 7) // 8))[2:-1]) in flat
         ]
+
+
+def flattened(text):
+    """However often it was quoted: runs of backslashes are one, and none stands before a quotation mark."""
+    return re.sub(r"\\(?=['\"])", "", re.sub(r"\\+", r"\\", text))
 
 
 @pytest.fixture
