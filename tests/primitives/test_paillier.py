@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from secagg.errors import ConfigError, OutOfRange, PeerMisbehaved, WireError
 from secagg.primitives import key_sizes, paillier
-from secagg.primitives.paillier import PrivateKey, PublicKey, primes
+from secagg.primitives.paillier import PrivateKey, PublicKey, opening, primes
 from secagg.primitives.paillier.threshold import KeyShare, SharedKey, deal_factors
 from secagg.testing import SeededEntropy, small_keys
 
@@ -318,6 +318,14 @@ class TestOpening:
         with pytest.raises(PeerMisbehaved):
             paillier.check_opening(KEY.public, self.CIPHERTEXTS, wrong, root, b"")
 
+    def test_errors_that_cancel_under_the_coefficients_of_the_truth(self):
+        """Why coefficients depend on what is claimed: whoever knew them beforehand could choose errors to match."""
+        root = paillier.prove_opening(KEY, self.CIPHERTEXTS, self.PLAINTEXTS, b"")
+        first, second, *_ = opening._coefficients(KEY.public, self.CIPHERTEXTS, self.PLAINTEXTS, b"")
+        wrong = [second, (self.PLAINTEXTS[1] - first) % KEY.public.n, *self.PLAINTEXTS[2:]]
+        with pytest.raises(PeerMisbehaved):
+            paillier.check_opening(KEY.public, self.CIPHERTEXTS, wrong, root, b"")
+
     def test_another_label_or_root(self):
         root = paillier.prove_opening(KEY, self.CIPHERTEXTS, self.PLAINTEXTS, b"round")
         for other, label in ((root, b"other"), (root + 1, b"round")):
@@ -429,6 +437,18 @@ class TestProofOfPartialDecryption:
             changed = list(partials)
             changed[place] = wrong % self.KEY.public.n_squared
             self.refused(1, self.CIPHERTEXTS, changed, proof)
+
+    def test_errors_that_cancel_under_the_coefficients_of_the_truth(self):
+        partials, proof = self.made()
+        digest, _, _ = self.KEY._batch(1, self.CIPHERTEXTS, partials, b"round")
+        first, second, *_ = opening.coefficients_of(digest, 5)
+        n_squared = self.KEY.public.n_squared
+        factors = pow(4, second, n_squared), pow(4, -first, n_squared)
+        changed = [a * b % n_squared for a, b in zip(partials, factors, strict=False)] + partials[2:]
+        product = self.KEY.public.modulus.multi_power
+        coefficients = opening.coefficients_of(digest, 5)
+        assert product(changed, coefficients) == product(partials, coefficients)
+        self.refused(1, self.CIPHERTEXTS, changed, proof)
 
     def test_proved_with_another_secret(self):
         """The best that a holder can do who wants another exponent: an honest proof of it."""
