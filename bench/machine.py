@@ -12,8 +12,9 @@ from llvmlite import binding
 
 from secagg.kernels import mask
 
-LIBRARIES = ("numpy", "numba", "llvmlite", "cryptography", "msgspec", "scipy", "flwr", "pycryptodome")
-FEATURES = ("aes", "vaes", "pclmul", "vpclmulqdq", "sha", "avx2", "avx512f", "avx512ifma", "bmi2", "adx")
+LIBRARIES = ("numpy", "numba", "llvmlite", "cryptography", "msgspec", "scipy", "gmpy2", "phe", "tenseal")
+PEERS = ("flwr", "pycryptodome")
+FEATURES = ("aes", "vaes", "pclmul", "vpclmulqdq", "sha", "avx2", "fma", "avx512f", "avx512ifma", "bmi2", "adx")
 """Instructions that matter to masking, key agreement and hashing, by LLVM's names."""
 ROOT = Path(__file__).parents[1]
 
@@ -58,7 +59,7 @@ def look() -> Machine:
         memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         system=f"{platform.system()}, {platform.machine()}",
         python=platform.python_version(),
-        libraries={name: found for name in LIBRARIES if (found := _version(name))},
+        libraries={name: found for name in (*LIBRARIES, *PEERS) if (found := _version(name))},
         openssl=backend.openssl_version_text(),
         kernel=mask.selected(),
         commit=_commit(),

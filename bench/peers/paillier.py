@@ -4,7 +4,7 @@
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import gmpy2
@@ -13,6 +13,7 @@ import phe
 
 from bench.measure import Times, side_by_side, timed
 from bench.options import Job, Tell
+from bench.replay import one_core
 from bench.results import Row, row
 from secagg.primitives import paillier
 from secagg.primitives.paillier import PublicKey
@@ -28,10 +29,18 @@ HOLDERS, THRESHOLD = 5, 3
 def jobs(dim: int, quick: bool) -> Iterator[Job]:
     """The steps: encryption and addition at `dim` entries, decryption at a tenth of it."""
     runs = 2 if quick else 3
-    yield Job("Paillier, a value", partial(_values, 3 if quick else 25))
-    yield Job(f"Paillier, a vector of {dim}", partial(_vector, dim, runs))
-    yield Job(f"Paillier, decryption of {dim // 10}", partial(_decryption, dim // 10, runs))
-    yield Job("Paillier, keys", partial(_keys, runs))
+    yield Job("Paillier, a value", _on_one_core(partial(_values, 3 if quick else 25)))
+    yield Job(f"Paillier, a vector of {dim}", _on_one_core(partial(_vector, dim, runs)))
+    yield Job(f"Paillier, decryption of {dim // 10}", _on_one_core(partial(_decryption, dim // 10, runs)))
+    yield Job("Paillier, keys", _on_one_core(partial(_keys, runs)))
+
+
+def _on_one_core(work: Callable[[Tell], list[Row]]) -> Callable[[Tell], list[Row]]:
+    def alone(tell: Tell) -> list[Row]:
+        with one_core():
+            return work(tell)
+
+    return alone
 
 
 def _case(by: str, work: str, dim: int = 1) -> dict[str, str | int | float]:

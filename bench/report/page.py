@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bench.parts import REST
+from bench.report import ciphertexts
 from bench.report.fits import AXES, CURVES, curve
 from bench.report.targets import TARGETS
 from bench.results import Results, Row
@@ -199,41 +200,13 @@ def _peers(results: Results) -> dict[str, str]:
         "title": f"{_title(first)}, t = {first.case['threshold']}",
         "table": _table(head, rows, numbers=1),
         "plain": "" if plain is None else _plain(plain),
-        "ckks": _ckks(results),
-        "families": _families(results),
+        "paillier": _optional(ciphertexts.PAILLIER_HEAD, ciphertexts.paillier_rows(results)),
+        "ckks": _optional(ciphertexts.CKKS_HEAD, ciphertexts.ckks_rows(results)),
+        "families": _optional(ciphertexts.FAMILIES_HEAD, ciphertexts.family_rows(results)),
     }
 
 
-TRUSTS = {
-    "secagg": "fewer than t share holders collude with the server",
-    "secagg+": "the same, among a client's k neighbours",
-    "ckks": "no client colludes with the server",
-}
-"""Protocol: what it asks of a server that follows the protocol."""
-
-
-def _ckks(results: Results) -> str:
-    rows = []
-    for one in results.all("ckks"):
-        dim = int(one.case["dim"])
-        other = results.one("ckks", by="TenSEAL with NVFLARE's parameters", of=one.case["of"], dim=dim)
-        if one.case["by"] == "secagg":
-            size = f"{one.figures['bytes'] / dim:.2f}"
-            there = ("", "") if other is None else (duration(other.seconds), f"{other.figures['bytes'] / dim:.2f}")
-            rows.append((f"{one.case['of']}, dim {dim:,}", duration(one.seconds), there[0], size, there[1]))
-    head = ("what", "secagg", "TenSEAL, NVFLARE's parameters", "secagg's bytes per value", "theirs")
-    return _table(head, rows, numbers=1) if rows else ""
-
-
-def _families(results: Results) -> str:
-    rows = []
-    for client in results.all("family", role="client"):
-        name = str(client.case["by"])
-        server = results.one("family", by=name, role="server")
-        if server is not None:
-            times = duration(client.seconds), duration(server.seconds)
-            rows.append((name, *times, _bytes(client), _bytes(server), TRUSTS.get(name, "")))
-    head = ("protocol", "client", "server", "bytes of a client", "bytes of the server, to all", "relies on")
+def _optional(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return _table(head, rows) if rows else ""
 
 

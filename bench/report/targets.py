@@ -1,44 +1,13 @@
 """What the engine promised to reach, and whether it was measured to."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 
+from bench.report import ciphertexts
+from bench.report.verdict import KERNELS, PEERS, ROUNDS, Found, Target, Verdict
 from bench.results import Results, Row
 from bench.screen import duration
 
-Found = Mapping[str, Results]
 FLOWER: dict[str, int] = {"clients": 100, "neighbours": 30, "dim": 100_000}
-KERNELS, PEERS, ROUNDS = "python -m bench kernels", "python -m bench peers", "python -m bench rounds"
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """A measured figure.
-
-    Attributes:
-        text: for people.
-        met: None where this machine cannot tell.
-    """
-
-    text: str
-    met: bool | None
-
-
-@dataclass(frozen=True)
-class Target:
-    """One row of the table.
-
-    Attributes:
-        what: is measured.
-        least: what it should reach, as it was promised.
-        command: that measures it.
-        judge: its verdict, None where the results lack it.
-    """
-
-    what: str
-    least: str
-    command: str
-    judge: Callable[[Found], Verdict | None]
 
 
 def _ratio(
@@ -171,23 +140,6 @@ def _start(found: Found) -> Verdict | None:
     return None if row is None else Verdict(duration(row.seconds), row.seconds <= 1.5)
 
 
-def _ckks_bytes(found: Found) -> Verdict | None:
-    row = _ckks(found, 100_000)
-    if row is None:
-        return None
-    value = row.figures["bytes"] / float(row.case["dim"])
-    return Verdict(f"{value:.2f} bytes", value < 6.0)
-
-
-def _ckks_encrypt(found: Found) -> Verdict | None:
-    row = _ckks(found, 1_000_000)
-    return None if row is None else Verdict(duration(row.seconds), row.seconds < 0.4)
-
-
-def _ckks(found: Found, dim: int) -> Row | None:
-    return found["peers"].one("ckks", by="secagg", of="encrypt", clients=16, dim=dim) if "peers" in found else None
-
-
 TARGETS = (
     Target(
         "`prg.add_masks`, uint32, k = 100, dim 2^20, against OpenSSL AES-128-CTR writing its keystream alone",
@@ -241,6 +193,5 @@ TARGETS = (
         ROUNDS,
         _start,
     ),
-    Target("CKKS, 16 clients, 16 bits, dim 100 000: bytes per value sent by a client", "6.0", PEERS, _ckks_bytes),
-    Target("CKKS, the same, dim 10^6: encrypting and packing, one core", "0.4 s", PEERS, _ckks_encrypt),
+    *ciphertexts.TARGETS,
 )
