@@ -103,13 +103,12 @@ def share_hashes(
     Returns:
         (n, 32) uint8.
     """
-    n = len(salted)
-    ids = np.empty((n, 2), "<u4")
-    ids[:, 0], ids[:, 1] = dealers, holders
-    kinds = np.frombuffer(KEY_SHARE + SEED_SHARE, np.uint8).reshape(2, -1)
-    start, middle = (np.broadcast_to(np.frombuffer(part, np.uint8), (n, len(part))) for part in (_LABEL, bound))
-    kind = kinds[np.broadcast_to(np.asarray(of_seed, np.intp), n)]
-    messages = np.hstack([start, kind, middle, ids.view(np.uint8), salted])
-    data, size = messages.tobytes(), messages.shape[1]
+    n, length = salted.shape
+    fields = [("label", "u1", len(_LABEL)), ("kind", "u1", len(SEED_SHARE)), ("bound", "u1", len(bound))]
+    messages = np.empty(n, [*fields, ("dealer", "<u4"), ("holder", "<u4"), ("salted", "u1", length)])
+    messages["label"], messages["bound"] = (np.frombuffer(part, np.uint8) for part in (_LABEL, bound))
+    messages["kind"] = np.frombuffer(KEY_SHARE + SEED_SHARE, np.uint8).reshape(2, -1)[np.asarray(of_seed, np.intp)]
+    messages["dealer"], messages["holder"], messages["salted"] = dealers, holders, salted
+    data, size = messages.tobytes(), messages.itemsize
     digests = [hashlib.sha256(data[at : at + size]).digest() for at in range(0, len(data), size)]
     return np.frombuffer(b"".join(digests), np.uint8).reshape(n, -1)
