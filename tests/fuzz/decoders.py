@@ -168,11 +168,12 @@ NUMBER = 2**40
 
 
 def prepared() -> tuple[Prepared, ...]:
-    """By a party of each scheme."""
-    parties = (recorded.credentials.get("four") for recorded in RECORDED.values())
+    """By a party of each scheme that can."""
+    able = {name: scheme for name, scheme in SCHEMES.items() if scheme.prepares}
+    parties = (RECORDED[name].credentials.get("four") for name in able)
     return tuple(
         prepare(scheme, "four", family=FAMILY, round=NUMBER, entropy=SeededEntropy(6), credentials=credentials)
-        for scheme, credentials in zip(SCHEMES.values(), parties, strict=True)
+        for scheme, credentials in zip(able.values(), parties, strict=True)
     )
 
 
