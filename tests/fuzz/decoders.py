@@ -44,6 +44,8 @@ SCHEMES: dict[str, Scheme] = {
     "paillier": PaillierSum(),
     "paillier, 2 of 3": PaillierSum(keys=KEYS),
 }
+ABLE = [name for name, scheme in SCHEMES.items() if scheme.prepares]
+"""To answer their first phase before the session exists."""
 KEY = bytes(32)
 PARTIES: list[PartyId] = [0, "one", 2, 70_000, "four", -5]
 UPDATES = {party: {"w": np.arange(5, dtype=np.uint16), "b": [1, np.ones(2, np.uint8)]} for party in PARTIES}
@@ -169,11 +171,10 @@ NUMBER = 2**40
 
 def prepared() -> tuple[Prepared, ...]:
     """By a party of each scheme that can."""
-    able = {name: scheme for name, scheme in SCHEMES.items() if scheme.prepares}
-    parties = (RECORDED[name].credentials.get("four") for name in able)
+    parties = (RECORDED[name].credentials.get("four") for name in ABLE)
     return tuple(
-        prepare(scheme, "four", family=FAMILY, round=NUMBER, entropy=SeededEntropy(6), credentials=credentials)
-        for scheme, credentials in zip(able.values(), parties, strict=True)
+        prepare(SCHEMES[name], "four", family=FAMILY, round=NUMBER, entropy=SeededEntropy(6), credentials=credentials)
+        for name, credentials in zip(ABLE, parties, strict=True)
     )
 
 
