@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secagg_protocols.pairwise import graph
-from secagg_protocols.pairwise.messages import HASH_SIZE, SEALED_SIZE
+from secagg_protocols.pairwise.messages import HASH_SIZE, SEALED_SIZE, check_rows
 from secagg_protocols.pairwise.terms import Terms
 
 
@@ -59,12 +59,17 @@ class Turned:
         sent: {dealer: its rows, one for each of `to[dealer]`}; of those who sent nothing, zeros are read.
         size: bytes of a row.
         to: {dealer: holders, ascending}; dealers ascend too, each has as many holders and is a dealer of each.
+
+    Raises WireError for rows of another size, which only saved state can hold: what arrives is checked.
     """
 
     def __init__(self, sent: Mapping[int, bytes], size: int, to: Mapping[int, list[int]]) -> None:
         dealers, holders = np.array(list(to), np.int64), np.array(list(to.values()), np.int64)
         nothing = bytes(size * holders.shape[1])
-        data = b"".join(sent.get(dealer, nothing) for dealer in to)
+        rows = [sent.get(dealer, nothing) for dealer in to]
+        for row in rows:
+            check_rows(row, size, holders.shape[1], "rows of saved state")
+        data = b"".join(rows)
         self._rows = np.frombuffer(data, np.uint8).reshape(holders.size, size)
         # Edges stand in the order of (dealer, holder). Sorted by (holder, dealer), each takes the place of its reverse.
         reverse = np.lexsort((np.repeat(dealers, holders.shape[1]), holders.ravel()))
