@@ -20,8 +20,9 @@ from secagg.errors import (
 )
 from secagg.testing import SeededEntropy, TestRound, rewritten
 from secagg.wire import frame
+from secagg.wire.packed import pack_bits
 from secagg_protocols import PairwiseMasking
-from secagg_protocols.pairwise.messages import AskUnmask, pack_bits
+from secagg_protocols.pairwise.messages import AskUnmask
 
 PARTIES = ["a", 1, "c", 3]
 UPDATES = {party: np.full(5, i / 8) for i, party in enumerate(PARTIES)}

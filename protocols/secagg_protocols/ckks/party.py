@@ -15,6 +15,7 @@ from secagg.primitives.entropy import Entropy, draw
 from secagg.scheme import Ledger, PartySide, Policy, Session, Sum
 from secagg.wire import codec
 from secagg.wire.codec import Message
+from secagg.wire.packed import check_size, rows, unpack_set
 from secagg_protocols.ckks import derive, residues
 from secagg_protocols.ckks.messages import (
     DIGEST_SIZE,
@@ -28,9 +29,6 @@ from secagg_protocols.ckks.messages import (
     Decrypted,
     Encrypted,
     Keys,
-    check_size,
-    rows,
-    unpack_set,
 )
 from secagg_protocols.ckks.stages import Advertised, Finished, Fresh, Holding, Saved, Stage
 
@@ -105,7 +103,7 @@ class CkksParty(PartySide):
 
     def _deal(self, ask: AskDeal, stage: Advertised) -> Deal:
         """A fresh secret key for all who take part, this party among them; it keeps no copy."""
-        clients = unpack_set(ask.parties, len(self._session.parties))
+        clients = sorted(unpack_set(ask.parties, len(self._session.parties)))
         keys = rows(ask.keys, KEY_SIZE, len(clients), "public keys")
         own = agreement.public_key(stage.private)
         if dict(zip(clients, keys, strict=True)).get(self._me) != own:

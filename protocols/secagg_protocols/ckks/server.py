@@ -15,6 +15,7 @@ from secagg.primitives.ckks import DEGREE, SEED_BYTES, Masks, Parameters, Residu
 from secagg.scheme import Phase, ServerSide, Session, Sum
 from secagg.wire import codec
 from secagg.wire.codec import Message
+from secagg.wire.packed import check_rows, check_size, pack_set, rows
 from secagg_protocols.ckks import residues
 from secagg_protocols.ckks.messages import (
     DIGEST_SIZE,
@@ -28,9 +29,6 @@ from secagg_protocols.ckks.messages import (
     Decrypted,
     Encrypted,
     Keys,
-    check_size,
-    pack_bits,
-    rows,
 )
 
 LEAST_COHORT = 2
@@ -163,7 +161,7 @@ class CkksServer(ServerSide):
 
     def _ask_deal(self) -> AskDeal:
         clients = sorted(self._keys)
-        return AskDeal(self._set_of(clients), b"".join(self._keys[i] for i in clients))
+        return AskDeal(pack_set(clients, len(self._session.parties)), b"".join(self._keys[i] for i in clients))
 
     def _ask_encrypted(self, present: frozenset[int]) -> dict[int, Message]:
         if self._dealer is None or self._deal is None:
@@ -190,7 +188,7 @@ class CkksServer(ServerSide):
         if masks is None:
             raise LocalMisuse("phase 'decrypt' before any ciphertext came")
         return AskDecrypt(
-            contributors=self._set_of(self._contributors),
+            contributors=pack_set(self._contributors, len(self._session.parties)),
             body=residues.pack(self._body, self._parameters),
             masks=residues.pack(masks.reshape(-1), self._parameters),
         )
@@ -212,7 +210,7 @@ class CkksServer(ServerSide):
     def _absorb_deal(self, i: int, reply: Deal) -> None:
         """The first deal counts, whoever else was asked."""
         check_size(reply.commitment, DIGEST_SIZE, "commitment")
-        check_size(reply.sealed, SEALED_SIZE * len(self._keys), "sealed keys")
+        check_rows(reply.sealed, SEALED_SIZE, len(self._keys), "sealed keys")
         if self._deal is None:
             self._dealer, self._deal = i, reply
 
@@ -238,7 +236,3 @@ class CkksServer(ServerSide):
             )
         contributors = frozenset(self._session.parties[i] for i in self._contributors)
         return Sum(unpack(vector, self._session.dim, self._session.ring), contributors)
-
-    def _set_of(self, indices: Iterable[int]) -> bytes:
-        members = set(indices)
-        return pack_bits([i in members for i in range(len(self._session.parties))])

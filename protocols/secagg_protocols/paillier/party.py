@@ -1,7 +1,5 @@
 """One party of a Paillier sum: candidate for dealing, client, holder of a key, or several of these."""
 
-from collections.abc import Set
-
 from secagg.encoding.ring import Lanes
 from secagg.errors import InconsistentModel, LocalMisuse, PeerMisbehaved, SecaggError, WireError
 from secagg.primitives import paillier
@@ -10,6 +8,7 @@ from secagg.primitives.paillier import PublicKey
 from secagg.scheme import Ledger, PartySide, Policy, Session, Sum
 from secagg.wire import codec
 from secagg.wire.codec import Message
+from secagg.wire.packed import unpack_set
 from secagg_protocols.paillier.messages import (
     AskDeal,
     AskDecrypt,
@@ -19,7 +18,6 @@ from secagg_protocols.paillier.messages import (
     Encrypted,
     context_digest,
     opening_label,
-    unpack_set,
 )
 from secagg_protocols.paillier.opening import Opening, Secret, SingleOpening
 from secagg_protocols.paillier.stages import Finished, Fresh, Offered, Saved, Stage, Submitted
@@ -140,7 +138,7 @@ class PaillierParty(PartySide):
                 "this party received another model, round or configuration than the contributors: "
                 f"digest {context_digest(self._context).hex()[:16]}, theirs is {ask.context.hex()[:16]}"
             )
-        contributors: Set[int] = unpack_set(ask.contributors, len(self._session.parties))
+        contributors = unpack_set(ask.contributors, len(self._session.parties))
         if not contributors <= self._terms.clients:
             raise PeerMisbehaved("the server counts a party as contributor that gives no input")
         if self._me in self._terms.clients and self._me not in contributors:

@@ -9,6 +9,7 @@ from secagg.primitives.paillier import PublicKey
 from secagg.scheme import Phase, ServerSide, Session, Sum
 from secagg.wire import codec
 from secagg.wire.codec import Message
+from secagg.wire.packed import pack_set
 from secagg_protocols.paillier.messages import (
     AskDeal,
     AskDecrypt,
@@ -18,7 +19,6 @@ from secagg_protocols.paillier.messages import (
     Encrypted,
     context_digest,
     opening_label,
-    pack_set,
 )
 from secagg_protocols.paillier.opening import Opening, SingleOpening
 from secagg_protocols.paillier.terms import Terms, key_digest

@@ -18,6 +18,7 @@ from secagg.primitives.entropy import Entropy, draw
 from secagg.scheme import Credentials, Ledger, PartySide, Policy, Session, Sum
 from secagg.wire import codec
 from secagg.wire.codec import Message
+from secagg.wire.packed import check_rows, pack_bits, rows, unpack_bits
 from secagg_protocols.pairwise import derive
 from secagg_protocols.pairwise.advertisement import Statements, check_relayed, shown
 from secagg_protocols.pairwise.cohort import neighbours_of
@@ -38,11 +39,7 @@ from secagg_protocols.pairwise.messages import (
     Masked,
     Shares,
     Unmask,
-    check_rows,
-    pack_bits,
     pack_indices,
-    rows,
-    unpack_bits,
     unpack_indices,
 )
 from secagg_protocols.pairwise.stages import Advertised, Dealt, Finished, Fresh, Ready, Saved, Stage, Submitted

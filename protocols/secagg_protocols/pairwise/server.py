@@ -16,6 +16,7 @@ from secagg.primitives import agreement
 from secagg.scheme import Phase, Roster, ServerSide, Session, Sum
 from secagg.wire import codec
 from secagg.wire.codec import Message
+from secagg.wire.packed import check_rows, check_size, pack_set
 from secagg_protocols.pairwise import derive
 from secagg_protocols.pairwise.advertisement import Statements, pack_prepared
 from secagg_protocols.pairwise.cohort import Cohort
@@ -34,8 +35,6 @@ from secagg_protocols.pairwise.messages import (
     Masked,
     Shares,
     Unmask,
-    check_rows,
-    pack_bits,
     pack_indices,
 )
 from secagg_protocols.pairwise.recovery import Recovery
@@ -227,8 +226,7 @@ class PairwiseServer(ServerSide):
         """Fig. 4, Round 0."""
         keys = (reply.sealing, reply.mask)
         for key in keys:
-            if len(key) != KEY_SIZE:
-                raise WireError(f"public key of {len(key)} bytes: expected {KEY_SIZE}")
+            check_size(key, KEY_SIZE, "public key")
             # Any scalar shows a point of low order; an honest neighbour would have to leave over it.
             agreement.shared_secret(bytes(KEY_SIZE), key)
         if self._roster is None:
@@ -249,8 +247,7 @@ class PairwiseServer(ServerSide):
                 f"the session's is {self._context.hex()[:16]}",
                 {self._session.parties[i]},
             )
-        if len(reply.commitment) != HASH_SIZE:
-            raise WireError(f"commitment of {len(reply.commitment)} bytes: expected {HASH_SIZE}")
+        check_size(reply.commitment, HASH_SIZE, "commitment")
         check_rows(reply.sealed, SEALED_SIZE, len(self._cohort.neighbours[i]), "sealed shares")
         check_rows(reply.hashes, 2 * HASH_SIZE, len(self._cohort.holders[i]), "share hashes")
         self._commitments[i] = reply.commitment
@@ -345,9 +342,7 @@ class PairwiseServer(ServerSide):
         return frozenset(i for i in self._signatures if len(self._signers_for(i)) >= self._terms.threshold)
 
     def _contributor_bits(self) -> bytes:
-        contributed = np.zeros(len(self._session.parties), np.bool_)
-        contributed[list(self._contributors)] = True
-        return pack_bits(contributed)
+        return pack_set(self._contributors, len(self._session.parties))
 
     def _new_recovery(self) -> Recovery:
         holders = {i: [j for j in self._cohort.holders[i] if j in self._members] for i in self._members}
