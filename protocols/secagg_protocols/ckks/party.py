@@ -3,7 +3,6 @@
 from secagg.encoding.packing import pack
 from secagg.encoding.ring import Lanes
 from secagg.errors import (
-    InconsistentModel,
     LocalMisuse,
     PeerMisbehaved,
     ProtocolError,
@@ -13,6 +12,7 @@ from secagg.primitives import agreement, sealing
 from secagg.primitives.ckks import DEGREE, KEY_SEED_BYTES, Parameters, SecretKey
 from secagg.primitives.entropy import Entropy, draw
 from secagg.scheme import Ledger, PartySide, Policy, Session, Sum
+from secagg.scheme.context import check_theirs
 from secagg.wire import codec
 from secagg.wire.codec import Message
 from secagg.wire.packed import check_size, rows, unpack_set
@@ -150,13 +150,8 @@ class CkksParty(PartySide):
         return Decrypted(pack(opened.astype(self._session.ring.lane), self._session.ring))
 
     def _check_round(self, ask: AskEncrypted) -> None:
-        own = derive.context_digest(self._context)
         check_size(ask.context, DIGEST_SIZE, "context digest")
-        if ask.context != own:
-            raise InconsistentModel(
-                "this party received another model, round or configuration than the others: "
-                f"digest {own.hex()[:16]}, theirs is {ask.context.hex()[:16]}"
-            )
+        check_theirs(ask.context, derive.context_digest(self._context), "the others")
         if ask.parameters != self._parameters.digest:
             raise PeerMisbehaved("the server asks for ciphertexts of other parameters than the session's")
 

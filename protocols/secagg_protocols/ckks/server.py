@@ -9,10 +9,11 @@ from collections.abc import Iterable, Mapping, Set
 import numpy as np
 
 from secagg.encoding.packing import unpack
-from secagg.errors import InconsistentModel, LocalMisuse, PartyId, PeerMisbehaved, TooFew, WireError
+from secagg.errors import LocalMisuse, PartyId, PeerMisbehaved, TooFew, WireError
 from secagg.primitives import agreement, ckks
 from secagg.primitives.ckks import DEGREE, SEED_BYTES, Masks, Parameters, Residues
 from secagg.scheme import Phase, ServerSide, Session, Sum
+from secagg.scheme.context import check_shown
 from secagg.wire import codec
 from secagg.wire.codec import Message
 from secagg.wire.packed import check_rows, check_size, pack_set, rows
@@ -194,12 +195,7 @@ class CkksServer(ServerSide):
         )
 
     def _absorb_keys(self, i: int, reply: Keys) -> None:
-        if reply.context != self._context:
-            raise InconsistentModel(
-                f"received another model, round or configuration: digest {reply.context.hex()[:16]}, "
-                f"the session's is {self._context.hex()[:16]}",
-                {self._session.parties[i]},
-            )
+        check_shown(reply.context, self._context, self._session.parties[i])
         check_size(reply.key, KEY_SIZE, "public key")
         # Any scalar shows a point of low order; an honest dealer would have to leave over it.
         agreement.shared_secret(bytes(KEY_SIZE), reply.key)

@@ -1,11 +1,12 @@
 """One party of a Paillier sum: candidate for dealing, client, holder of a key, or several of these."""
 
 from secagg.encoding.ring import Lanes
-from secagg.errors import InconsistentModel, LocalMisuse, PeerMisbehaved, SecaggError, WireError
+from secagg.errors import LocalMisuse, PeerMisbehaved, SecaggError, WireError
 from secagg.primitives import paillier
 from secagg.primitives.entropy import Entropy
 from secagg.primitives.paillier import PublicKey
 from secagg.scheme import Ledger, PartySide, Policy, Session, Sum
+from secagg.scheme.context import check_theirs
 from secagg.wire import codec
 from secagg.wire.codec import Message
 from secagg.wire.packed import unpack_set
@@ -133,11 +134,7 @@ class PaillierParty(PartySide):
 
     def _check_contributors(self, ask: AskDecrypt) -> None:
         """As far as a holder can: it believes the server that this is their sum."""
-        if ask.context != context_digest(self._context):
-            raise InconsistentModel(
-                "this party received another model, round or configuration than the contributors: "
-                f"digest {context_digest(self._context).hex()[:16]}, theirs is {ask.context.hex()[:16]}"
-            )
+        check_theirs(ask.context, context_digest(self._context), "the contributors")
         contributors = unpack_set(ask.contributors, len(self._session.parties))
         if not contributors <= self._terms.clients:
             raise PeerMisbehaved("the server counts a party as contributor that gives no input")

@@ -107,7 +107,7 @@ class PaillierSum(Scheme):
         Raises ConfigError where the options do not fit the session.
         """
         self.terms(session)
-        return int(2**session.ring.bits - 1) // int(2**session.bits - 1)
+        return session.ring.capacity(session.bits)
 
     def server(self, session: Session, saved: bytes | None = None, *, roster: Roster | None = None) -> PaillierServer:  # noqa: ARG002
         """The server's machine."""

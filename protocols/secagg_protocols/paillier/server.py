@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence, Set
 from functools import cached_property
 
-from secagg.errors import InconsistentModel, LocalMisuse, PartyId, PeerMisbehaved, TooFew, WireError
+from secagg.errors import LocalMisuse, PartyId, PeerMisbehaved, TooFew, WireError
 from secagg.primitives.modular import Accumulator
 from secagg.primitives.paillier import PublicKey
 from secagg.scheme import Phase, ServerSide, Session, Sum
+from secagg.scheme.context import check_shown
 from secagg.wire import codec
 from secagg.wire.codec import Message
 from secagg.wire.packed import pack_set
@@ -145,12 +146,7 @@ class PaillierServer(ServerSide):
             raise WireError(f"Paillier key of {key.bits} bits: expected {self._terms.key_bits}")
 
     def _absorb_encrypted(self, sender: PartyId, reply: Encrypted) -> None:
-        if reply.context != self._context:
-            raise InconsistentModel(
-                f"received another model, round or configuration: digest {reply.context.hex()[:16]}, "
-                f"the session's is {self._context.hex()[:16]}",
-                {sender},
-            )
+        check_shown(reply.context, self._context, sender)
         if reply.key != key_digest(self._key):
             raise PeerMisbehaved("encrypted under another key", {sender})
         self._add(self._key.read_ciphertexts(reply.ciphertexts, self._terms.slots.plaintexts))

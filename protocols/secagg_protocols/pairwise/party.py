@@ -12,10 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from secagg.encoding.packing import pack
 from secagg.encoding.ring import Lanes
-from secagg.errors import InconsistentModel, LocalMisuse, PartyId, PeerMisbehaved, SecaggError, WireError
+from secagg.errors import LocalMisuse, PartyId, PeerMisbehaved, SecaggError, WireError
 from secagg.primitives import agreement, prg, sealing, shamir
 from secagg.primitives.entropy import Entropy, draw
 from secagg.scheme import Credentials, Ledger, PartySide, Policy, Session, Sum
+from secagg.scheme.context import check_theirs
 from secagg.wire import codec
 from secagg.wire.codec import Message
 from secagg.wire.packed import check_rows, pack_bits, rows, unpack_bits
@@ -166,7 +167,7 @@ class PairwiseParty(PartySide):
 
     def _submit(self, ask: AskMasked, stage: Dealt, vector: Lanes) -> tuple[Masked, Submitted]:
         """Fig. 4, Round 2: open the shares, add the self-mask and one mask a neighbour."""
-        self._check_model(ask.context)
+        check_theirs(ask.context, derive.context_digest(self._context), "its neighbours")
         n = len(self._session.parties)
         neighbours = unpack_indices(stage.neighbours, n)
         dealers = unpack_indices(ask.dealers, n)
@@ -297,14 +298,6 @@ class PairwiseParty(PartySide):
 
     def _ids(self, contributed: NDArray[np.bool_]) -> frozenset[PartyId]:
         return frozenset(self._session.parties[i] for i in np.flatnonzero(contributed))
-
-    def _check_model(self, theirs: bytes) -> None:
-        own = derive.context_digest(self._context)
-        if theirs != own:
-            raise InconsistentModel(
-                "this party received another model, round or configuration than its neighbours: "
-                f"digest {own.hex()[:16]}, theirs is {theirs.hex()[:16]}"
-            )
 
     def _check_dealers(self, dealers: Sequence[int], neighbours: Sequence[int]) -> None:
         if not set(dealers) <= set(neighbours):

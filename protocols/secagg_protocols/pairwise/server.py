@@ -11,9 +11,10 @@ from functools import cached_property
 import numpy as np
 
 from secagg.encoding.packing import add_packed
-from secagg.errors import InconsistentModel, LocalMisuse, PartyId, PeerMisbehaved, ProtocolError, TooFew, WireError
+from secagg.errors import LocalMisuse, PartyId, PeerMisbehaved, ProtocolError, TooFew, WireError
 from secagg.primitives import agreement
 from secagg.scheme import Phase, Roster, ServerSide, Session, Sum
+from secagg.scheme.context import check_shown
 from secagg.wire import codec
 from secagg.wire.codec import Message
 from secagg.wire.packed import check_rows, check_size, pack_set
@@ -241,12 +242,7 @@ class PairwiseServer(ServerSide):
 
     def _absorb_shares(self, i: int, reply: Shares) -> None:
         """Fig. 4, Round 1."""
-        if reply.context != self._context:
-            raise InconsistentModel(
-                f"received another model, round or configuration: digest {reply.context.hex()[:16]}, "
-                f"the session's is {self._context.hex()[:16]}",
-                {self._session.parties[i]},
-            )
+        check_shown(reply.context, self._context, self._session.parties[i])
         check_size(reply.commitment, HASH_SIZE, "commitment")
         check_rows(reply.sealed, SEALED_SIZE, len(self._cohort.neighbours[i]), "sealed shares")
         check_rows(reply.hashes, 2 * HASH_SIZE, len(self._cohort.holders[i]), "share hashes")
