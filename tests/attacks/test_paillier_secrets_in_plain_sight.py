@@ -6,11 +6,11 @@ Secrets are the factors of fresh keys, shares of keys dealt in advance, and the 
 
 import logging
 import os
-import traceback
 
 import pytest
 from attacker import UPDATES, VICTIM
 from paillier_twins import BITS, KEYS, N, keys_are_small, make_round
+from test_secrets_in_plain_sight import flattened, told
 
 from secagg.api import Participant
 from secagg.errors import SecaggError
@@ -58,14 +58,19 @@ class Tap:
         ]
 
     def in_text(self, text):
-        flat = text.replace("\\\\", "\\")
+        flat = unescaped(text)
         return [
             number
             for number in self.numbers
             if str(number) in flat
             or f"{number:x}" in flat.lower()
-            or repr(number.to_bytes((number.bit_length() + 7) // 8))[2:-1] in flat
+            or unescaped(repr(number.to_bytes((number.bit_length() + 7) // 8))[2:-1]) in flat
         ]
+
+
+def unescaped(text):
+    """The same for a secret alone and inside other bytes, which decide what `repr` escapes of it."""
+    return flattened(text.replace("\\\\", "\\"))
 
 
 @pytest.fixture
@@ -85,11 +90,6 @@ def recorded(scheme, **options):
 
 def machine(participant):
     return participant._round._machine
-
-
-def told(error):
-    """All that an error reporter can send: the whole chain, with the local variables of every frame."""
-    return "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
 
 
 def test_the_search_finds_what_is_there(tap):
