@@ -11,6 +11,7 @@ from secagg.errors import (
     PeerMisbehaved,
     PolicyRefused,
     ProtocolError,
+    SecaggError,
     StateError,
     WireError,
 )
@@ -118,11 +119,13 @@ class RoundParty:
             if enters is not None:
                 enters.check_round(self.session.family, self.session.round)
             reply, result = self._machine.answer(message, vector)
-        except ProtocolError as error:
-            vector = None  # error reporters send the local variables of a traceback's frames
-            self._failure = str(error)
-            store()  # a refusal is final after a restart too
-            raise
+        except SecaggError as error:
+            # Error reporters send the local variables of a traceback's frames, and those of the machine hold secrets.
+            vector, error.__traceback__ = None, None
+            if isinstance(error, ProtocolError):
+                self._failure = str(error)
+                store()  # a refusal is final after a restart too
+            raise error from None
         if enters is not None:
             enters.enter(self.session.family, self.session.round)
         self._last = (ask.phase, ask.checksum, b"" if reply is None else self._wrap(ask, reply))

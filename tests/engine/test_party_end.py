@@ -1,5 +1,6 @@
 """A party answers each ask once, in order, keeps the answer before it leaves, and reveals nothing out of turn."""
 
+import traceback
 from itertools import permutations
 
 import numpy as np
@@ -372,3 +373,30 @@ def test_a_refusal_is_stored_and_outlives_a_restart():
     restarted = Participant.restore(SCHEME, stored[-1], KEY)
     with pytest.raises(LocalMisuse, match="has left the round"):
         restarted.answer(round_.coordinator.asks()["a"])
+
+
+def told(error):
+    """All that an error reporter can send: the whole chain, with the local variables of every frame."""
+    return "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
+
+
+@pytest.mark.parametrize("kind", [PolicyRefused, WireError])
+def test_errors_of_a_machine_carry_none_of_its_frames(kind):
+    """Whatever the protocol: also one that does not think of it, and where storing the refusal fails as well."""
+    round_ = new_round()
+
+    def refuses(ask, vector):
+        secret = KEY.hex()
+        raise kind(f"no, by a secret of {len(secret)} digits")
+
+    def fails(_):
+        raise OSError("disk full")
+
+    party, ask = round_.participants["a"], round_.coordinator.asks()["a"]
+    party._round._machine.answer = refuses
+    with pytest.raises((kind, OSError)) as caught:
+        party.answer(ask, store=fails)
+    text = told(caught.value)
+    assert kind is WireError or isinstance(caught.value, OSError)
+    assert "64 digits" in text
+    assert KEY.hex() not in text

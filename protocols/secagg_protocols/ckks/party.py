@@ -6,7 +6,6 @@ from secagg.errors import (
     LocalMisuse,
     PeerMisbehaved,
     ProtocolError,
-    SecaggError,
 )
 from secagg.primitives import agreement, sealing
 from secagg.primitives.ckks import DEGREE, KEY_SEED_BYTES, Parameters, SecretKey
@@ -69,13 +68,10 @@ class CkksParty(PartySide):
     def answer(self, ask: Message, vector: Lanes | None) -> tuple[Message | None, Sum | None]:
         """One phase's reply; this party learns no result. A refusal erases the key: it opens nothing after that."""
         try:
-            reply, stage = self._answered(ask, vector)
-        except SecaggError as error:
-            if isinstance(error, ProtocolError):
-                self._stage = Finished()
-            # The frames below have secrets among their local variables, and error reporters send those.
-            raise error.with_traceback(None) from None
-        self._stage = stage
+            reply, self._stage = self._answered(ask, vector)
+        except ProtocolError:
+            self._stage = Finished()
+            raise
         return reply, None
 
     def save(self) -> bytes:

@@ -1,7 +1,7 @@
 """One party of a Paillier sum: candidate for dealing, client, holder of a key, or several of these."""
 
 from secagg.encoding.ring import Lanes
-from secagg.errors import LocalMisuse, PeerMisbehaved, SecaggError, WireError
+from secagg.errors import LocalMisuse, PeerMisbehaved, WireError
 from secagg.primitives import paillier
 from secagg.primitives.entropy import Entropy
 from secagg.primitives.paillier import PublicKey
@@ -62,12 +62,7 @@ class PaillierParty(PartySide):
 
     def answer(self, ask: Message, vector: Lanes | None) -> tuple[Message | None, Sum | None]:
         """One phase's reply; this party learns no result."""
-        try:
-            reply, stage = self._answered(ask, vector)
-        except SecaggError as error:
-            # The frames below have secrets among their local variables, and error reporters send those.
-            raise error.with_traceback(None) from None
-        self._stage = stage
+        reply, self._stage = self._answered(ask, vector)
         return reply, None
 
     def save(self) -> bytes:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from secagg.encoding.packing import pack
 from secagg.encoding.ring import Lanes
-from secagg.errors import LocalMisuse, PartyId, PeerMisbehaved, SecaggError, WireError
+from secagg.errors import LocalMisuse, PartyId, PeerMisbehaved, WireError
 from secagg.primitives import agreement, prg, sealing, shamir
 from secagg.primitives.entropy import Entropy, draw
 from secagg.scheme import Credentials, Ledger, PartySide, Policy, Session, Sum
@@ -89,12 +89,7 @@ class PairwiseParty(PartySide):
 
     def answer(self, ask: Message, vector: Lanes | None) -> tuple[Message | None, Sum | None]:
         """One phase's reply; this party learns no result."""
-        try:
-            reply, stage = self._answered(ask, vector)
-        except SecaggError as error:
-            # The frames below have secrets among their local variables, and error reporters send those.
-            raise error.with_traceback(None) from None
-        self._stage = stage
+        reply, self._stage = self._answered(ask, vector)
         return reply, None
 
     def save(self) -> bytes:

@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from secagg.encoding.packing import add_packed
-from secagg.errors import LocalMisuse, PartyId, PeerMisbehaved, ProtocolError, TooFew, WireError
+from secagg.errors import LocalMisuse, PartyId, PeerMisbehaved, TooFew, WireError
 from secagg.primitives import agreement
 from secagg.scheme import Phase, Roster, ServerSide, Session, Sum
 from secagg.scheme.context import check_shown
@@ -161,11 +161,7 @@ class PairwiseServer(ServerSide):
         elif phase.reply is Consistency:
             self._close_consistency(phase)
         else:
-            try:
-                return self._finish(phase)
-            except ProtocolError as error:
-                # The frames below have opened secrets among their local variables, and error reporters send those.
-                raise error.with_traceback(None) from None
+            return self._finish(phase)
         return None
 
     def accusations(self) -> Mapping[PartyId, str]:
