@@ -54,17 +54,17 @@ class CkksServer(ServerSide):
 
     Args:
         session, parameters: the round.
-        helpers: how many clients are asked to deal, and how many to hold the key.
+        designated: how many clients are asked to deal, and how many to hold the key.
         context: digest that clients show of what they say the round is about.
         saved: what `save` returned.
     """
 
     def __init__(
-        self, session: Session, parameters: Parameters, helpers: int, context: bytes, saved: bytes | None = None
+        self, session: Session, parameters: Parameters, designated: int, context: bytes, saved: bytes | None = None
     ) -> None:
         self._session = session
         self._parameters = parameters
-        self._helpers = helpers
+        self._designated = designated
         self._context = context
         self._keys: dict[int, bytes] = {}
         self._dealer: int | None = None  # the first that dealt
@@ -158,7 +158,7 @@ class CkksServer(ServerSide):
     def _chosen(self, present: Iterable[int], start: int) -> frozenset[int]:
         """The first few of those present, in a circle from `start`."""
         ranked = sorted(present, key=lambda i: (i - start) % len(self._session.parties))
-        return frozenset(ranked[: self._helpers])
+        return frozenset(ranked[: self._designated])
 
     def _ask_deal(self) -> AskDeal:
         clients = sorted(self._keys)

@@ -26,7 +26,7 @@ from secagg_protocols.paillier.terms import Terms, key_digest
 
 CANDIDATES = 3
 """Clients that are asked to deal; the first of them that answers is the holder."""
-LEAST_CONTRIBUTORS = 2
+LEAST_COHORT = 2
 """A sum of one vector is that vector."""
 
 _Rows = tuple[tuple[int, bytes], ...]
@@ -158,8 +158,8 @@ class PaillierServer(ServerSide):
 
     def _close_encrypted(self, phase: Phase, contributors: frozenset[int]) -> None:
         self._contributors = contributors
-        if len(contributors) < LEAST_CONTRIBUTORS:
-            raise TooFew(phase.name, len(contributors), LEAST_CONTRIBUTORS, "clients encrypted")
+        if len(contributors) < LEAST_COHORT:
+            raise TooFew(phase.name, len(contributors), LEAST_COHORT, "clients encrypted")
         reachable = len(self._reachable_holders())
         if reachable < self._terms.threshold:
             raise TooFew(phase.name, reachable, self._terms.threshold, "key holders are left")
