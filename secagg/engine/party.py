@@ -133,7 +133,10 @@ class RoundParty:
         self.step += 1
 
     def save(self) -> bytes:
-        """All state, secrets included, unencrypted: `secagg.Participant.save` encrypts it."""
+        """All state, secrets included, unencrypted: `secagg.Participant.save` encrypts it.
+
+        Of a party that has left the round no secret is saved: it answers nothing more.
+        """
         return codec.encode(
             _Saved(
                 fingerprint=self.scheme.fingerprint,
@@ -141,7 +144,7 @@ class RoundParty:
                 me=self.session.index(self.me),
                 context=self.context,
                 policy=(self.policy.min_cohort, self.policy.max_dim, self.policy.min_threshold),
-                machine=self._machine.save(),
+                machine=b"" if self._failure is not None else self._machine.save(),
                 prepared=self._prepared,
                 step=self.step,
                 last=self._last,
@@ -185,7 +188,7 @@ class RoundParty:
                 saved.context,
                 credentials,
                 ledger,
-                saved.machine,
+                None if saved.failure is not None else saved.machine,
                 prepared=saved.prepared,
             )
         except WireError as error:

@@ -375,6 +375,22 @@ def test_a_refusal_is_stored_and_outlives_a_restart():
         restarted.answer(round_.coordinator.asks()["a"])
 
 
+def test_what_is_stored_after_a_refusal_holds_no_secret():
+    """It answers nothing more, so nothing that it held for later phases is needed."""
+    round_ = new_round()
+    for _ in range(3):
+        round_.step()
+    party = round_.participants["a"]._round
+    secrets = party._machine.save()
+    assert secrets in party.save()
+    with pytest.raises(PolicyRefused):
+        round_.participants["a"].answer(
+            rewritten(round_.coordinator.asks()["a"], AskUnmask, contributors=pack_bits([True, False, False, False]))
+        )
+    assert secrets not in party.save()
+    assert party._machine._stage.shares not in party.save()
+
+
 def told(error):
     """All that an error reporter can send: the whole chain, with the local variables of every frame."""
     return "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
