@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from numpy.typing import NDArray
 
 from bench import limits
-from bench.measure import Work, side_by_side
+from bench.measure import Work, on_threads, side_by_side
 from bench.options import Job, Options, Tell
 from bench.peers.generators import MT19937, OPENSSL, PCG64, streams
 from bench.results import Case, Row, row
@@ -66,7 +66,7 @@ def _threads(name: str) -> tuple[int, ...]:
     return (1, 2) if _cpu.threads() > 1 and name != "portable" else (1,)
 
 
-def _masks(name: str, lane: str, dim: int, keys: int, threads: int) -> tuple[Case, Work]:
+def _masks(name: str, lane: str, dim: int, keys: int, count: int) -> tuple[Case, Work]:
     """One case of `add_masks` and the call that does it."""
     seeds = np.frombuffer(os.urandom(16 * keys), np.uint8).reshape(-1, 16)
     signs = np.where(np.arange(keys) % 2, -1, 1).astype(np.int8)
@@ -74,13 +74,10 @@ def _masks(name: str, lane: str, dim: int, keys: int, threads: int) -> tuple[Cas
     add = mask.IMPLEMENTATIONS[name]
 
     def work() -> None:
-        os.environ["SECAGG_THREADS"] = str(threads)
-        try:
+        with on_threads(count):
             add(acc, seeds, signs, 0)
-        finally:
-            del os.environ["SECAGG_THREADS"]
 
-    return {"path": name, "lane": lane, "dim": dim, "keys": keys, "threads": threads}, work
+    return {"path": name, "lane": lane, "dim": dim, "keys": keys, "threads": count}, work
 
 
 def _measured(what: str, cases: list[tuple[Case, Work]], runs: int, size: Callable[[Case], float]) -> list[Row]:
@@ -191,12 +188,9 @@ def _agreement(pairs: int, runs: int, _tell: Tell) -> list[Row]:
     publics = [agreement.public_key(os.urandom(32)) for _ in range(pairs)]
     infos = [os.urandom(103) for _ in range(pairs)]
 
-    def together(threads: int) -> None:
-        os.environ["SECAGG_THREADS"] = str(threads)
-        try:
+    def together(count: int) -> None:
+        with on_threads(count):
             agreement.derive_many([private] * pairs, publics, infos, salt)
-        finally:
-            del os.environ["SECAGG_THREADS"]
 
     def pair_by_pair() -> None:
         own = X25519PrivateKey.from_private_bytes(private)
@@ -205,7 +199,7 @@ def _agreement(pairs: int, runs: int, _tell: Tell) -> list[Row]:
 
     path = agreement_kernel.selected()
     cases: list[tuple[Case, Work]] = [
-        ({"by": "derive_many", "path": path, "threads": threads}, partial(together, threads)) for threads in (1, 2)
+        ({"by": "derive_many", "path": path, "threads": count}, partial(together, count)) for count in (1, 2)
     ]
     cases.append(({"by": "cryptography", "path": "portable", "threads": 1}, pair_by_pair))
     return _measured("agreement", [({**case, "pairs": pairs}, work) for case, work in cases], runs, lambda _: 0.0)

@@ -1,6 +1,7 @@
 """Times of work, taken so that the noise of a shared machine shows in the spread and not in a ratio."""
 
 import gc
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -72,3 +73,17 @@ def without_collector() -> Iterator[None]:
         yield
     finally:
         gc.enable()
+
+
+@contextmanager
+def on_threads(count: int) -> Iterator[None]:
+    """Kernels use at most so many threads, as SECAGG_THREADS has it; afterwards as many as before."""
+    before = os.environ.get("SECAGG_THREADS")
+    os.environ["SECAGG_THREADS"] = str(count)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["SECAGG_THREADS"]
+        else:
+            os.environ["SECAGG_THREADS"] = before

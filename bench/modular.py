@@ -7,7 +7,7 @@ from typing import Any
 
 import gmpy2
 
-from bench.measure import Work, side_by_side
+from bench.measure import Work, on_threads, side_by_side
 from bench.options import Tell
 from bench.results import Case, Row, row
 from secagg.kernels import _cpu, montgomery
@@ -36,13 +36,10 @@ def _odd(bits: int) -> int:
     return int.from_bytes(os.urandom(bits // 8), "big") | 1 << (bits - 1) | 1
 
 
-def _on(threads: int, function: Callable[..., object], *arguments: Any) -> Work:
+def _on(count: int, function: Callable[..., object], *arguments: Any) -> Work:
     def work() -> None:
-        os.environ["SECAGG_THREADS"] = str(threads)
-        try:
+        with on_threads(count):
             function(*arguments)
-        finally:
-            del os.environ["SECAGG_THREADS"]
 
     return work
 
@@ -58,10 +55,10 @@ def _encryptions(bits: int, count: int, runs: int) -> list[Row]:
     cases: dict[str, Case] = {POWMOD: {"by": POWMOD, "bits": bits, "threads": 1}}
     for name in _names():
         table = Modulus(square, name).fixed_base(base, bits // 2)
-        for threads in _threads(name):
-            key = f"{name} {threads}"
-            works[key] = _on(threads, table.powers, exponents)
-            cases[key] = {"by": name, "bits": bits, "threads": threads}
+        for at_most in _threads(name):
+            key = f"{name} {at_most}"
+            works[key] = _on(at_most, table.powers, exponents)
+            cases[key] = {"by": name, "bits": bits, "threads": at_most}
     times = side_by_side(works, runs)
     done = {key: float(len(few) if key == POWMOD else count) for key in works}
     return [row("Paillier encryption", cases[key], times[key], encryptions=done[key]) for key in works]

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.losses import spread
+from bench.measure import on_threads
 from bench.options import Tell
 from bench.parts import Parts
 from bench.results import Case
@@ -174,7 +175,7 @@ class Replay:
 
     def answer(self, phase: str, party: PartyId, ask: bytes) -> bytes:
         """One client's reply, timed on one core."""
-        with one_core(), self._charged(phase, "client"):
+        with on_threads(1), self._charged(phase, "client"):
             start = perf_counter()
             reply = self._clients[party].answer(ask, self._update)
             self.trace.client[phase].append(perf_counter() - start)
@@ -202,17 +203,3 @@ class Replay:
 
     def _charged(self, phase: str, role: str) -> AbstractContextManager[None]:
         return nullcontext() if self._parts is None else self._parts.charged(phase, role)
-
-
-@contextmanager
-def one_core() -> Iterator[None]:
-    """Mask kernels use one thread, as SECAGG_THREADS=1 has it."""
-    before = os.environ.get("SECAGG_THREADS")
-    os.environ["SECAGG_THREADS"] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["SECAGG_THREADS"]
-        else:
-            os.environ["SECAGG_THREADS"] = before

@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 from secagg.errors import PeerMisbehaved
 from secagg.primitives import sealing, shamir
 from secagg.scheme import Session
+from secagg.wire.packed import pack_bits
 from secagg_protocols.pairwise import derive
-from secagg_protocols.pairwise.messages import HASH_SIZE, SALT_SIZE, SHARE_SIZE, Unmask, pack_bits
+from secagg_protocols.pairwise.messages import HASH_SIZE, SALT_SIZE, SHARE_SIZE, Unmask
 from secagg_protocols.pairwise.recovery import Recovery
 
 SUSPICIOUS = 4.5

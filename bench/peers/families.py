@@ -3,9 +3,9 @@
 from collections import defaultdict
 from statistics import median
 
-from bench.measure import Times, without_collector
+from bench.measure import Times, on_threads, without_collector
 from bench.options import Tell
-from bench.replay import one_core, update_of
+from bench.replay import update_of
 from bench.results import Case, Row, row
 from secagg import aggregate
 from secagg.scheme import Scheme
@@ -28,7 +28,7 @@ def rows(clients: int, dim: int, tell: Tell) -> list[Row]:
         seconds: defaultdict[str, list[float]] = defaultdict(list)
         sent: defaultdict[str, list[float]] = defaultdict(list)
         for _ in range(RUNS):
-            with without_collector(), one_core():
+            with without_collector(), on_threads(1):
                 out = aggregate(updates, scheme, bits=16)
             for role in ("client", "server"):
                 sent[role].append(sum(size for (_, of), size in out.traffic.items() if of == role))

@@ -11,9 +11,8 @@ import gmpy2
 import numpy as np
 import phe
 
-from bench.measure import Times, side_by_side, timed
+from bench.measure import Times, on_threads, side_by_side, timed
 from bench.options import Job, Tell
-from bench.replay import one_core
 from bench.results import Row, row
 from secagg.primitives import paillier
 from secagg.primitives.paillier import PublicKey
@@ -37,7 +36,7 @@ def jobs(dim: int, quick: bool) -> Iterator[Job]:
 
 def _on_one_core(work: Callable[[Tell], list[Row]]) -> Callable[[Tell], list[Row]]:
     def alone(tell: Tell) -> list[Row]:
-        with one_core():
+        with on_threads(1):
             return work(tell)
 
     return alone

@@ -42,7 +42,7 @@ class Outcome(msgspec.Struct, frozen=True):
             lost=_texts(result.lost),
             misbehaved=_texts(result.misbehaved),
             weight=result.weight,
-            error_bound=_bounds(result),
+            error_bound=bounds_of(result),
             saturated=result.saturated,
             accused=_texts(result.accused),
         )
@@ -59,7 +59,7 @@ def _texts(values: Mapping[PartyId, str]) -> dict[str, str]:
     return {str(party): text for party, text in values.items()}
 
 
-def _bounds(result: Aggregate) -> dict[str, float]:
+def bounds_of(result: Aggregate) -> dict[str, float]:
     """{array or "metrics/" + metric: bound}, the largest over an array's entries."""
     means = _flat(result.mean)
     if not isinstance(result.error_bound, Mapping):

@@ -43,7 +43,15 @@ class Numbers:
             Session.create(("a", "b"), like, bits=self.bits, clip=clip, weight_max=self.weight_max)
 
     def session(
-        self, parties: Iterable[PartyId], model: Arrays, counters: Collection[str], context: bytes, entropy: Entropy
+        self,
+        parties: Iterable[PartyId],
+        model: Arrays,
+        counters: Collection[str],
+        context: bytes,
+        entropy: Entropy,
+        *,
+        family: bytes = b"",
+        round: int = 0,
     ) -> Session:
         """A session whose updates have the structure of `blank_update(model, metrics)`. Raises ConfigError."""
         return Session.create(
@@ -53,6 +61,8 @@ class Numbers:
             clip=clip_of(model, self.clip, counters, self.bits, self.metrics),
             weight_max=self.weight_max,
             context=context,
+            family=family,
+            round=round,
             entropy=entropy,
         )
 

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from secagg.cli import screen
 from secagg.errors import ConfigError, PartyId, StateError, WireError
-from secagg.primitives import signing
+from secagg.primitives import keyfile, signing
 from secagg.primitives.entropy import Entropy
 from secagg.scheme import Credentials, Roster
 from secagg.scheme.session import check_party_id
@@ -39,7 +39,7 @@ def make(party: str, out: Path, passphrase_file: Path | None, entropy: Entropy =
     if len(passphrase) < MIN_PASSPHRASE:
         raise ConfigError(f"passphrase of {len(passphrase)} bytes: expected at least {MIN_PASSPHRASE}")
     private = signing.generate(entropy)
-    _create(out, signing.save_private(private, passphrase), 0o600)
+    keyfile.create(out, signing.save_private(private, passphrase))
     typer.echo(f"{party}={signing.public_key(private).hex()}")
 
 
@@ -68,7 +68,7 @@ def write_roster(entries: Sequence[str], out: Path, *, text_ids: bool) -> None:
             raise ConfigError(f"party {party!r} stands twice among the entries")
         keys[party] = key
     roster = Roster(keys)
-    _create(out, roster.to_bytes(), 0o644)
+    keyfile.create(out, roster.to_bytes(), 0o644)
     typer.echo(_spoken(roster.digest))
 
 
@@ -178,18 +178,5 @@ def _warn_if_shared(file: Path) -> None:
 def _read(file: Path) -> bytes:
     try:
         return file.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{file}: {error.strerror}") from None
-
-
-def _create(file: Path, data: bytes, mode: int) -> None:
-    """A new file, with `mode` from its first moment; an existing one is never touched."""
-    try:
-        with open(file, "xb", opener=lambda path, flags: os.open(path, flags, mode)) as new:
-            new.write(data)
-            new.flush()
-            os.fsync(new.fileno())
-    except FileExistsError:
-        raise ConfigError(f"{file}: exists, and is never overwritten") from None
     except OSError as error:
         raise ConfigError(f"{file}: {error.strerror}") from None

@@ -30,6 +30,10 @@ class Ring:
         """The smallest ring in which `inputs` values, each below 2**bits, add up without wrapping."""
         return cls((inputs * (2**bits - 1)).bit_length())
 
+    def capacity(self, bits: int) -> int:
+        """Most values, each below 2**bits, that add up without wrapping."""
+        return int(2**self.bits - 1) // int(2**bits - 1)
+
     @property
     def lane(self) -> np.dtype[np.unsignedinteger]:
         """uint16 for b <= 16, uint32 for b <= 32, else uint64."""

@@ -11,6 +11,7 @@ from secagg.errors import (
     PeerMisbehaved,
     PolicyRefused,
     ProtocolError,
+    SecaggError,
     StateError,
     WireError,
 )
@@ -118,11 +119,13 @@ class RoundParty:
             if enters is not None:
                 enters.check_round(self.session.family, self.session.round)
             reply, result = self._machine.answer(message, vector)
-        except ProtocolError as error:
-            vector = None  # error reporters send the local variables of a traceback's frames
-            self._failure = str(error)
-            store()  # a refusal is final after a restart too
-            raise
+        except SecaggError as error:
+            # Error reporters send the local variables of a traceback's frames, and those of the machine hold secrets.
+            vector, error.__traceback__ = None, None
+            if isinstance(error, ProtocolError):
+                self._failure = str(error)
+                store()  # a refusal is final after a restart too
+            raise error from None
         if enters is not None:
             enters.enter(self.session.family, self.session.round)
         self._last = (ask.phase, ask.checksum, b"" if reply is None else self._wrap(ask, reply))
@@ -130,7 +133,10 @@ class RoundParty:
         self.step += 1
 
     def save(self) -> bytes:
-        """All state, secrets included, unencrypted: `secagg.Participant.save` encrypts it."""
+        """All state, secrets included, unencrypted: `secagg.Participant.save` encrypts it.
+
+        Of a party that has left the round no secret is saved: it answers nothing more.
+        """
         return codec.encode(
             _Saved(
                 fingerprint=self.scheme.fingerprint,
@@ -138,7 +144,7 @@ class RoundParty:
                 me=self.session.index(self.me),
                 context=self.context,
                 policy=(self.policy.min_cohort, self.policy.max_dim, self.policy.min_threshold),
-                machine=self._machine.save(),
+                machine=b"" if self._failure is not None else self._machine.save(),
                 prepared=self._prepared,
                 step=self.step,
                 last=self._last,
@@ -182,7 +188,7 @@ class RoundParty:
                 saved.context,
                 credentials,
                 ledger,
-                saved.machine,
+                None if saved.failure is not None else saved.machine,
                 prepared=saved.prepared,
             )
         except WireError as error:

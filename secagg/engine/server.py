@@ -192,7 +192,8 @@ class RoundServer:
             self.result = self._machine.close(phase, answered) or self.result
         except ProtocolError as error:
             self._failure = str(error)
-            raise
+            # The machine's frames have opened secrets among their local variables, and error reporters send those.
+            raise error.with_traceback(None) from None
         self._phase += 1
         self._asks = None
         self._replies = {}

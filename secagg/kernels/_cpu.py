@@ -2,13 +2,17 @@
 
 import os
 import platform
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import numba
 from llvmlite import binding
 
 from secagg.errors import ConfigError
+
+T = TypeVar("T")
 
 
 @cache
@@ -40,3 +44,29 @@ def threads() -> int:
     if not (wanted.isascii() and wanted.isdigit() and int(wanted) >= 1):
         raise ConfigError(f"SECAGG_THREADS={wanted!r}: expected an integer >= 1")
     return int(wanted)
+
+
+def over_threads(work: Callable[[Iterator[T]], None], pieces: Sequence[T], threads: int) -> None:
+    """Call `work` on one iterator over all pieces, in the caller's thread and in as many others as there is work for.
+
+    Whoever is free takes the next piece, so a thread that wakes up late delays nobody. Gains where `work` leaves the
+    interpreter's lock, as kernels do.
+
+    Args:
+        work: takes pieces for as long as there are any.
+        pieces: what there is to do; with fewer than two, the caller's thread does it.
+        threads: most threads to use, >= 1, the caller's among them.
+
+    Raises:
+        What `work` raises in any of them, once all have ended.
+    """
+    left = iter(pieces)
+    others = min(threads, len(pieces)) - 1
+    if others < 1:
+        work(left)
+        return
+    with ThreadPoolExecutor(others) as pool:
+        started = [pool.submit(work, left) for _ in range(others)]
+        work(left)
+    for other in started:
+        other.result()  # raises what the thread raised

@@ -4,8 +4,7 @@ Exponents are secret: neither time nor addresses depend on them, only on how lon
 their digits is overwritten. Python's own integers, which arguments and results are, cannot be.
 """
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -15,12 +14,11 @@ from numpy.typing import NDArray
 
 from secagg.errors import ConfigError
 from secagg.kernels import _cpu, montgomery
+from secagg.kernels._memory import aligned
 from secagg.kernels.montgomery import lanes, limbs
 
 MAX_BITS = 1 << 14
 """Longest modulus; sums of half as many limbs' products still fit a lane."""
-
-ALIGNMENT = 64
 
 LEAST_PRODUCTS = 128
 """Groups whose single products are worth a thread: 1 ms."""
@@ -116,7 +114,7 @@ class Lanes:
 
         def work(chosen: slice, room: Array) -> None:
             entry = aligned((1, self.chunks * lanes.CHUNK, self.lanes), self.limb)
-            now = aligned((self.lanes,), np.dtype(np.int64))
+            now = aligned((self.lanes,), np.int64)
             part = numbers[chosen]
             mine = digits[chosen.start * self.lanes : chosen.stop * self.lanes]
             try:
@@ -138,22 +136,18 @@ class Lanes:
         step = max(1, -(-groups // threads))
         chosen = [slice(at, min(at + step, groups)) for at in range(0, groups, step)]
 
-        def wiped(part: slice) -> None:
+        def wiped(left: Iterator[slice]) -> None:
             room = self._room()
             try:
-                work(part, room)
+                for part in left:
+                    work(part, room)
             finally:
                 room.fill(0)
 
-        with ThreadPoolExecutor(max(1, len(chosen) - 1)) as pool:
-            started = [pool.submit(wiped, part) for part in chosen[1:]]
-            for part in chosen[:1]:
-                wiped(part)
-        for other in started:
-            other.result()
+        _cpu.over_threads(wiped, chosen, threads)
 
     def _room(self) -> Array:
-        return aligned((self.length, self.lanes), np.dtype(np.uint64))
+        return aligned((self.length, self.lanes), np.uint64)
 
     def _to_words(self, values: Sequence[int]) -> NDArray[np.uint64]:
         size = 8 * self.words
@@ -211,14 +205,6 @@ class Table:
     def powers(self, exponents: Sequence[int]) -> list[int]:
         """The base to the power of each exponent, which is below 2**(rows * width)."""
         return self._ring.fixed_powers(self, exponents)
-
-
-def aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """An array, not initialized, from an address that `ALIGNMENT` divides."""
-    size = int(np.prod(shape)) * dtype.itemsize
-    room = np.empty(size + ALIGNMENT, np.uint8)
-    skipped = -room.ctypes.data % ALIGNMENT
-    return room[skipped : skipped + size].view(dtype).reshape(shape)
 
 
 @cache

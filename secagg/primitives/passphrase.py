@@ -10,9 +10,10 @@ offset  size  field
 
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
-from secagg.errors import ConfigError, StateError
+from secagg.errors import StateError
 from secagg.primitives import sealing
 from secagg.primitives.entropy import Entropy, draw
+from secagg.primitives.keyfile import checked_passphrase
 
 LOG_COST = 17
 """128 MiB and half a second a guess."""
@@ -55,7 +56,6 @@ def reveal(data: bytes, passphrase: bytes, purpose: bytes) -> bytes:
 
 
 def _key(header: bytes, passphrase: bytes) -> bytes:
-    if not isinstance(passphrase, bytes) or not passphrase:
-        raise ConfigError("passphrase: expected 1 or more bytes")
+    secret = checked_passphrase(passphrase)
     cost = 1 << header[len(_MAGIC)]
-    return Scrypt(salt=header[-SALT_BYTES:], length=sealing.KEY_BYTES, n=cost, r=8, p=1).derive(passphrase)
+    return Scrypt(salt=header[-SALT_BYTES:], length=sealing.KEY_BYTES, n=cost, r=8, p=1).derive(secret)

@@ -13,9 +13,10 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from secagg.errors import ConfigError, PeerMisbehaved, StateError
+from secagg.errors import PeerMisbehaved, StateError
 from secagg.primitives._bytes import of_length
 from secagg.primitives.entropy import Entropy, draw
+from secagg.primitives.keyfile import checked_passphrase
 
 KEY_BYTES = 32
 SIGNATURE_BYTES = 64
@@ -81,7 +82,7 @@ def save_private(private: bytes, passphrase: bytes) -> bytes:
     Raises:
         ConfigError: `private` is not 32 bytes, or `passphrase` is empty or no bytes.
     """
-    encryption = BestAvailableEncryption(_passphrase(passphrase))
+    encryption = BestAvailableEncryption(checked_passphrase(passphrase))
     return _private_key(private).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
 
 
@@ -92,7 +93,7 @@ def load_private(pem: bytes, passphrase: bytes) -> bytes:
         ConfigError: `passphrase` is empty or no bytes.
         StateError: another passphrase, a damaged file, a key of another kind, or one that is not encrypted.
     """
-    secret = _passphrase(passphrase)
+    secret = checked_passphrase(passphrase)
     _check_file(pem)
     try:
         key = load_pem_private_key(pem, secret)
@@ -101,12 +102,6 @@ def load_private(pem: bytes, passphrase: bytes) -> bytes:
     if not isinstance(key, Ed25519PrivateKey):
         raise StateError("key file holds a key of another kind: expected Ed25519")
     return key.private_bytes_raw()
-
-
-def _passphrase(passphrase: bytes) -> bytes:
-    if not isinstance(passphrase, bytes) or not passphrase:
-        raise ConfigError("passphrase: expected 1 or more bytes")
-    return passphrase
 
 
 def _check_file(pem: bytes) -> None:

@@ -1,8 +1,9 @@
 """The interface of a protocol: a table of phases and one pure machine for each end.
 
-A machine has no sockets, clocks, threads, logging or randomness of its own. The engine owns order,
-duplicates, strangers, wrong types, deadlines and dead machines; a scheme owns cryptography and thresholds.
-A machine names parties by the ids of its session.
+A machine has no sockets, clocks, threads, logging or randomness of its own. The engine owns order, duplicates,
+strangers, wrong types, deadlines, dead machines and what a machine's errors carry (no frames, which held secrets
+among their local variables); a scheme owns cryptography and thresholds. A machine names parties by the ids of its
+session.
 """
 
 import hashlib

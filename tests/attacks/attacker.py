@@ -15,18 +15,11 @@ from secagg.scheme import Roster, Session
 from secagg.testing import TestRound, opened
 from secagg.wire import codec, frame
 from secagg.wire.codec import Message
+from secagg.wire.packed import pack_bits, unpack_bits
 from secagg_protocols import PairwiseMasking
 from secagg_protocols.pairwise import derive
 from secagg_protocols.pairwise.cohort import Cohort
-from secagg_protocols.pairwise.messages import (
-    SHARE_SIZE,
-    Keys,
-    Masked,
-    Shares,
-    Unmask,
-    pack_bits,
-    unpack_bits,
-)
+from secagg_protocols.pairwise.messages import SHARE_SIZE, Keys, Masked, Shares, Unmask
 from secagg_protocols.pairwise.party import PairwiseParty
 
 N = 6

@@ -7,9 +7,10 @@ from secagg.encoding.packing import unpack
 from secagg.primitives.ckks import DEGREE, Masks, SecretKey
 from secagg.testing import TestRound, opened
 from secagg.wire import codec, frame
+from secagg.wire.packed import pack_bits
 from secagg_protocols import CkksSum
 from secagg_protocols.ckks import residues
-from secagg_protocols.ckks.messages import AskDecrypt, Decrypted, Encrypted, pack_bits
+from secagg_protocols.ckks.messages import AskDecrypt, Decrypted, Encrypted
 
 
 class LyingAdder:

@@ -16,8 +16,9 @@ from test_secrets_in_plain_sight import Tap as TapOfMasks
 from secagg.errors import ProtocolError, SecaggError, WireError
 from secagg.primitives import agreement, ckks
 from secagg.testing import TestRound, opened, rewritten
+from secagg.wire.packed import pack_bits
 from secagg_protocols import CkksSum
-from secagg_protocols.ckks.messages import AskDeal, AskDecrypt, AskEncrypted, Decrypted, pack_bits
+from secagg_protocols.ckks.messages import AskDeal, AskDecrypt, AskEncrypted, Decrypted
 
 SCHEME = CkksSum()
 VICTIM = 1

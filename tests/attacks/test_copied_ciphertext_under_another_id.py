@@ -11,17 +11,9 @@ from twins import unbound
 
 from secagg.errors import TooFew
 from secagg.testing import opened, rewritten
+from secagg.wire.packed import unpack_bits
 from secagg_protocols import PairwiseMasking
-from secagg_protocols.pairwise.messages import (
-    HASH_SIZE,
-    SEALED_SIZE,
-    AskMasked,
-    Keys,
-    Shares,
-    Unmask,
-    unpack_bits,
-    unpack_indices,
-)
+from secagg_protocols.pairwise.messages import HASH_SIZE, SEALED_SIZE, AskMasked, Keys, Shares, Unmask, unpack_indices
 
 VICTIM, COLLUDER = 0, 1
 HOLDERS = [2, 3, 4, 5]

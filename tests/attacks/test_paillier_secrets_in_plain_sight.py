@@ -7,11 +7,11 @@ Secrets are the factors of fresh keys, shares of keys dealt in advance, and the 
 import logging
 import os
 import re
-import traceback
 
 import pytest
 from attacker import UPDATES, VICTIM
 from paillier_twins import BITS, KEYS, N, keys_are_small, make_round
+from test_secrets_in_plain_sight import told
 
 from secagg.api import Participant
 from secagg.errors import SecaggError
@@ -59,17 +59,17 @@ class Tap:
         ]
 
     def in_text(self, text):
-        flat = flattened(text)
+        flat = unquoted(text)
         return [
             number
             for number in self.numbers
             if str(number) in flat
             or f"{number:x}" in flat.lower()
-            or flattened(repr(number.to_bytes((number.bit_length() + 7) // 8))[2:-1]) in flat
+            or unquoted(repr(number.to_bytes((number.bit_length() + 7) // 8))[2:-1]) in flat
         ]
 
 
-def flattened(text):
+def unquoted(text):
     """However often it was quoted: runs of backslashes are one, and none stands before a quotation mark."""
     return re.sub(r"\\(?=['\"])", "", re.sub(r"\\+", r"\\", text))
 
@@ -91,11 +91,6 @@ def recorded(scheme, **options):
 
 def machine(participant):
     return participant._round._machine
-
-
-def told(error):
-    """All that an error reporter can send: the whole chain, with the local variables of every frame."""
-    return "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
 
 
 def test_the_search_finds_what_is_there(tap):

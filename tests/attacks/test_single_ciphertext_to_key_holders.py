@@ -13,8 +13,9 @@ from twins import NoMinimum
 from secagg.errors import ConfigError, PeerMisbehaved, PolicyRefused, TooFew, WireError
 from secagg.scheme import Ledger
 from secagg.testing import opened, rewritten
+from secagg.wire.packed import pack_set
 from secagg_protocols import PaillierSum
-from secagg_protocols.paillier.messages import AskDecrypt, Decrypted, Encrypted, context_digest, pack_set
+from secagg_protocols.paillier.messages import AskDecrypt, Decrypted, Encrypted, context_digest
 
 __all__ = ["keys_are_small"]
 

@@ -9,17 +9,10 @@ from twins import NoCommitments, Twin
 
 from secagg.errors import PeerMisbehaved
 from secagg.testing import opened, rewritten
+from secagg.wire.packed import unpack_bits
 from secagg_protocols import PairwiseMasking
 from secagg_protocols.pairwise import derive
-from secagg_protocols.pairwise.messages import (
-    HASH_SIZE,
-    SALT_SIZE,
-    SEALED_SIZE,
-    SHARE_SIZE,
-    AskMasked,
-    Unmask,
-    unpack_bits,
-)
+from secagg_protocols.pairwise.messages import HASH_SIZE, SALT_SIZE, SEALED_SIZE, SHARE_SIZE, AskMasked, Unmask
 from secagg_protocols.pairwise.party import PairwiseParty
 
 LIAR = 2

@@ -13,7 +13,7 @@ from secagg import Credentials, Participant, Roster, Session
 from secagg.cli import keys
 from secagg.cli.app import app
 from secagg.errors import ConfigError
-from secagg.primitives import signing
+from secagg.primitives import keyfile, signing
 from secagg.testing import SeededEntropy
 from secagg_protocols import PairwiseMasking
 
@@ -111,7 +111,7 @@ def test_the_mode_holds_from_the_first_moment(tmp_path, phrase, monkeypatch):
             made.append((flags & os.O_EXCL != 0, stat.S_IMODE(os.fstat(descriptor).st_mode)))
         return descriptor
 
-    monkeypatch.setattr(keys.os, "open", watching)
+    monkeypatch.setattr(keyfile.os, "open", watching)
     monkeypatch.setattr(os, "chmod", None)
     done("make", "alice", "--out", tmp_path / "a.pem", "--passphrase-file", phrase)
     assert made == [(True, 0o600)]
@@ -124,7 +124,7 @@ def test_a_key_is_never_overwritten(tmp_path, phrase, make):
         "make", "bob", "--out", file, "--passphrase-file", phrase
     )
     with pytest.raises(ConfigError, match="exists, and is never overwritten"):
-        keys._create(file, b"other", 0o600)  # one that appeared meanwhile
+        keyfile.create(file, b"other")  # one that appeared meanwhile
     assert file.read_bytes() == before
 
 

@@ -17,6 +17,12 @@ def test_holding_is_the_least_ring_that_holds_the_largest_sum(inputs, bits):
     assert largest >= 2 ** (b - 1)
 
 
+@given(ring=st.integers(1, 64).map(Ring), bits=st.integers(1, 32))
+def test_capacity_is_the_most_values_that_do_not_wrap(ring, bits):
+    most, largest = ring.capacity(bits), 2**bits - 1
+    assert most * largest < 2**ring.bits <= (most + 1) * largest
+
+
 @pytest.mark.parametrize("bits", range(1, 65))
 def test_lane_is_the_narrowest_that_fits(bits):
     fitting = [lane for lane in (np.uint16, np.uint32, np.uint64) if np.iinfo(lane).bits >= bits]

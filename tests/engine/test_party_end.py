@@ -1,5 +1,6 @@
 """A party answers each ask once, in order, keeps the answer before it leaves, and reveals nothing out of turn."""
 
+import traceback
 from itertools import permutations
 
 import numpy as np
@@ -20,8 +21,9 @@ from secagg.errors import (
 )
 from secagg.testing import SeededEntropy, TestRound, rewritten
 from secagg.wire import frame
+from secagg.wire.packed import pack_bits
 from secagg_protocols import PairwiseMasking
-from secagg_protocols.pairwise.messages import AskUnmask, pack_bits
+from secagg_protocols.pairwise.messages import AskUnmask
 
 PARTIES = ["a", 1, "c", 3]
 UPDATES = {party: np.full(5, i / 8) for i, party in enumerate(PARTIES)}
@@ -371,3 +373,46 @@ def test_a_refusal_is_stored_and_outlives_a_restart():
     restarted = Participant.restore(SCHEME, stored[-1], KEY)
     with pytest.raises(LocalMisuse, match="has left the round"):
         restarted.answer(round_.coordinator.asks()["a"])
+
+
+def test_what_is_stored_after_a_refusal_holds_no_secret():
+    """It answers nothing more, so nothing that it held for later phases is needed."""
+    round_ = new_round()
+    for _ in range(3):
+        round_.step()
+    party = round_.participants["a"]._round
+    secrets = party._machine.save()
+    assert secrets in party.save()
+    with pytest.raises(PolicyRefused):
+        round_.participants["a"].answer(
+            rewritten(round_.coordinator.asks()["a"], AskUnmask, contributors=pack_bits([True, False, False, False]))
+        )
+    assert secrets not in party.save()
+    assert party._machine._stage.shares not in party.save()
+
+
+def told(error):
+    """All that an error reporter can send: the whole chain, with the local variables of every frame."""
+    return "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
+
+
+@pytest.mark.parametrize("kind", [PolicyRefused, WireError])
+def test_errors_of_a_machine_carry_none_of_its_frames(kind):
+    """Whatever the protocol: also one that does not think of it, and where storing the refusal fails as well."""
+    round_ = new_round()
+
+    def refuses(ask, vector):
+        secret = KEY.hex()
+        raise kind(f"no, by a secret of {len(secret)} digits")
+
+    def fails(_):
+        raise OSError("disk full")
+
+    party, ask = round_.participants["a"], round_.coordinator.asks()["a"]
+    party._round._machine.answer = refuses
+    with pytest.raises((kind, OSError)) as caught:
+        party.answer(ask, store=fails)
+    text = told(caught.value)
+    assert kind is WireError or isinstance(caught.value, OSError)
+    assert "64 digits" in text
+    assert KEY.hex() not in text

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from secagg.kernels._memory import aligned
 from secagg.kernels.agreement import batch, hkdf, x25519
 
 VECTORS = Path(__file__).parents[1] / "vectors"
@@ -92,7 +93,7 @@ def lengths_agree(lengths, bits):
 def products(scalars, points, bits):
     """X25519 alone, as bytes."""
     lanes = tuple(range(bits // 64))
-    room = batch._aligned(8 * x25519.ROWS * len(lanes)).view(np.uint64).reshape(-1, len(lanes))
+    room = aligned((x25519.ROWS, len(lanes)), np.uint64)
     secrets = np.empty((len(scalars), 4), np.uint64)
     x25519.exchange(*(table(rows).copy().view(np.uint64) for rows in (scalars, points)), secrets, room, lanes)
     return [row.tobytes() for row in secrets]
@@ -114,7 +115,7 @@ def rfc_7748_iterates(times, bits):
 def hkdf_words(secret, info, salt, bits):
     """HKDF alone, of one 32-byte secret."""
     lanes = tuple(range(bits // 32))
-    room = batch._aligned(4 * hkdf.ROWS * len(lanes)).view(np.uint32).reshape(-1, len(lanes))
+    room = aligned((hkdf.ROWS, len(lanes)), np.uint32)
     keys = np.empty((1, 8), np.uint32)
     words = hkdf.padded(np.frombuffer(info, np.uint8).reshape(1, -1)).view(np.uint32)
     secrets = np.frombuffer(secret, np.uint32).reshape(1, 8).copy()

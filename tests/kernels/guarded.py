@@ -6,7 +6,6 @@ import mmap
 import numpy as np
 
 PAGE = mmap.PAGESIZE
-_libc = ctypes.CDLL(None, use_errno=True)
 _kept = []
 
 
@@ -17,7 +16,8 @@ def guarded(shape, dtype, end=True):
     memory = mmap.mmap(-1, pages * PAGE)
     _kept.append(memory)  # while a page is forbidden it must not be given back
     start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    libc = ctypes.CDLL(None, use_errno=True)
     for page in (0, pages - 1):
-        assert _libc.mprotect(ctypes.c_void_p(start + page * PAGE), PAGE, 0) == 0
+        assert libc.mprotect(ctypes.c_void_p(start + page * PAGE), PAGE, 0) == 0
     first = (pages - 1) * PAGE - size if end else PAGE
     return np.frombuffer(memory, dtype, int(np.prod(shape)), first).reshape(shape)

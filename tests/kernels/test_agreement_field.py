@@ -9,7 +9,8 @@ from derivation import P
 from numba import njit
 
 from secagg.kernels import agreement
-from secagg.kernels.agreement import batch, x25519
+from secagg.kernels._memory import aligned
+from secagg.kernels.agreement import x25519
 
 A24 = 121665
 SLACK = 2**17
@@ -24,7 +25,7 @@ class Bench:
         self.lanes = tuple(range(lanes))
         self.is_real = x25519.FIELDS[lanes].half > 0
         self.largest = (2**50 if self.is_real else 2**51) + SLACK
-        self.room = batch._aligned(8 * x25519.ROWS * lanes).view(np.uint64).reshape(-1, lanes)
+        self.room = aligned((x25519.ROWS, lanes), np.uint64)
 
     def rows(self, element):
         rows = self.room[5 * element : 5 * element + 5]

@@ -1,8 +1,11 @@
 """Keys of many pairs at once are those that `cryptography` derives one by one, on every path that runs here."""
 
+from functools import partial
+
 import derivation
 import pytest
 from derivation import PAIRS, agrees, some_rows
+from guarded import guarded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -81,11 +84,11 @@ class TestThreads:
 def test_rooms_secrets_and_scalars_are_wiped(bits, fails, monkeypatch):
     """Also when a kernel does not come to its end."""
     rooms, held = [], []
-    aligned, derive, pairs = batch._aligned, batch.hkdf.derive, batch._Pairs
+    aligned, derive, pairs = batch.aligned, batch.hkdf.derive, batch._Pairs
     made = []
 
-    def watched(size):
-        rooms.append(aligned(size))
+    def watched(shape, dtype):
+        rooms.append(aligned(shape, dtype))
         return rooms[-1]
 
     def seen(*arguments):
@@ -99,7 +102,7 @@ def test_rooms_secrets_and_scalars_are_wiped(bits, fails, monkeypatch):
         if fails:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(batch, "_aligned", watched)
+    monkeypatch.setattr(batch, "aligned", watched)
     monkeypatch.setattr(batch, "_Pairs", seen)
     monkeypatch.setattr(batch.hkdf, "derive", ended)
     try:
@@ -120,8 +123,8 @@ def test_another_rounding_is_refused_before_anything_is_derived(bits, monkeypatc
         derivation.derived(*(some_rows(label, 3, 32) for label in "abc"), bits=bits)
 
 
-def test_no_byte_outside_the_rooms(bits, guarded, monkeypatch):
+def test_no_byte_outside_the_rooms(bits, monkeypatch):
     """All that vectors touch, between pages that cannot even be read."""
-    for end in (0, 1):
-        monkeypatch.setattr(batch, "_aligned", lambda size, end=end: guarded(size)[end])
+    for end in (False, True):
+        monkeypatch.setattr(batch, "aligned", partial(guarded, end=end))
         agrees(*(some_rows(label, PAIRS, 32) for label in "abc"), bits=bits)

@@ -1,10 +1,12 @@
 """The kernels on AES instructions: their key schedule, their 512-bit form, their threads, what they leave behind."""
 
 import os
+from functools import partial
 
 import naive
 import numpy as np
 import pytest
+from guarded import guarded
 from hypothesis import given
 from hypothesis import strategies as st
 from numba import njit
@@ -128,10 +130,10 @@ def test_pieces_cover_the_vector_once_and_are_worth_a_thread(size, k, threads):
 def test_round_keys_and_tiles_are_wiped(bits, fails, monkeypatch):
     """Also when the kernel does not come to its end."""
     rooms, held = [], []
-    aligned, add_streams = aes._aligned, aes._add_streams
+    aligned, add_streams = aes.aligned, aes._add_streams
 
-    def watched(size):
-        rooms.append(aligned(size))
+    def watched(shape, dtype):
+        rooms.append(aligned(shape, dtype))
         return rooms[-1]
 
     def ended(*arguments):
@@ -140,7 +142,7 @@ def test_round_keys_and_tiles_are_wiped(bits, fails, monkeypatch):
         if fails:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(aes, "_aligned", watched)
+    monkeypatch.setattr(aes, "aligned", watched)
     monkeypatch.setattr(aes, "_add_streams", ended)
     try:
         agrees(np.uint32, 1000, 3, 0, bits=bits)
@@ -157,17 +159,17 @@ class TestGuardPages:
     """Memory that ends where a page begins that cannot even be read."""
 
     @pytest.mark.parametrize("dim", [1, 13, 257, 4000])
-    def test_around_the_accumulator(self, bits, dtype, dim, guarded):
+    def test_around_the_accumulator(self, bits, dtype, dim):
         seeds, signs = some_seeds(2), signs_of(2)
-        for acc in guarded(dim * np.dtype(dtype).itemsize):
-            lanes = acc.view(dtype)
+        for end in (False, True):
+            lanes = guarded((dim,), dtype, end)
             expected = naive.add_masks(lanes, seeds, signs, 3)
             aes.add_masks(lanes, seeds, signs, 3 * lanes.itemsize, vector_bits=bits, threads=1)
             np.testing.assert_array_equal(lanes, expected)
 
     @pytest.mark.parametrize("k", [1, 7])
-    def test_around_the_tile_and_the_round_keys(self, bits, dtype, k, guarded, monkeypatch):
+    def test_around_the_tile_and_the_round_keys(self, bits, dtype, k, monkeypatch):
         """All that the instructions touch; both sizes are multiples of 16, so both ends can be aligned."""
-        for end in (0, 1):
-            monkeypatch.setattr(aes, "_aligned", lambda size, end=end: guarded(size)[end])
+        for end in (False, True):
+            monkeypatch.setattr(aes, "aligned", partial(guarded, end=end))
             agrees(dtype, aes.TILE // np.dtype(dtype).itemsize + 11, k, 1, bits=bits)

@@ -3,12 +3,6 @@
 Sets of parties are one bit each: bit i % 8 of byte i // 8 for index i of the session.
 """
 
-from collections.abc import Sequence
-
-import numpy as np
-from numpy.typing import NDArray
-
-from secagg.errors import WireError
 from secagg.primitives import agreement, sealing
 from secagg.primitives.ckks import KEY_SEED_BYTES
 from secagg.wire.codec import Message
@@ -101,30 +95,3 @@ class Decrypted(Message, frozen=True):
     """Holder: the sum, rounded and packed to the ring's bits; nothing of the noise."""
 
     vector: bytes
-
-
-def pack_bits(bits: Sequence[bool] | NDArray[np.bool_]) -> bytes:
-    """One bit each, little-endian in each byte, zero-padded."""
-    return np.packbits(np.asarray(bits, np.bool_), bitorder="little").tobytes()
-
-
-def unpack_set(data: bytes, parties: int) -> list[int]:
-    """The indices in a set. Raises WireError for another length or set padding."""
-    if len(data) != (parties + 7) // 8:
-        raise WireError(f"bit set of {len(data)} bytes: expected {(parties + 7) // 8} for {parties} parties")
-    bits = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")
-    if bits[parties:].any():
-        raise WireError("bit set with set padding bits")
-    return [int(i) for i in np.flatnonzero(bits)]
-
-
-def check_size(data: bytes, size: int, what: str) -> None:
-    """Raise WireError naming `what` for another length."""
-    if len(data) != size:
-        raise WireError(f"{what} of {len(data)} bytes: expected {size}")
-
-
-def rows(data: bytes, size: int, count: int, what: str) -> list[bytes]:
-    """`count` rows of `size` bytes. Raises WireError naming `what` for another length."""
-    check_size(data, size * count, what)
-    return [data[size * i : size * (i + 1)] for i in range(count)]

@@ -3,18 +3,18 @@
 from secagg.encoding.packing import pack
 from secagg.encoding.ring import Lanes
 from secagg.errors import (
-    InconsistentModel,
     LocalMisuse,
     PeerMisbehaved,
     ProtocolError,
-    SecaggError,
 )
 from secagg.primitives import agreement, sealing
 from secagg.primitives.ckks import DEGREE, KEY_SEED_BYTES, Parameters, SecretKey
 from secagg.primitives.entropy import Entropy, draw
 from secagg.scheme import Ledger, PartySide, Policy, Session, Sum
+from secagg.scheme.context import check_theirs
 from secagg.wire import codec
 from secagg.wire.codec import Message
+from secagg.wire.packed import check_size, rows, unpack_set
 from secagg_protocols.ckks import derive, residues
 from secagg_protocols.ckks.messages import (
     DIGEST_SIZE,
@@ -28,9 +28,6 @@ from secagg_protocols.ckks.messages import (
     Decrypted,
     Encrypted,
     Keys,
-    check_size,
-    rows,
-    unpack_set,
 )
 from secagg_protocols.ckks.stages import Advertised, Finished, Fresh, Holding, Saved, Stage
 
@@ -71,13 +68,10 @@ class CkksParty(PartySide):
     def answer(self, ask: Message, vector: Lanes | None) -> tuple[Message | None, Sum | None]:
         """One phase's reply; this party learns no result. A refusal erases the key: it opens nothing after that."""
         try:
-            reply, stage = self._answered(ask, vector)
-        except SecaggError as error:
-            if isinstance(error, ProtocolError):
-                self._stage = Finished()
-            # The frames below have secrets among their local variables, and error reporters send those.
-            raise error.with_traceback(None) from None
-        self._stage = stage
+            reply, self._stage = self._answered(ask, vector)
+        except ProtocolError:
+            self._stage = Finished()
+            raise
         return reply, None
 
     def save(self) -> bytes:
@@ -105,7 +99,7 @@ class CkksParty(PartySide):
 
     def _deal(self, ask: AskDeal, stage: Advertised) -> Deal:
         """A fresh secret key for all who take part, this party among them; it keeps no copy."""
-        clients = unpack_set(ask.parties, len(self._session.parties))
+        clients = sorted(unpack_set(ask.parties, len(self._session.parties)))
         keys = rows(ask.keys, KEY_SIZE, len(clients), "public keys")
         own = agreement.public_key(stage.private)
         if dict(zip(clients, keys, strict=True)).get(self._me) != own:
@@ -152,13 +146,8 @@ class CkksParty(PartySide):
         return Decrypted(pack(opened.astype(self._session.ring.lane), self._session.ring))
 
     def _check_round(self, ask: AskEncrypted) -> None:
-        own = derive.context_digest(self._context)
         check_size(ask.context, DIGEST_SIZE, "context digest")
-        if ask.context != own:
-            raise InconsistentModel(
-                "this party received another model, round or configuration than the others: "
-                f"digest {own.hex()[:16]}, theirs is {ask.context.hex()[:16]}"
-            )
+        check_theirs(ask.context, derive.context_digest(self._context), "the others")
         if ask.parameters != self._parameters.digest:
             raise PeerMisbehaved("the server asks for ciphertexts of other parameters than the session's")
 

@@ -65,8 +65,7 @@ class CkksSum(Scheme):
 
     def capacity(self, session: Session) -> int:
         """What both the session's ring and half the scale hold, above the largest noise there can be."""
-        ring = int(2**session.ring.bits - 1) // int(2**session.bits - 1)
-        return min(ring, self.parameters(session).capacity)
+        return min(session.ring.capacity(session.bits), self.parameters(session).capacity)
 
     def server(self, session: Session, saved: bytes | None = None, *, roster: Roster | None = None) -> CkksServer:  # noqa: ARG002
         """The server's machine; it asks for no roster."""

@@ -9,12 +9,14 @@ from collections.abc import Iterable, Mapping, Set
 import numpy as np
 
 from secagg.encoding.packing import unpack
-from secagg.errors import InconsistentModel, LocalMisuse, PartyId, PeerMisbehaved, TooFew, WireError
+from secagg.errors import LocalMisuse, PartyId, PeerMisbehaved, TooFew, WireError
 from secagg.primitives import agreement, ckks
 from secagg.primitives.ckks import DEGREE, SEED_BYTES, Masks, Parameters, Residues
 from secagg.scheme import Phase, ServerSide, Session, Sum
+from secagg.scheme.context import check_shown
 from secagg.wire import codec
 from secagg.wire.codec import Message
+from secagg.wire.packed import check_rows, check_size, pack_set, rows
 from secagg_protocols.ckks import residues
 from secagg_protocols.ckks.messages import (
     DIGEST_SIZE,
@@ -28,9 +30,6 @@ from secagg_protocols.ckks.messages import (
     Decrypted,
     Encrypted,
     Keys,
-    check_size,
-    pack_bits,
-    rows,
 )
 
 LEAST_COHORT = 2
@@ -55,17 +54,17 @@ class CkksServer(ServerSide):
 
     Args:
         session, parameters: the round.
-        helpers: how many clients are asked to deal, and how many to hold the key.
+        designated: how many clients are asked to deal, and how many to hold the key.
         context: digest that clients show of what they say the round is about.
         saved: what `save` returned.
     """
 
     def __init__(
-        self, session: Session, parameters: Parameters, helpers: int, context: bytes, saved: bytes | None = None
+        self, session: Session, parameters: Parameters, designated: int, context: bytes, saved: bytes | None = None
     ) -> None:
         self._session = session
         self._parameters = parameters
-        self._helpers = helpers
+        self._designated = designated
         self._context = context
         self._keys: dict[int, bytes] = {}
         self._dealer: int | None = None  # the first that dealt
@@ -159,11 +158,11 @@ class CkksServer(ServerSide):
     def _chosen(self, present: Iterable[int], start: int) -> frozenset[int]:
         """The first few of those present, in a circle from `start`."""
         ranked = sorted(present, key=lambda i: (i - start) % len(self._session.parties))
-        return frozenset(ranked[: self._helpers])
+        return frozenset(ranked[: self._designated])
 
     def _ask_deal(self) -> AskDeal:
         clients = sorted(self._keys)
-        return AskDeal(self._set_of(clients), b"".join(self._keys[i] for i in clients))
+        return AskDeal(pack_set(clients, len(self._session.parties)), b"".join(self._keys[i] for i in clients))
 
     def _ask_encrypted(self, present: frozenset[int]) -> dict[int, Message]:
         if self._dealer is None or self._deal is None:
@@ -190,18 +189,13 @@ class CkksServer(ServerSide):
         if masks is None:
             raise LocalMisuse("phase 'decrypt' before any ciphertext came")
         return AskDecrypt(
-            contributors=self._set_of(self._contributors),
+            contributors=pack_set(self._contributors, len(self._session.parties)),
             body=residues.pack(self._body, self._parameters),
             masks=residues.pack(masks.reshape(-1), self._parameters),
         )
 
     def _absorb_keys(self, i: int, reply: Keys) -> None:
-        if reply.context != self._context:
-            raise InconsistentModel(
-                f"received another model, round or configuration: digest {reply.context.hex()[:16]}, "
-                f"the session's is {self._context.hex()[:16]}",
-                {self._session.parties[i]},
-            )
+        check_shown(reply.context, self._context, self._session.parties[i])
         check_size(reply.key, KEY_SIZE, "public key")
         # Any scalar shows a point of low order; an honest dealer would have to leave over it.
         agreement.shared_secret(bytes(KEY_SIZE), reply.key)
@@ -212,7 +206,7 @@ class CkksServer(ServerSide):
     def _absorb_deal(self, i: int, reply: Deal) -> None:
         """The first deal counts, whoever else was asked."""
         check_size(reply.commitment, DIGEST_SIZE, "commitment")
-        check_size(reply.sealed, SEALED_SIZE * len(self._keys), "sealed keys")
+        check_rows(reply.sealed, SEALED_SIZE, len(self._keys), "sealed keys")
         if self._deal is None:
             self._dealer, self._deal = i, reply
 
@@ -238,7 +232,3 @@ class CkksServer(ServerSide):
             )
         contributors = frozenset(self._session.parties[i] for i in self._contributors)
         return Sum(unpack(vector, self._session.dim, self._session.ring), contributors)
-
-    def _set_of(self, indices: Iterable[int]) -> bytes:
-        members = set(indices)
-        return pack_bits([i in members for i in range(len(self._session.parties))])

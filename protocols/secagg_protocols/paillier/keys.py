@@ -9,7 +9,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from secagg.errors import BadCohort, ConfigError, PartyId, StateError, UnknownParty, WireError
-from secagg.primitives import paillier, passphrase
+from secagg.primitives import keyfile, paillier, passphrase
 from secagg.primitives.entropy import Entropy
 from secagg.primitives.paillier import MAX_HOLDERS, KeyShare, PrivateKey, Progress, PublicKey, SharedKey
 from secagg.scheme.session import MAX_ID_LENGTH, check_party_id, party_id
@@ -156,16 +156,7 @@ class PaillierKeys:
             ConfigError: the file exists (it is never overwritten) or cannot be made, or the passphrase is empty.
         """
         data = passphrase.protect(codec.encode(self._saved(secrets=True)), phrase, _PURPOSE, entropy)
-        path = Path(file)
-        try:
-            with open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as new:
-                new.write(data)
-                new.flush()
-                os.fsync(new.fileno())
-        except FileExistsError:
-            raise ConfigError(f"{path}: exists, and is never overwritten") from None
-        except OSError as error:
-            raise ConfigError(f"{path}: {error.strerror}") from None
+        keyfile.create(file, data)
 
     @classmethod
     def load(cls, file: str | os.PathLike[str], phrase: bytes) -> "PaillierKeys":

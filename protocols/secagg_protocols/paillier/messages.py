@@ -1,11 +1,7 @@
 """The messages of Paillier sums. Numbers of equal size are packed into one byte string, big-endian."""
 
 import hashlib
-from collections.abc import Iterable
 
-import numpy as np
-
-from secagg.errors import WireError
 from secagg.wire.codec import Message
 
 DIGEST_SIZE = 32
@@ -79,20 +75,3 @@ def context_digest(context: bytes) -> bytes:
 def opening_label(session_digest: bytes, context: bytes, contributors: bytes) -> bytes:
     """What a proof of decryption is bound to: this round, as the holder sees it."""
     return session_digest + context_digest(context) + contributors
-
-
-def pack_set(indices: Iterable[int], parties: int) -> bytes:
-    """A set of parties as one bit each, little-endian in each byte."""
-    bits = np.zeros(parties, np.bool_)
-    bits[list(indices)] = True
-    return np.packbits(bits, bitorder="little").tobytes()
-
-
-def unpack_set(data: bytes, parties: int) -> frozenset[int]:
-    """The inverse of `pack_set`. Raises WireError for another length or set padding."""
-    if len(data) != (parties + 7) // 8:
-        raise WireError(f"set of parties of {len(data)} bytes: expected {(parties + 7) // 8}")
-    found = np.flatnonzero(np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little"))
-    if found.size and found[-1] >= parties:
-        raise WireError("set of parties with set padding bits")
-    return frozenset(found.tolist())

@@ -8,6 +8,7 @@ from secagg.errors import LocalMisuse, WireError
 from secagg.primitives import paillier
 from secagg.primitives.entropy import Entropy
 from secagg.primitives.paillier import KeyShare, PrivateKey, PublicKey, SharedKey
+from secagg.wire.packed import check_size, rows
 
 Secret: TypeAlias = PrivateKey | KeyShare
 """What a holder holds: the whole key where it is the only one."""
@@ -41,10 +42,7 @@ class Opening(ABC):
 
     def read(self, data: bytes, count: int) -> list[int]:
         """A holder's values for `count` ciphertexts. Raises WireError."""
-        size = self.value_size
-        if len(data) != count * size:
-            raise WireError(f"decryption of {len(data)} bytes: expected {count} numbers of {size}")
-        values = [int.from_bytes(data[i : i + size]) for i in range(0, len(data), size)]
+        values = [int.from_bytes(row) for row in rows(data, self.value_size, count, "decryption")]
         if values and max(values) >= self.value_bound:
             raise WireError("decryption with a number that is too large")
         return values
@@ -74,8 +72,7 @@ class SingleOpening(Opening):
 
     def check(self, holder: int, ciphertexts: Sequence[int], values: Sequence[int], proof: bytes, label: bytes) -> None:  # noqa: ARG002
         """The n-th root of what is left once the plaintexts are taken off shows them right."""
-        if len(proof) != self.value_size:
-            raise WireError(f"proof of decryption of {len(proof)} bytes: expected {self.value_size}")
+        check_size(proof, self.value_size, "proof of decryption")
         paillier.check_opening(self.public, ciphertexts, values, int.from_bytes(proof), label)
 
     def combine(self, values: Mapping[int, Sequence[int]]) -> list[int]:

@@ -1,15 +1,15 @@
 """One party of a Paillier sum: candidate for dealing, client, holder of a key, or several of these."""
 
-from collections.abc import Set
-
 from secagg.encoding.ring import Lanes
-from secagg.errors import InconsistentModel, LocalMisuse, PeerMisbehaved, SecaggError, WireError
+from secagg.errors import LocalMisuse, PeerMisbehaved, WireError
 from secagg.primitives import paillier
 from secagg.primitives.entropy import Entropy
 from secagg.primitives.paillier import PublicKey
 from secagg.scheme import Ledger, PartySide, Policy, Session, Sum
+from secagg.scheme.context import check_theirs
 from secagg.wire import codec
 from secagg.wire.codec import Message
+from secagg.wire.packed import unpack_set
 from secagg_protocols.paillier.messages import (
     AskDeal,
     AskDecrypt,
@@ -19,7 +19,6 @@ from secagg_protocols.paillier.messages import (
     Encrypted,
     context_digest,
     opening_label,
-    unpack_set,
 )
 from secagg_protocols.paillier.opening import Opening, Secret, SingleOpening
 from secagg_protocols.paillier.stages import Finished, Fresh, Offered, Saved, Stage, Submitted
@@ -63,12 +62,7 @@ class PaillierParty(PartySide):
 
     def answer(self, ask: Message, vector: Lanes | None) -> tuple[Message | None, Sum | None]:
         """One phase's reply; this party learns no result."""
-        try:
-            reply, stage = self._answered(ask, vector)
-        except SecaggError as error:
-            # The frames below have secrets among their local variables, and error reporters send those.
-            raise error.with_traceback(None) from None
-        self._stage = stage
+        reply, self._stage = self._answered(ask, vector)
         return reply, None
 
     def save(self) -> bytes:
@@ -135,12 +129,8 @@ class PaillierParty(PartySide):
 
     def _check_contributors(self, ask: AskDecrypt) -> None:
         """As far as a holder can: it believes the server that this is their sum."""
-        if ask.context != context_digest(self._context):
-            raise InconsistentModel(
-                "this party received another model, round or configuration than the contributors: "
-                f"digest {context_digest(self._context).hex()[:16]}, theirs is {ask.context.hex()[:16]}"
-            )
-        contributors: Set[int] = unpack_set(ask.contributors, len(self._session.parties))
+        check_theirs(ask.context, context_digest(self._context), "the contributors")
+        contributors = unpack_set(ask.contributors, len(self._session.parties))
         if not contributors <= self._terms.clients:
             raise PeerMisbehaved("the server counts a party as contributor that gives no input")
         if self._me in self._terms.clients and self._me not in contributors:

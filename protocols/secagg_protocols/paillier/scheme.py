@@ -10,7 +10,7 @@ from secagg.scheme import Credentials, Ledger, Phase, Policy, Roster, Scheme, Se
 from secagg_protocols.paillier import messages
 from secagg_protocols.paillier.keys import PaillierKeys
 from secagg_protocols.paillier.party import PaillierParty
-from secagg_protocols.paillier.server import LEAST_CONTRIBUTORS, PaillierServer
+from secagg_protocols.paillier.server import LEAST_COHORT, PaillierServer
 from secagg_protocols.paillier.slots import Slots
 from secagg_protocols.paillier.terms import Terms
 
@@ -86,8 +86,8 @@ class PaillierSum(Scheme):
         Raises ConfigError where holders or helpers do not fit its parties.
         """
         clients = frozenset(map(session.index, self.clients(session)))
-        if len(clients) < LEAST_CONTRIBUTORS:
-            raise BadCohort(f"{len(clients)} clients: expected {LEAST_CONTRIBUTORS} or more")
+        if len(clients) < LEAST_COHORT:
+            raise BadCohort(f"{len(clients)} clients: expected {LEAST_COHORT} or more")
         for helper in self.helpers:
             session.index(helper)
         slots = Slots(session.dim, session.ring, self.key_bits - 1)
@@ -107,7 +107,7 @@ class PaillierSum(Scheme):
         Raises ConfigError where the options do not fit the session.
         """
         self.terms(session)
-        return int(2**session.ring.bits - 1) // int(2**session.bits - 1)
+        return session.ring.capacity(session.bits)
 
     def server(self, session: Session, saved: bytes | None = None, *, roster: Roster | None = None) -> PaillierServer:  # noqa: ARG002
         """The server's machine."""
@@ -137,6 +137,6 @@ class PaillierSum(Scheme):
 
 def paillier(n: int, key_bits: int = 2048, adversary: str = "passive") -> PaillierSum:
     """A Paillier sum of n clients with a fresh key of a single holder. Raises BadCohort, OutOfRange or ConfigError."""
-    if n < LEAST_CONTRIBUTORS:
-        raise BadCohort(f"{n} clients: expected {LEAST_CONTRIBUTORS} or more")
+    if n < LEAST_COHORT:
+        raise BadCohort(f"{n} clients: expected {LEAST_COHORT} or more")
     return PaillierSum(key_bits, adversary=adversary)

@@ -3,12 +3,14 @@
 from collections.abc import Mapping, Sequence, Set
 from functools import cached_property
 
-from secagg.errors import InconsistentModel, LocalMisuse, PartyId, PeerMisbehaved, TooFew, WireError
+from secagg.errors import LocalMisuse, PartyId, PeerMisbehaved, TooFew, WireError
 from secagg.primitives.modular import Accumulator
 from secagg.primitives.paillier import PublicKey
 from secagg.scheme import Phase, ServerSide, Session, Sum
+from secagg.scheme.context import check_shown
 from secagg.wire import codec
 from secagg.wire.codec import Message
+from secagg.wire.packed import pack_set
 from secagg_protocols.paillier.messages import (
     AskDeal,
     AskDecrypt,
@@ -18,14 +20,13 @@ from secagg_protocols.paillier.messages import (
     Encrypted,
     context_digest,
     opening_label,
-    pack_set,
 )
 from secagg_protocols.paillier.opening import Opening, SingleOpening
 from secagg_protocols.paillier.terms import Terms, key_digest
 
 CANDIDATES = 3
 """Clients that are asked to deal; the first of them that answers is the holder."""
-LEAST_CONTRIBUTORS = 2
+LEAST_COHORT = 2
 """A sum of one vector is that vector."""
 
 _Rows = tuple[tuple[int, bytes], ...]
@@ -145,12 +146,7 @@ class PaillierServer(ServerSide):
             raise WireError(f"Paillier key of {key.bits} bits: expected {self._terms.key_bits}")
 
     def _absorb_encrypted(self, sender: PartyId, reply: Encrypted) -> None:
-        if reply.context != self._context:
-            raise InconsistentModel(
-                f"received another model, round or configuration: digest {reply.context.hex()[:16]}, "
-                f"the session's is {self._context.hex()[:16]}",
-                {sender},
-            )
+        check_shown(reply.context, self._context, sender)
         if reply.key != key_digest(self._key):
             raise PeerMisbehaved("encrypted under another key", {sender})
         self._add(self._key.read_ciphertexts(reply.ciphertexts, self._terms.slots.plaintexts))
@@ -162,8 +158,8 @@ class PaillierServer(ServerSide):
 
     def _close_encrypted(self, phase: Phase, contributors: frozenset[int]) -> None:
         self._contributors = contributors
-        if len(contributors) < LEAST_CONTRIBUTORS:
-            raise TooFew(phase.name, len(contributors), LEAST_CONTRIBUTORS, "clients encrypted")
+        if len(contributors) < LEAST_COHORT:
+            raise TooFew(phase.name, len(contributors), LEAST_COHORT, "clients encrypted")
         reachable = len(self._reachable_holders())
         if reachable < self._terms.threshold:
             raise TooFew(phase.name, reachable, self._terms.threshold, "key holders are left")

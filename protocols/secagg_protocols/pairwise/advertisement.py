@@ -14,17 +14,9 @@ from secagg.primitives import agreement
 from secagg.primitives.entropy import Entropy
 from secagg.scheme import Credentials, Occasion, Roster, Session
 from secagg.wire import codec
+from secagg.wire.packed import pack_bits, rows, unpack_bits
 from secagg_protocols.pairwise import derive
-from secagg_protocols.pairwise.messages import (
-    KEY_SIZE,
-    SIGNATURE_SIZE,
-    AskShares,
-    Keys,
-    pack_bits,
-    rows,
-    unpack_bits,
-    unpack_indices,
-)
+from secagg_protocols.pairwise.messages import KEY_SIZE, SIGNATURE_SIZE, AskShares, Keys, unpack_indices
 from secagg_protocols.pairwise.stages import Ready, Saved
 
 

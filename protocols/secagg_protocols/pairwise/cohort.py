@@ -5,8 +5,9 @@ from collections.abc import Mapping, Set
 import numpy as np
 from numpy.typing import NDArray
 
+from secagg.wire.packed import check_rows
 from secagg_protocols.pairwise import graph
-from secagg_protocols.pairwise.messages import HASH_SIZE, SEALED_SIZE, check_rows
+from secagg_protocols.pairwise.messages import HASH_SIZE, SEALED_SIZE
 from secagg_protocols.pairwise.terms import Terms
 
 

@@ -3,10 +3,9 @@
 Parties are named by their index in the session, as little-endian uint32; lists of them are strictly ascending.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from secagg.errors import WireError
 from secagg.primitives import shamir
@@ -133,30 +132,3 @@ def unpack_indices(data: bytes, parties: int) -> list[int]:
     if indices.size and (indices[-1] >= parties or (np.diff(indices) <= 0).any()):
         raise WireError(f"indices are not strictly ascending below {parties}")
     return [int(i) for i in indices]
-
-
-def pack_bits(bits: Sequence[bool] | NDArray[np.bool_]) -> bytes:
-    """One bit each, little-endian in each byte, zero-padded."""
-    return np.packbits(np.asarray(bits, np.bool_), bitorder="little").tobytes()
-
-
-def unpack_bits(data: bytes, count: int) -> NDArray[np.bool_]:
-    """`count` bits, shape (count,). Raises WireError for another length or set padding."""
-    if len(data) != (count + 7) // 8:
-        raise WireError(f"bit set of {len(data)} bytes: expected {(count + 7) // 8} for {count} bits")
-    bits = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little").astype(np.bool_)
-    if bits[count:].any():
-        raise WireError("bit set with set padding bits")
-    return bits[:count]
-
-
-def check_rows(data: bytes, size: int, count: int, what: str) -> None:
-    """Raise WireError naming `what` unless it has room for `count` rows of `size` bytes and no more."""
-    if len(data) != size * count:
-        raise WireError(f"{what} of {len(data)} bytes: expected {count} rows of {size}")
-
-
-def rows(data: bytes, size: int, count: int, what: str) -> list[bytes]:
-    """`count` rows of `size` bytes. Raises WireError naming `what` for another length."""
-    check_rows(data, size, count, what)
-    return [data[size * i : size * (i + 1)] for i in range(count)]

@@ -12,12 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from secagg.encoding.packing import pack
 from secagg.encoding.ring import Lanes
-from secagg.errors import InconsistentModel, LocalMisuse, PartyId, PeerMisbehaved, SecaggError, WireError
+from secagg.errors import LocalMisuse, PartyId, PeerMisbehaved, WireError
 from secagg.primitives import agreement, prg, sealing, shamir
 from secagg.primitives.entropy import Entropy, draw
 from secagg.scheme import Credentials, Ledger, PartySide, Policy, Session, Sum
+from secagg.scheme.context import check_theirs
 from secagg.wire import codec
 from secagg.wire.codec import Message
+from secagg.wire.packed import check_rows, pack_bits, rows, unpack_bits
 from secagg_protocols.pairwise import derive
 from secagg_protocols.pairwise.advertisement import Statements, check_relayed, shown
 from secagg_protocols.pairwise.cohort import neighbours_of
@@ -38,11 +40,7 @@ from secagg_protocols.pairwise.messages import (
     Masked,
     Shares,
     Unmask,
-    check_rows,
-    pack_bits,
     pack_indices,
-    rows,
-    unpack_bits,
     unpack_indices,
 )
 from secagg_protocols.pairwise.stages import Advertised, Dealt, Finished, Fresh, Ready, Saved, Stage, Submitted
@@ -91,12 +89,7 @@ class PairwiseParty(PartySide):
 
     def answer(self, ask: Message, vector: Lanes | None) -> tuple[Message | None, Sum | None]:
         """One phase's reply; this party learns no result."""
-        try:
-            reply, stage = self._answered(ask, vector)
-        except SecaggError as error:
-            # The frames below have secrets among their local variables, and error reporters send those.
-            raise error.with_traceback(None) from None
-        self._stage = stage
+        reply, self._stage = self._answered(ask, vector)
         return reply, None
 
     def save(self) -> bytes:
@@ -169,7 +162,7 @@ class PairwiseParty(PartySide):
 
     def _submit(self, ask: AskMasked, stage: Dealt, vector: Lanes) -> tuple[Masked, Submitted]:
         """Fig. 4, Round 2: open the shares, add the self-mask and one mask a neighbour."""
-        self._check_model(ask.context)
+        check_theirs(ask.context, derive.context_digest(self._context), "its neighbours")
         n = len(self._session.parties)
         neighbours = unpack_indices(stage.neighbours, n)
         dealers = unpack_indices(ask.dealers, n)
@@ -300,14 +293,6 @@ class PairwiseParty(PartySide):
 
     def _ids(self, contributed: NDArray[np.bool_]) -> frozenset[PartyId]:
         return frozenset(self._session.parties[i] for i in np.flatnonzero(contributed))
-
-    def _check_model(self, theirs: bytes) -> None:
-        own = derive.context_digest(self._context)
-        if theirs != own:
-            raise InconsistentModel(
-                "this party received another model, round or configuration than its neighbours: "
-                f"digest {own.hex()[:16]}, theirs is {theirs.hex()[:16]}"
-            )
 
     def _check_dealers(self, dealers: Sequence[int], neighbours: Sequence[int]) -> None:
         if not set(dealers) <= set(neighbours):

@@ -13,8 +13,9 @@ from secagg.primitives.overlap import use_while_making
 from secagg.scheme import Session
 from secagg.wire import codec
 from secagg.wire.codec import Message
+from secagg.wire.packed import check_rows, unpack_bits
 from secagg_protocols.pairwise import derive
-from secagg_protocols.pairwise.messages import HASH_SIZE, SHARE_SIZE, Unmask, check_rows, unpack_bits
+from secagg_protocols.pairwise.messages import HASH_SIZE, SHARE_SIZE, Unmask
 
 PAIRS_AT_ONCE = 1024
 """Pairs whose masks are added while the next ones' keys are agreed: 40 ms of agreement, and memory for any number."""

@@ -144,7 +144,7 @@ class PairwiseMasking(Scheme):
     def capacity(self, session: Session) -> int:
         """All that the session's ring holds. Raises OutOfRange for a threshold that does not fit its parties."""
         self.terms(session)
-        return int(2**session.ring.bits - 1) // int(2**session.bits - 1)
+        return session.ring.capacity(session.bits)
 
     def server(self, session: Session, saved: bytes | None = None, *, roster: Roster | None = None) -> PairwiseServer:
         """The server's machine."""

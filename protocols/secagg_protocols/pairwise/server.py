@@ -11,11 +11,13 @@ from functools import cached_property
 import numpy as np
 
 from secagg.encoding.packing import add_packed
-from secagg.errors import InconsistentModel, LocalMisuse, PartyId, PeerMisbehaved, ProtocolError, TooFew, WireError
+from secagg.errors import LocalMisuse, PartyId, PeerMisbehaved, TooFew, WireError
 from secagg.primitives import agreement
 from secagg.scheme import Phase, Roster, ServerSide, Session, Sum
+from secagg.scheme.context import check_shown
 from secagg.wire import codec
 from secagg.wire.codec import Message
+from secagg.wire.packed import check_rows, check_size, pack_set
 from secagg_protocols.pairwise import derive
 from secagg_protocols.pairwise.advertisement import Statements, pack_prepared
 from secagg_protocols.pairwise.cohort import Cohort
@@ -34,8 +36,6 @@ from secagg_protocols.pairwise.messages import (
     Masked,
     Shares,
     Unmask,
-    check_rows,
-    pack_bits,
     pack_indices,
 )
 from secagg_protocols.pairwise.recovery import Recovery
@@ -161,11 +161,7 @@ class PairwiseServer(ServerSide):
         elif phase.reply is Consistency:
             self._close_consistency(phase)
         else:
-            try:
-                return self._finish(phase)
-            except ProtocolError as error:
-                # The frames below have opened secrets among their local variables, and error reporters send those.
-                raise error.with_traceback(None) from None
+            return self._finish(phase)
         return None
 
     def accusations(self) -> Mapping[PartyId, str]:
@@ -227,8 +223,7 @@ class PairwiseServer(ServerSide):
         """Fig. 4, Round 0."""
         keys = (reply.sealing, reply.mask)
         for key in keys:
-            if len(key) != KEY_SIZE:
-                raise WireError(f"public key of {len(key)} bytes: expected {KEY_SIZE}")
+            check_size(key, KEY_SIZE, "public key")
             # Any scalar shows a point of low order; an honest neighbour would have to leave over it.
             agreement.shared_secret(bytes(KEY_SIZE), key)
         if self._roster is None:
@@ -243,14 +238,8 @@ class PairwiseServer(ServerSide):
 
     def _absorb_shares(self, i: int, reply: Shares) -> None:
         """Fig. 4, Round 1."""
-        if reply.context != self._context:
-            raise InconsistentModel(
-                f"received another model, round or configuration: digest {reply.context.hex()[:16]}, "
-                f"the session's is {self._context.hex()[:16]}",
-                {self._session.parties[i]},
-            )
-        if len(reply.commitment) != HASH_SIZE:
-            raise WireError(f"commitment of {len(reply.commitment)} bytes: expected {HASH_SIZE}")
+        check_shown(reply.context, self._context, self._session.parties[i])
+        check_size(reply.commitment, HASH_SIZE, "commitment")
         check_rows(reply.sealed, SEALED_SIZE, len(self._cohort.neighbours[i]), "sealed shares")
         check_rows(reply.hashes, 2 * HASH_SIZE, len(self._cohort.holders[i]), "share hashes")
         self._commitments[i] = reply.commitment
@@ -345,9 +334,7 @@ class PairwiseServer(ServerSide):
         return frozenset(i for i in self._signatures if len(self._signers_for(i)) >= self._terms.threshold)
 
     def _contributor_bits(self) -> bytes:
-        contributed = np.zeros(len(self._session.parties), np.bool_)
-        contributed[list(self._contributors)] = True
-        return pack_bits(contributed)
+        return pack_set(self._contributors, len(self._session.parties))
 
     def _new_recovery(self) -> Recovery:
         holders = {i: [j for j in self._cohort.holders[i] if j in self._members] for i in self._members}

@@ -12,6 +12,7 @@ from flwr.common.constant import ErrorCode
 from secagg.adapters.choice import Consent
 from secagg.adapters.flower import envelope, model
 from secagg.adapters.flower.memory import Memory, Writer
+from secagg.adapters.update import Arrays, chosen, update_of, weight_of
 from secagg.api import Participant, prepare
 from secagg.encoding.layout import Update
 from secagg.errors import (
@@ -191,15 +192,15 @@ class _Part:
             )
         return content
 
-    def input_of(self, received: model.Arrays, reply: RecordDict) -> tuple[Update, int]:
+    def input_of(self, received: Arrays, reply: RecordDict) -> tuple[Update, int]:
         """(update, weight) of the user's reply. Raises InputError, saying what was expected."""
         terms = self.writer.terms
         trained = model.numpy_arrays(model.only_arrays(reply, "reply", InputError)[1], "reply")
         weighted = self.participant.session.weight_max is not None
         metrics = model.metrics_of(reply) if weighted or terms.metrics else None
-        weight = model.weight_of(metrics, terms.weighted_by) if weighted and metrics is not None else 1
-        chosen = {} if metrics is None else model.chosen(metrics, terms.metrics)
-        return model.update_of(received, trained, chosen), weight
+        weight = weight_of(metrics, terms.weighted_by) if weighted and metrics is not None else 1
+        summed = {} if metrics is None else chosen(metrics, terms.metrics)
+        return update_of(received, trained, summed), weight
 
 
 def _raised(context: Context, key: str, least: int) -> int:

@@ -8,34 +8,8 @@ import numpy as np
 from flwr.app import Array, ArrayRecord, MetricRecord, RecordDict
 from numpy.typing import NDArray
 
-from secagg.adapters.update import (
-    Arrays,
-    Clip,
-    blank_update,
-    chosen,
-    clip_of,
-    counters_of,
-    leaf_dtype,
-    update_of,
-    weight_of,
-)
+from secagg.adapters.update import Arrays, leaf_dtype
 from secagg.errors import BadDtype, ConfigError, InputError, SecaggError
-
-__all__ = [
-    "Arrays",
-    "Clip",
-    "applied",
-    "blank_update",
-    "chosen",
-    "clip_of",
-    "context_of",
-    "counters_of",
-    "metrics_of",
-    "numpy_arrays",
-    "only_arrays",
-    "update_of",
-    "weight_of",
-]
 
 
 def only_arrays(

@@ -1,46 +1,21 @@
 """The server's end of one round: the protocol's phases as trips over Flower's grid."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
-import numpy as np
 from flwr.app import ArrayRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
 from secagg.adapters import choice
 from secagg.adapters.flower import envelope, model
 from secagg.adapters.flower.family import Opening
+from secagg.adapters.update import Numbers, counters_of
 from secagg.api import Aggregate, Coordinator
 from secagg.errors import ConfigError, InputError, PartyId, WireError
 from secagg.primitives.entropy import Entropy
-from secagg.scheme import Roster, Scheme, Session
+from secagg.scheme import Roster, Scheme
 
 log = logging.getLogger("flwr.secagg")
-
-
-@dataclass(frozen=True)
-class Numbers:
-    """How updates become ring vectors; see `Session.create`.
-
-    Attributes:
-        bits: of each quantized entry.
-        clip: of the updates.
-        weight_max: public bound of the weights, None for an unweighted mean.
-        metrics: {name: clip} of the metrics that join the sum.
-    """
-
-    bits: int
-    clip: model.Clip
-    weight_max: int | None
-    metrics: Mapping[str, float]
-
-    def check(self) -> None:
-        """Raise OutOfRange or ConfigError, before the first round, for numbers that no model can use."""
-        clips = [*(self.clip.values() if isinstance(self.clip, Mapping) else [self.clip]), *self.metrics.values()]
-        for clip in clips or [1.0]:
-            like = np.zeros(np.shape(clip))
-            Session.create(("a", "b"), like, bits=self.bits, clip=clip, weight_max=self.weight_max)
 
 
 class SecureRound:
@@ -84,20 +59,14 @@ class SecureRound:
         _check_alike([*messages, *late])
         self.array_name, record = model.only_arrays(first.content, "the strategy's train message")
         self.arrays = model.numpy_arrays(record, "the strategy's train message")
-        self.counters = counters | model.counters_of(self.arrays)
+        self.counters = counters | counters_of(self.arrays)
         self.left_out = frozenset(str(message.metadata.dst_node_id) for message in late)
         self.prepared: dict[PartyId, bytes] = {}
         ahead = scheme.prepares
-        session = Session.create(
-            self._messages,
-            model.blank_update(self.arrays, numbers.metrics),
-            bits=numbers.bits,
-            clip=model.clip_of(self.arrays, numbers.clip, self.counters, numbers.bits, numbers.metrics),
-            weight_max=numbers.weight_max,
-            context=model.context_of(first.metadata.run_id, first.metadata.message_type, first.content),
-            family=opening.family if ahead else b"",
-            round=opening.number if ahead else 0,
-            entropy=entropy,
+        context = model.context_of(first.metadata.run_id, first.metadata.message_type, first.content)
+        family, number = (opening.family, opening.number) if ahead else (b"", 0)
+        session = numbers.session(
+            self._messages, self.arrays, self.counters, context, entropy, family=family, round=number
         )
         self._coordinator = Coordinator(scheme, session, roster, opening.prepared if ahead else None)
         self._entry = terms, session.to_bytes()
@@ -183,15 +152,6 @@ class SecureRound:
         if result is None:
             raise ConfigError("this scheme gives the sum to the clients alone, and a strategy needs it at the server")
         return result
-
-    def error_bound(self, result: Aggregate) -> dict[str, float]:
-        """{array or "metrics/" + metric: bound}, the largest over an array's entries."""
-        if not isinstance(result.error_bound, Mapping):
-            names = [*self.arrays, *(f"metrics/{name}" for name in result.mean["metrics"])]
-            return dict.fromkeys(names, float(result.error_bound))
-        arrays, metrics = result.error_bound["arrays"], result.error_bound["metrics"]
-        named = {**arrays, **{f"metrics/{name}": bound for name, bound in metrics.items()}}
-        return {name: float(np.max(bound, initial=0.0)) for name, bound in named.items()}
 
     def moved(self, result: Aggregate) -> ArrayRecord:
         """The model plus the mean update."""

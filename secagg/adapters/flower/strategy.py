@@ -27,8 +27,9 @@ from flwr.serverapp.strategy import (
 
 from secagg.adapters.choice import Offer
 from secagg.adapters.flower.family import Family, Opening
-from secagg.adapters.flower.model import Clip
-from secagg.adapters.flower.round import Numbers, SecureRound
+from secagg.adapters.flower.round import SecureRound
+from secagg.adapters.outcome import bounds_of
+from secagg.adapters.update import Clip, Numbers
 from secagg.api import Aggregate
 from secagg.errors import ConfigError, OutOfRange, ProtocolError
 from secagg.primitives.entropy import Entropy
@@ -280,7 +281,7 @@ class SecureAggregation(Strategy):
             lost={str(party): phase for party, phase in result.lost.items()},
             misbehaved={str(party): why for party, why in result.misbehaved.items()},
             weight=result.weight,
-            error_bound=current.error_bound(result),
+            error_bound=bounds_of(result),
             saturated=result.saturated,
             accused={str(party): why for party, why in result.accused.items()},
             left_out=current.left_out,

@@ -4,7 +4,6 @@
 few pairs, and those whose infos differ in length.
 """
 
-import os
 from collections.abc import Mapping
 from functools import cache, partial
 from importlib import import_module
@@ -54,10 +53,7 @@ def selected() -> str:
     Raises:
         ConfigError: SECAGG_KERNEL names no mask kernel of this machine.
     """
-    name = mask.selected()
-    widest = mask.FAST[name][0] if name in mask.FAST else 0
-    if not os.environ.get("SECAGG_KERNEL"):
-        widest = max(bits for bits, _ in FAST.values())
+    widest = mask.widest_vector()
     return next((name for name in IMPLEMENTATIONS if FAST[name][0] <= widest), "portable")
 
 

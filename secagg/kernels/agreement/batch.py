@@ -2,16 +2,15 @@
 
 import hashlib
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from secagg.errors import ConfigError
+from secagg.kernels._cpu import over_threads
+from secagg.kernels._memory import aligned
 from secagg.kernels.agreement import hkdf, x25519
-
-ALIGNMENT = 64  # bytes: no vector straddles two cache lines
 
 
 def derive(
@@ -35,7 +34,7 @@ def derive(
     """
     pairs = _Pairs(scalars, points, infos, salt, vector_bits)
     try:
-        _over_threads(pairs, threads)
+        over_threads(pairs.work, range(0, len(pairs.keys), pairs.step), threads)
     finally:
         pairs.wipe()
     return pairs.keys, pairs.is_zero
@@ -60,8 +59,10 @@ class _Pairs:
     def work(self, starts: Iterator[int]) -> None:
         """Take pairs, `step` at a time, for as long as there are any."""
         lanes, wide = self.lanes, tuple(range(2 * len(self.lanes)))
-        room = _aligned(8 * x25519.ROWS * len(lanes)).view(np.uint64).reshape(-1, len(lanes))
-        words = _aligned(4 * hkdf.ROWS * len(wide)).view(np.uint32).reshape(-1, len(wide))
+        room = aligned((x25519.ROWS, len(lanes)), np.uint64)
+        words = aligned((hkdf.ROWS, len(wide)), np.uint32)
+        for new in (room, words):
+            new.fill(0)
         secrets = np.empty((self.step, 4), np.uint64)
         if not x25519.rounds_right(len(lanes)):
             raise ConfigError("floating-point numbers are not rounded to nearest: set SECAGG_KERNEL=portable")
@@ -80,25 +81,3 @@ class _Pairs:
     def wipe(self) -> None:
         """Forget the scalars."""
         self._scalars.fill(0)
-
-
-def _over_threads(pairs: _Pairs, threads: int) -> None:
-    """The caller's thread and as many others as there is work for; whoever is free takes the next pairs."""
-    starts = range(0, len(pairs.keys), pairs.step)
-    left = iter(starts)
-    others = min(threads, len(starts)) - 1
-    if others < 1:
-        pairs.work(left)
-        return
-    with ThreadPoolExecutor(others) as pool:
-        started = [pool.submit(pairs.work, left) for _ in range(others)]
-        pairs.work(left)
-    for other in started:
-        other.result()  # raises what the thread raised
-
-
-def _aligned(size: int) -> NDArray[np.uint8]:
-    """(size,) uint8, zeros, from an address that `ALIGNMENT` divides."""
-    room = np.zeros(size + ALIGNMENT, np.uint8)
-    skipped = -room.ctypes.data % ALIGNMENT
-    return room[skipped : skipped + size]

@@ -49,6 +49,21 @@ def selected() -> str:
     return name
 
 
+def widest_vector() -> int:
+    """Bits of the widest vectors that this process may use: those of the mask kernel that SECAGG_KERNEL names.
+
+    Other kernels keep to it too, so that one variable rules out instructions everywhere. Without the variable all
+    widths are allowed; with "portable" none is, and this is 0.
+
+    Raises:
+        ConfigError: as for `selected`.
+    """
+    if not os.environ.get("SECAGG_KERNEL"):
+        return max(bits for bits, _ in FAST.values())
+    name = selected()
+    return FAST[name][0] if name in FAST else 0
+
+
 @cache
 def _proved(name: str, dtype: np.dtype[Any]) -> AddMasks:
     """The implementation of that name, once it has shown for this type of lane that it agrees with OpenSSL."""

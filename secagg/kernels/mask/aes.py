@@ -8,7 +8,7 @@ place in the stream do not matter. Time depends on lengths alone, never on a see
 A negative sign costs nothing: -m = ~m + 1, the complement is a round key's, and the ones are the tile's start.
 """
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -17,14 +17,15 @@ from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from secagg.kernels._cpu import over_threads
 from secagg.kernels._jit import kernel
+from secagg.kernels._memory import aligned
 
 BLOCK = 16  # bytes of an AES block
 ROUNDS = 10  # of AES-128 (FIPS 197, table 3)
 IN_FLIGHT = 8  # vectors of one group: covers the latency of a round (3 to 4 cycles, up to two rounds a cycle)
 TILE = 1 << 14  # bytes: leaves half of a 32 KiB L1 to the accumulator and the round keys
 KEYS_AT_ONCE = 256  # expanded together: 44 KiB of round keys, whatever k is
-ALIGNMENT = 64  # bytes: no vector straddles two cache lines
 PIECE = 1 << 24  # bytes of keystream worth handing to a thread: 1 to 2 ms, where to start one takes up to half of one
 
 _emitted: Any = intrinsic  # Numba fills the first parameter itself, which its own types do not tell
@@ -67,7 +68,7 @@ def add_masks(
 
 def _expanded(seeds: NDArray[np.uint8], signs: NDArray[np.int8]) -> NDArray[np.uint8]:
     """(k, 11, 16) round keys; the last one complemented for a sign of -1, which complements the stream."""
-    round_keys = _aligned(len(seeds) * (ROUNDS + 1) * BLOCK).reshape(-1, ROUNDS + 1, BLOCK)
+    round_keys = aligned((len(seeds), ROUNDS + 1, BLOCK), np.uint8)
     round_keys[:, 0] = seeds
     _expand(round_keys)
     round_keys[:, ROUNDS] ^= (signs >> 7).view(np.uint8)[:, np.newaxis]
@@ -78,26 +79,16 @@ def _over_threads(
     acc: NDArray[Any], start: int, round_keys: NDArray[np.uint8], minus: Any, blocks: tuple[int, ...], threads: int
 ) -> None:
     """Cut `acc` into pieces and add to each, on as many threads as the work is worth, the caller's among them."""
-    pieces = _pieces(acc, len(round_keys), threads)
-    left = iter(pieces)  # shared: whoever is free takes the next, so a thread that wakes up late delays nobody
 
-    def work() -> None:
-        tile = _aligned(TILE)
+    def work(left: Iterator[slice]) -> None:
+        tile = aligned((TILE,), np.uint8)
         try:
             for piece in left:
                 _add_streams(acc[piece], start + piece.start, round_keys, minus, tile.view(acc.dtype), blocks)
         finally:
             tile.fill(0)
 
-    others = min(threads, len(pieces)) - 1
-    if others < 1:
-        work()
-        return
-    with ThreadPoolExecutor(others) as pool:
-        started = [pool.submit(work) for _ in range(others)]
-        work()
-    for other in started:
-        other.result()  # raises what the thread raised
+    over_threads(work, _pieces(acc, len(round_keys), threads), threads)
 
 
 def _pieces(acc: NDArray[Any], k: int, threads: int) -> list[slice]:
@@ -107,13 +98,6 @@ def _pieces(acc: NDArray[Any], k: int, threads: int) -> list[slice]:
     fair = -(-acc.size // (4 * threads * tile))
     step = max(least, fair) * tile
     return [slice(at, at + step) for at in range(0, acc.size, step)]
-
-
-def _aligned(size: int) -> NDArray[np.uint8]:
-    """(size,) uint8, not initialized, from an address that `ALIGNMENT` divides."""
-    room = np.empty(size + ALIGNMENT, np.uint8)
-    skipped = -room.ctypes.data % ALIGNMENT
-    return room[skipped : skipped + size]
 
 
 @kernel

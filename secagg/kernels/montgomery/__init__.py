@@ -1,6 +1,5 @@
 """Montgomery products of many numbers at once: which instructions multiply, chosen once for the process."""
 
-import os
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -38,8 +37,5 @@ def selected() -> str:
     Raises:
         ConfigError: SECAGG_KERNEL names no mask kernel of this machine.
     """
-    if not os.environ.get("SECAGG_KERNEL"):
-        return next(iter(IMPLEMENTATIONS), PORTABLE)
-    name = mask.selected()
-    widest = mask.FAST[name][0] if name in mask.FAST else 0
+    widest = mask.widest_vector()
     return next((name for name in IMPLEMENTATIONS if FAST[name][0] <= widest), PORTABLE)

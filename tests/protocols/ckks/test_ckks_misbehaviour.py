@@ -22,18 +22,10 @@ from secagg.primitives.ckks import DEGREE, Masks, Parameters, SecretKey
 from secagg.scheme import Ledger, Policy, Session
 from secagg.testing import TestRound, opened, rewritten
 from secagg.wire import codec
+from secagg.wire.packed import pack_bits
 from secagg_protocols import CkksSum
 from secagg_protocols.ckks import residues
-from secagg_protocols.ckks.messages import (
-    AskDeal,
-    AskDecrypt,
-    AskEncrypted,
-    Deal,
-    Decrypted,
-    Encrypted,
-    Keys,
-    pack_bits,
-)
+from secagg_protocols.ckks.messages import AskDeal, AskDecrypt, AskEncrypted, Deal, Decrypted, Encrypted, Keys
 from secagg_protocols.ckks.party import CkksParty
 from secagg_protocols.ckks.stages import Finished, Saved
 

@@ -4,8 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from smallkeys import BITS, assert_exact, keys_of, make_round, updates_of
 
 from secagg.api import Coordinator, Participant, aggregate
@@ -25,17 +23,9 @@ from secagg.primitives.paillier import PublicKey
 from secagg.scheme import Ledger, Policy, Session
 from secagg.testing import SeededEntropy, opened, rewritten
 from secagg.wire import frame
+from secagg.wire.packed import pack_set
 from secagg_protocols import PROTOCOLS, PaillierKeys, PaillierSum
-from secagg_protocols.paillier.messages import (
-    AskDecrypt,
-    AskEncrypted,
-    Deal,
-    Decrypted,
-    Encrypted,
-    context_digest,
-    pack_set,
-    unpack_set,
-)
+from secagg_protocols.paillier.messages import AskDecrypt, AskEncrypted, Deal, Decrypted, Encrypted, context_digest
 from secagg_protocols.paillier.stages import Saved
 from secagg_protocols.paillier.terms import key_digest, read_private, write_private
 
@@ -511,12 +501,6 @@ class TestOptions:
         assert str(PaillierSum(BITS)) == "paillier-sum (256-bit key, one holder, passive)"
         assert str(PaillierSum(keys=keys_of((0, 1, 2), 2))) == "paillier-sum (256-bit key, 2 of 3 holders, passive)"
         assert "secrets=3" in repr(PaillierSum(keys=keys_of((0, 1, 2), 2)))
-
-
-@given(st.sets(st.integers(0, 40)), st.integers(0, 7))
-def test_a_set_of_parties_is_read_as_written(chosen, more):
-    parties = max(chosen, default=0) + 1 + more
-    assert unpack_set(pack_set(chosen, parties), parties) == chosen
 
 
 def test_each_from_its_own_keys():

@@ -11,6 +11,7 @@ from secagg.scheme import Credentials, Ledger, Policy, Session
 from secagg.testing import SeededEntropy, opened
 from secagg.wire import codec, frame
 from secagg.wire.codec import Message
+from secagg.wire.packed import pack_bits
 from secagg_protocols import PairwiseMasking
 from secagg_protocols.pairwise import derive
 from secagg_protocols.pairwise.cohort import Cohort
@@ -27,7 +28,6 @@ from secagg_protocols.pairwise.messages import (
     Masked,
     Shares,
     Unmask,
-    pack_bits,
     pack_indices,
 )
 

@@ -18,6 +18,7 @@ from secagg.errors import (
 )
 from secagg.scheme import Policy, Session
 from secagg.testing import TestRound, opened, rewritten
+from secagg.wire.packed import pack_bits, unpack_bits
 from secagg_protocols import PairwiseMasking
 from secagg_protocols.pairwise.messages import (
     HASH_SIZE,
@@ -31,9 +32,7 @@ from secagg_protocols.pairwise.messages import (
     Masked,
     Shares,
     Unmask,
-    pack_bits,
     pack_indices,
-    unpack_bits,
     unpack_indices,
 )
 from secagg_protocols.pairwise.party import PairwiseParty
