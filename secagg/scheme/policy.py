@@ -11,9 +11,13 @@ class Policy:
     """One party's own limits.
 
     Attributes:
-        min_cohort: fewest contributors whose sum it helps to open; at least 2, since a sum of one is that one.
+        min_cohort: fewest contributors to a sum; at least 2, since a sum of one is that one. It enters no session of
+            fewer clients and helps to open no sum of fewer. Who else can: in pairwise masking others, if they are the
+            threshold and ask for less. In Paillier and CKKS sums the key's holders, so there it also tells the server,
+            and one that follows the protocol opens no sum of fewer that holds its vector.
         max_dim: most entries of a ring vector it allocates.
-        min_threshold: fewest shares that may open one of its secrets.
+        min_threshold: fewest shares that may open one of its secrets, where they are shared: in pairwise masking, and
+            under Paillier keys dealt in advance. A fresh Paillier key and that of CKKS are each one holder's to use.
     """
 
     min_cohort: int = 3

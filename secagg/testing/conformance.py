@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from secagg.api import Aggregate, aggregate
+from secagg.api import Aggregate, Participant, aggregate
 from secagg.errors import ConfigError, PartyId, PeerMisbehaved, PolicyRefused, SecaggError, TooFew
 from secagg.scheme import Policy, Scheme, Session
 from secagg.testing.faults import sampled_losses
@@ -162,7 +162,7 @@ class SchemeConformance(ABC):
         assert round_.coordinator.result is not None
 
     def test_no_sum_is_opened_under_the_policy_s_cohort(self) -> None:
-        """One party goes silent, and the others' policy asks for all: they refuse."""
+        """One party goes silent, and the others' policy asks for all: the server asks nobody, or all refuse."""
         names = [phase.name for phase in self.make(self.n).phases]
         takes_input = next(phase.name for phase in self.make(self.n).phases if phase.takes_input)
         asked = set()
@@ -173,12 +173,30 @@ class SchemeConformance(ABC):
             return ask
 
         round_ = self.round(policy=Policy(min_cohort=self.n), lost={self.parties()[-1]: takes_input}, asks=watch)
-        with pytest.raises(SecaggError):
+        with pytest.raises(SecaggError) as error:
             round_.run()
         assert round_.coordinator.result is None
-        assert asked
+        assert asked or (isinstance(error.value, TooFew) and error.value.phase == takes_input)
         assert set(round_.refusals) == asked
         assert all(isinstance(error, PolicyRefused) for error in round_.refusals.values())
+
+    def test_no_sum_of_two_holds_a_party_that_asks_for_more(self) -> None:
+        """Whoever the other one is, and whatever its own policy allows."""
+        takes_input = next(phase.name for phase in self.make(self.n).phases if phase.takes_input)
+        *others, cautious = self.parties()
+        for other in others[:5]:
+            lost: dict[PartyId, str] = {party: takes_input for party in others if party != other}
+            round_ = self.round(policy=Policy(min_cohort=2), lost=lost)
+            round_.participants[cautious] = Participant(
+                round_.scheme,
+                round_.session,
+                cautious,
+                Policy(min_cohort=3),
+                credentials=round_.credentials.get(cautious),
+            )
+            with pytest.raises(SecaggError):
+                round_.run()
+            assert round_.coordinator.result is None, other
 
     def test_capacity_covers_the_cohort(self) -> None:
         """The ring holds the sum of all parties."""

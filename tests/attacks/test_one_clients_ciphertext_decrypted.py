@@ -7,15 +7,16 @@ cohort that its policy allows and that it is in itself, and whoever is not named
 
 import numpy as np
 import pytest
-from attacker import UPDATES, VICTIM, N, assert_is_update_of
+from attacker import UPDATES, VICTIM, N, assert_is_update_of, make_session
 from oracle import LyingAdder
 
-from secagg.errors import ConfigError, LocalMisuse, PeerMisbehaved, PolicyRefused, WireError
+from secagg.api import Participant
+from secagg.errors import ConfigError, LocalMisuse, PeerMisbehaved, PolicyRefused, TooFew, WireError
 from secagg.scheme import Policy
-from secagg.testing import opened
+from secagg.testing import TestRound, opened, rewritten
 from secagg.wire import frame
 from secagg_protocols import CkksSum
-from secagg_protocols.ckks.messages import AskDecrypt
+from secagg_protocols.ckks.messages import AskDecrypt, Encrypted
 from secagg_protocols.ckks.party import CkksParty
 
 
@@ -39,6 +40,27 @@ def test_a_claimed_cohort_cannot_be_checked():
     server = LyingAdder(CkksSum(), policy=Policy(min_cohort=N))
     ask = server.ask(*server.ciphertext(VICTIM))
     assert_is_update_of(VICTIM, server.decrypted(server.holders[0], ask))
+
+
+@pytest.mark.parametrize("heard", [False, True])
+def test_a_minimum_binds_no_lying_server(heard):
+    """A server that does not hear what a client asks for opens a sum of two that holds its vector.
+
+    The one key holder allows sums of two; the victim, which asks for all, holds no key by then and is not asked.
+    """
+    holder, rest = 0, {i: "encrypted" for i in range(N) if i not in (0, VICTIM)}
+
+    def unheard(phase, party, message):
+        return rewritten(message, Encrypted, least=2) if phase == "encrypted" and not heard else message
+
+    session = make_session(entropy=bytes)  # which makes party 0 dealer and holder
+    round_ = TestRound(CkksSum(1), session, UPDATES, policy=Policy(min_cohort=2), lost=rest, replies=unheard)
+    round_.participants[VICTIM] = Participant(round_.scheme, session, VICTIM, Policy(min_cohort=N))
+    if heard:
+        with pytest.raises(TooFew, match=f"2 parties answered, {N} needed"):
+            round_.run()
+        return
+    np.testing.assert_array_equal(round_.run().ring_sum - UPDATES[holder], UPDATES[VICTIM])
 
 
 def test_a_claim_under_the_minimum_is_refused_and_ends_the_key():

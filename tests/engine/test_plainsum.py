@@ -15,7 +15,9 @@ class TestPlainSum(SchemeConformance):
     def make(self, n):
         return PlainSum()
 
-    test_no_sum_is_opened_under_the_policy_s_cohort = None  # its server sees every vector: nothing could be refused
+    # Its server sees every vector: nothing could be refused.
+    test_no_sum_is_opened_under_the_policy_s_cohort = None
+    test_no_sum_of_two_holds_a_party_that_asks_for_more = None
 
 
 class KnowsEarly(PlainServer):

@@ -42,8 +42,11 @@ every_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: f"{kind.__m
 
 
 def values(hint, leaf):
-    """A strategy for a field's type; `leaf` gives those of bytes, int and str."""
+    """A strategy for a field's type; `leaf` gives those of bytes, int and str, of `ANY` within a field's bounds."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Annotated:
+        base, bounds = arguments
+        return st.integers(bounds.ge, bounds.le) if base is int and leaf is ANY else values(base, leaf)
     if origin in (typing.Union, types.UnionType):
         return st.one_of([values(argument, leaf) for argument in arguments])
     if origin is tuple and arguments[-1] is Ellipsis:
@@ -58,7 +61,7 @@ def values(hint, leaf):
 
 
 def messages(kind, leaf):
-    hints = typing.get_type_hints(kind)
+    hints = typing.get_type_hints(kind, include_extras=True)
     fields = {name: values(hints[name], leaf) for name in kind.__struct_fields__}
     return st.builds(kind, **fields)
 

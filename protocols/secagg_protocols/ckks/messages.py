@@ -3,14 +3,24 @@
 Sets of parties are one bit each: bit i % 8 of byte i // 8 for index i of the session.
 """
 
+from typing import Annotated
+
+from msgspec import Meta
+
 from secagg.primitives import agreement, sealing
 from secagg.primitives.ckks import KEY_SEED_BYTES
+from secagg.scheme.session import MAX_PARTIES
 from secagg.wire.codec import Message
 
 KEY_SIZE = agreement.KEY_BYTES
 DIGEST_SIZE = 32
 SEALED_SIZE = KEY_SEED_BYTES + sealing.TAG_BYTES
 """The seed of the round's secret key, sealed for one client."""
+
+LEAST_COHORT = 2
+"""A sum of one vector is that vector."""
+Least = Annotated[int, Meta(ge=LEAST_COHORT, le=MAX_PARTIES)]
+"""Fewest contributors to a sum."""
 
 
 class AskKeys(Message, frozen=True):
@@ -71,10 +81,12 @@ class Encrypted(Message, frozen=True):
     Attributes:
         body: one coefficient an entry, packed to the modulus' bits.
         seeds: of the uniform halves, 64 bytes a ciphertext.
+        least: fewest contributors whose sum they may be opened in, `Policy.min_cohort` of this client.
     """
 
     body: bytes
     seeds: bytes
+    least: Least
 
 
 class AskDecrypt(Message, frozen=True):

@@ -125,7 +125,7 @@ class CkksParty(PartySide):
         self._check_round(ask)
         seed = self._opened(ask, stage)
         body, seeds = SecretKey(seed, self._parameters).encrypt(vector)
-        reply = Encrypted(residues.pack(body, self._parameters), seeds)
+        reply = Encrypted(residues.pack(body, self._parameters), seeds, self._policy.min_cohort)
         return reply, Holding(seed) if ask.holder else Finished()
 
     def _decrypt(self, ask: AskDecrypt, stage: Holding) -> Decrypted:

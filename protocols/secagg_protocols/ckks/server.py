@@ -21,6 +21,7 @@ from secagg_protocols.ckks import residues
 from secagg_protocols.ckks.messages import (
     DIGEST_SIZE,
     KEY_SIZE,
+    LEAST_COHORT,
     SEALED_SIZE,
     AskDeal,
     AskDecrypt,
@@ -30,10 +31,8 @@ from secagg_protocols.ckks.messages import (
     Decrypted,
     Encrypted,
     Keys,
+    Least,
 )
-
-LEAST_COHORT = 2
-"""A sum of one vector is that vector."""
 
 
 class _Saved(Message, frozen=True):
@@ -45,6 +44,7 @@ class _Saved(Message, frozen=True):
     holders: tuple[int, ...]
     body: bytes
     masks: bytes
+    least: Least
     contributors: tuple[int, ...]
     answers: tuple[tuple[int, bytes], ...]
 
@@ -72,6 +72,7 @@ class CkksServer(ServerSide):
         self._holders: frozenset[int] = frozenset()
         self._body: Residues = np.zeros(session.dim, np.uint64)
         self._masks = Masks(parameters, session.dim)
+        self._least = LEAST_COHORT  # what the most cautious of those whose ciphertexts came asks for
         self._contributors: frozenset[int] = frozenset()
         self._answers: dict[int, bytes] = {}
         if saved is not None:
@@ -101,7 +102,7 @@ class CkksServer(ServerSide):
             case Deal():
                 self._absorb_deal(i, reply)
             case Encrypted():
-                self._absorb_encrypted(reply)
+                self._absorb_encrypted(sender, reply)
             case Decrypted():
                 unpack(reply.vector, self._session.dim, self._session.ring)
                 self._answers[i] = reply.vector
@@ -116,8 +117,8 @@ class CkksServer(ServerSide):
             raise TooFew(phase.name, 0, 1, "dealers answered")
         if phase.reply is Encrypted:
             self._contributors = frozenset(map(self._session.index, answered))
-            if len(answered) < LEAST_COHORT:
-                raise TooFew(phase.name, len(answered), LEAST_COHORT)
+            if len(answered) < self._least:
+                raise TooFew(phase.name, len(answered), self._least)
             if not self._holders & self._contributors:
                 raise TooFew(phase.name, 0, 1, "designated key holders answered")
         return self._finish(phase) if phase.reply is Decrypted else None
@@ -133,6 +134,7 @@ class CkksServer(ServerSide):
                 holders=tuple(sorted(self._holders)),
                 body=residues.pack(self._body, self._parameters),
                 masks=b"" if masks is None else residues.pack(masks.reshape(-1), self._parameters),
+                least=self._least,
                 contributors=tuple(sorted(self._contributors)),
                 answers=tuple(self._answers.items()),
             )
@@ -148,6 +150,7 @@ class CkksServer(ServerSide):
             raise WireError("saved server of another round: a deal without a dealer")
         self._keys, self._answers = dict(saved.keys), dict(saved.answers)
         self._dealer, self._deal = saved.dealer, saved.deal
+        self._least = saved.least
         self._holders, self._contributors = frozenset(saved.holders), frozenset(saved.contributors)
         dim, blocks = self._session.dim, self._parameters.blocks(self._session.dim)
         self._body = residues.unpack(saved.body, dim, self._parameters, "saved sum of ciphertexts")
@@ -210,12 +213,16 @@ class CkksServer(ServerSide):
         if self._deal is None:
             self._dealer, self._deal = i, reply
 
-    def _absorb_encrypted(self, reply: Encrypted) -> None:
+    def _absorb_encrypted(self, sender: PartyId, reply: Encrypted) -> None:
         """Nothing of a client's bytes reaches SEAL but seeds of the right length."""
+        parties = len(self._session.parties)
+        if reply.least > parties:  # its own policy would have kept it out of the session
+            raise PeerMisbehaved(f"a least cohort of {reply.least} in a session of {parties} parties", {sender})
         blocks = self._parameters.blocks(self._session.dim)
         check_size(reply.seeds, SEED_BYTES * blocks, "seeds")
         body = residues.unpack(reply.body, self._session.dim, self._parameters, "ciphertexts")
         self._masks.add(reply.seeds)
+        self._least = max(self._least, reply.least)
         ckks.add(self._body, body, self._parameters)
 
     def _finish(self, phase: Phase) -> Sum:

@@ -233,11 +233,9 @@ class SecAggResultFilter(Filter):
         """The sealed result. Raises SecaggError, which NVFLARE replies by its code."""
         training, code = _training(fl_ctx), shareable.get_return_code()
         task = fl_ctx.get_prop(FLContextKey.TASK_NAME)
-        if training is not None and training.sealed:
-            return shareable
         if code != ReturnCode.OK:
             return make_reply(code)
-        if task == TASK:
+        if task == TASK or (training is not None and training.sealed):
             return envelope.put(make_reply(code), envelope.read(shareable, envelope.Reply))
         if training is None:
             return _only_metrics(task, shareable)
@@ -252,12 +250,14 @@ class SecAggResultFilter(Filter):
 
 
 def _only_metrics(task: str, shareable: Shareable) -> Shareable:
-    """The result of a task that asked for no update. Raises PolicyRefused where it holds a model."""
-    if not model.only_metrics(shareable):
+    """The numbers in the result of a task that asked for no update. Raises PolicyRefused where there is more in it."""
+    metrics = model.metrics_of(shareable)
+    if metrics is None:
         raise PolicyRefused(
-            f"task {task!r}: its result is no set of metrics; a model leaves this site inside a secure sum only"
+            f"task {task!r}: its result is no set of metrics, expected a number for each name; "
+            "a model leaves this site inside a secure sum only"
         )
-    return shareable
+    return model.metrics_alone(metrics)
 
 
 def _phase_takes_input(scheme: Scheme, name: str) -> bool:

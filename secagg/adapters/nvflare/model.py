@@ -115,9 +115,19 @@ def _head(digest: Any, *parts: object) -> None:
     digest.update(len(text).to_bytes(8, "little") + text)
 
 
-def only_metrics(shareable: Shareable) -> bool:
-    """Whether all it holds is a DXO of metrics."""
+def metrics_of(shareable: Shareable) -> dict[str, float] | None:
+    """{name: number} of a DXO of metrics; None for any other content."""
     try:
-        return bool(from_shareable(shareable).data_kind == DataKind.METRICS)
+        dxo = from_shareable(shareable)
     except (TypeError, ValueError, KeyError):
-        return False
+        return None
+    numbers = all(
+        isinstance(name, str) and isinstance(value, int | float | np.number | np.bool_)
+        for name, value in dxo.data.items()
+    )
+    return dict(dxo.data) if numbers and dxo.data_kind == DataKind.METRICS else None
+
+
+def metrics_alone(metrics: dict[str, float]) -> Shareable:
+    """They, and nothing beside them."""
+    return DXO(DataKind.METRICS, data=metrics).to_shareable()

@@ -9,10 +9,11 @@ from secagg.adapters.choice import Consent
 from secagg.errors import ConfigError
 from secagg.primitives import signing
 from secagg.scheme import Credentials, Policy, Roster
-from secagg_protocols import PROTOCOLS
 
 FILE = "secagg.json"
 """In the site's `local` folder."""
+PROTOCOLS = frozenset({"secagg", "secagg+"})
+"""What a server may choose from where the file does not say; the others ask for more trust in it."""
 
 
 class _Identity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,9 +48,9 @@ class Site:
     def read(cls, folder: Path, name: str) -> "Site":
         """The limits in `folder`'s file, the defaults where there is none.
 
-        The file is a JSON object: {"min_cohort": 3, "min_threshold": 2, "max_dim": 268435456, "protocols": [...],
-        "identity": {"key": FILE, "passphrase": FILE, "roster": FILE}}, all optional; the files that it names lie in
-        the same folder. Raises ConfigError, or StateError for a key that does not open.
+        The file is a JSON object: {"min_cohort": 3, "min_threshold": 2, "max_dim": 268435456, "protocols": ["secagg",
+        "secagg+"], "identity": {"key": FILE, "passphrase": FILE, "roster": FILE}}, all optional; the files that it
+        names lie in the same folder. Raises ConfigError, or StateError for a key that does not open.
         """
         path = folder / FILE
         try:
@@ -57,7 +58,7 @@ class Site:
         except (OSError, msgspec.DecodeError) as error:
             raise ConfigError(f"{FILE} of site {name!r}: {error}") from None
         credentials = None if file.identity is None else _credentials(folder, file.identity, name)
-        protocols = frozenset(PROTOCOLS if file.protocols is None else file.protocols)
+        protocols = PROTOCOLS if file.protocols is None else frozenset(file.protocols)
         return cls(
             Policy(min_cohort=file.min_cohort, max_dim=file.max_dim, min_threshold=file.min_threshold),
             Consent(protocols, None, authenticated=credentials is not None),

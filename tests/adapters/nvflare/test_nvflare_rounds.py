@@ -28,6 +28,8 @@ def moved(sites, rounds, model=MODEL):
 @pytest.mark.parametrize("scheme", sorted(PROTOCOLS))
 def test_every_protocol_gives_the_weighted_mean(tmp_path, scheme):
     federation = Federation(tmp_path, 4)
+    for name in federation.names:
+        (tmp_path / name / "local" / "secagg.json").write_text(json.dumps({"protocols": [scheme]}))
     controller = federation.secure(2, scheme=scheme)
     assert federation.fatal == []
     for number, wanted in enumerate(moved(federation.names, 2)):

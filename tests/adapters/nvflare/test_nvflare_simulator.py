@@ -41,7 +41,8 @@ def test_three_rounds_equal_plain_fedavg_within_the_bound(tmp_path):
 @pytest.mark.parametrize("scheme", sorted(PROTOCOLS))
 def test_every_protocol_in_the_simulator(tmp_path, scheme):
     """Homomorphic encryption too, which NVFLARE's own recipe refuses here."""
-    check(simulate(secured(recipe_of(2), scheme=scheme), tmp_path) / SERVER, [(1, 2, 3)] * 2)
+    job = simulate(secured(recipe_of(2), scheme=scheme), tmp_path, site={"protocols": [scheme]})
+    check(job / SERVER, [(1, 2, 3)] * 2)
 
 
 @pytest.mark.nightly

@@ -285,6 +285,68 @@ def test_a_sites_own_privacy_policy_insists(tmp_path, caplog):
     assert set(leak) == {"__headers__"}
 
 
+def validated(federation, **fields):
+    """What a site lets out of a validation task whose result is this DXO, with more beside it."""
+
+    class Validator(Trainer):
+        def execute(self, *args):
+            reply = DXO(**{"data_kind": DataKind.METRICS, **fields}).to_shareable()
+            reply["model"], reply["DXO"]["more"] = MODEL["bias"], MODEL["bias"]
+            reply.set_header("model", MODEL["bias"])
+            return reply
+
+    site = federation.sites["site-1"]
+    site.trainer.__class__ = Validator
+    task = plain_task()
+    task.add_cookie("owner", "best")
+    return site.do("validate", task, scope=scope_of(SecAggTaskFilter(), SecAggResultFilter()))
+
+
+def test_of_a_validation_the_numbers_leave_and_nothing_beside_them(tmp_path):
+    metrics = {"auc": 0.5, "seen": 7, "loss": np.float32(0.25), "done": True}
+    meta = {"weights": MODEL["weights"]}
+    result = validated(Federation(tmp_path, 3, secure=False), data=metrics, meta=meta)
+    assert result.get_return_code() == ReturnCode.OK
+    assert set(result) == {"__headers__", "DXO"}
+    assert result["DXO"] == {"kind": DataKind.METRICS, "data": metrics, "meta": {}}
+    assert result.get_cookie("owner") == "best"  # the server's own, given back by NVFLARE
+    assert result.get_header("model") is None
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"data": {"auc": MODEL["bias"]}},
+        {"data": {"auc": {"bias": 1.0}}},
+        {"data": {"auc": "0.5"}},
+        {"data": {"auc": [0.5]}},
+        {"data": {"auc": None}},
+        {"data": {7: 0.5}},
+        {"data": {"bias": 0.5}, "data_kind": DataKind.WEIGHTS},
+    ],
+    ids=str,
+)
+def test_a_validation_with_more_than_numbers_is_refused(tmp_path, fields):
+    result = validated(Federation(tmp_path, 3, secure=False), **fields)
+    assert result.get_return_code() == ReturnCode.TASK_RESULT_FILTER_ERROR
+    assert not {"DXO", "model"} & set(result)
+
+
+def test_what_was_added_to_a_sealed_result_goes(tmp_path):
+    """By a filter between two of ours: NVFLARE applies a site's own first, and the job's after them."""
+
+    class Adds(SecAggResultFilter):
+        def process(self, shareable, fl_ctx):
+            shareable["model"] = MODEL["bias"]
+            return shareable
+
+    federation, held = held_at(tmp_path, "masked")
+    scope = scope_of(SecAggTaskFilter(), SecAggResultFilter(), Adds(), SecAggResultFilter())
+    result = federation.sites["site-1"].do("train", held["site-1"], scope=scope)
+    assert result.get_return_code() == ReturnCode.OK
+    assert set(result) == {"__headers__", envelope.KEY}
+
+
 def test_a_task_of_our_name_is_no_way_out(tmp_path):
     """A job that names its training task like ours, at a site that insists."""
     federation = Federation(tmp_path, 3, secure=False)
@@ -342,6 +404,14 @@ def test_a_site_without_a_file_takes_the_defaults(tmp_path):
     site = Site.read(tmp_path, "site-1")
     assert site.policy.min_cohort == 3
     assert site.credentials is None
+    assert site.consent.protocols == {"secagg", "secagg+"}
+
+
+@pytest.mark.parametrize("scheme", ["paillier", "ckks"])
+def test_a_server_that_has_to_be_trusted_with_more_is_the_sites_to_name(tmp_path, caplog, scheme):
+    federation, held = held_at(tmp_path, "keys" if scheme == "ckks" else "deal", scheme=scheme)
+    site, data = next(iter(held.items()))
+    assert "this client allows ['secagg', 'secagg+']" in refusal(federation, data, caplog, site)[1]
 
 
 @given(st.binary(max_size=120))

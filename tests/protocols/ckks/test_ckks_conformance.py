@@ -4,7 +4,7 @@ from secagg_protocols import PROTOCOLS, CkksSum
 
 
 class TestCkks(SchemeConformance):
-    """Every client is a key holder here: the suite asks for a refusal of each that is left."""
+    """Every client is a key holder here: whoever is left could open the sum."""
 
     patterns = 40
 

@@ -18,7 +18,7 @@ from secagg_protocols import CkksSum, PairwiseMasking
 PHASES = ("keys", "deal", "encrypted", "decrypt")
 DIM = 3
 MIN_COHORT = 3
-"""Of the default policy."""
+"""Of the default policy, which every client has here."""
 
 
 def vectors(n: int) -> dict[PartyId, np.ndarray]:
@@ -46,9 +46,9 @@ def expected(session: Session, holders: int, lost: Mapping[PartyId, str]) -> set
         return "deal"
     contributors = present("encrypted")
     holding = set(circle(advertised, dealers[0], n, holders)) & contributors
-    if len(contributors) < 2 or not holding:
+    if len(contributors) < MIN_COHORT or not holding:
         return "encrypted"
-    if len(contributors) < MIN_COHORT or not holding & present("decrypt"):
+    if not holding & present("decrypt"):
         return "decrypt"
     return contributors
 

@@ -51,6 +51,12 @@ def lying(phase: str, change: Change, who: int) -> Callable[[str, PartyId, bytes
     return lambda at, party, message: change(message) if (at, party) == (phase, who) else message
 
 
+def cautious(round_: TestRound, least: int = N) -> TestRound:
+    """The victim's own policy asks for more contributors than the others' does."""
+    round_.participants[VICTIM] = Participant(round_.scheme, round_.session, VICTIM, Policy(min_cohort=least))
+    return round_
+
+
 def changing(kind: type, **changes: object) -> Change:
     """Fields replaced; a function is applied to what stands there."""
 
@@ -83,6 +89,9 @@ BLOBS: dict[str, tuple[Change, str]] = {
     "set padding": (changing(Encrypted, body=lambda b: b[:-1] + bytes([b[-1] | 0x80])), "set bits after its last"),
     "too few seeds": (changing(Encrypted, seeds=b""), "seeds of 0 bytes: expected 64"),
     "too many seeds": (changing(Encrypted, seeds=lambda s: s * 2), "seeds of 128 bytes: expected 64"),
+    "a least cohort of one": (changing(Encrypted, least=1), "`int` >= 2"),
+    "a least cohort of more than any session": (changing(Encrypted, least=2**20 + 1), "`int` <= 1048576"),
+    "a least cohort of more than the session": (changing(Encrypted, least=N + 1), "6 in a session of 5 parties"),
     "shorter parameters": (lambda m: blob_of(m, Parameters.holding(2, 4)), "ciphertexts: packed vector of"),
     "longer parameters": (lambda m: blob_of(m, Parameters.holding(1000, 42)), "ciphertexts: packed vector of"),
 }
@@ -307,6 +316,30 @@ def test_keys_of_fewer_than_the_policy_s_cohort_get_no_deal() -> None:
         round_.run()
     assert round_.refusals
     assert all(isinstance(error, PolicyRefused) for error in round_.refusals.values())
+
+
+@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize("other", sorted(set(range(N)) - {VICTIM}))
+def test_a_clients_own_minimum_holds_without_the_key(other: int, restart: bool) -> None:
+    """Only party 0 holds the key, and would open a sum of two; the victim asks for all five."""
+    lost: dict[PartyId, str] = {i: "encrypted" for i in range(N) if i not in (other, VICTIM)}
+    asked: list[tuple[str, PartyId]] = []
+    watch = lambda phase, party, ask: asked.append((phase, party)) or ask  # noqa: E731
+    round_ = cautious(make_round(1, policy=Policy(min_cohort=2), lost=lost, asks=watch, restart=restart))
+    with pytest.raises(TooFew, match=f"2 parties answered, {N} needed") as error:
+        round_.run()
+    assert (error.value.phase, error.value.answered, error.value.needed) == ("encrypted", 2, N)
+    assert round_.coordinator.result is None
+    assert not [party for phase, party in asked if phase == "decrypt"]
+
+
+@pytest.mark.parametrize("least", [2, 3, 4])
+def test_the_least_cohort_is_inclusive_and_that_of_who_contributes(least: int) -> None:
+    """Who asked for more and was lost itself does not count."""
+    round_ = cautious(make_round(policy=Policy(min_cohort=2), lost={1: "encrypted"}), least)
+    assert round_.run().contributors == {0, 2, 3, 4}
+    round_ = cautious(make_round(policy=Policy(min_cohort=2), lost={1: "encrypted", VICTIM: "encrypted"}))
+    assert round_.run().contributors == {0, 2, 4}
 
 
 @pytest.mark.parametrize(
