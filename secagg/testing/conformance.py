@@ -162,7 +162,7 @@ class SchemeConformance(ABC):
         assert round_.coordinator.result is not None
 
     def test_no_sum_is_opened_under_the_policy_s_cohort(self) -> None:
-        """One party goes silent, and the others' policy asks for all: they refuse."""
+        """One party goes silent, and the others' policy asks for all: the server asks nobody, or all refuse."""
         names = [phase.name for phase in self.make(self.n).phases]
         takes_input = next(phase.name for phase in self.make(self.n).phases if phase.takes_input)
         asked = set()
@@ -173,10 +173,10 @@ class SchemeConformance(ABC):
             return ask
 
         round_ = self.round(policy=Policy(min_cohort=self.n), lost={self.parties()[-1]: takes_input}, asks=watch)
-        with pytest.raises(SecaggError):
+        with pytest.raises(SecaggError) as error:
             round_.run()
         assert round_.coordinator.result is None
-        assert asked
+        assert asked or (isinstance(error.value, TooFew) and error.value.phase == takes_input)
         assert set(round_.refusals) == asked
         assert all(isinstance(error, PolicyRefused) for error in round_.refusals.values())
 
