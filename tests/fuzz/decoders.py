@@ -23,6 +23,8 @@ from secagg.wire import codec, frame
 from secagg_protocols import CkksSum, PaillierKeys, PaillierSum, PairwiseMasking
 from secagg_protocols.paillier.keys import _loaded as loaded_keys
 from secagg_protocols.paillier.keys import _Saved as SavedKeys
+from secagg_protocols.paillier.messages import Deal
+from secagg_protocols.paillier.server import PaillierServer
 
 TEST_KEY = Path(__file__).parents[1] / "vectors" / "paillier" / "test.key"
 
@@ -212,6 +214,14 @@ def keys_inside() -> tuple[bytes, ...]:
     return tuple(codec.encode(each._saved(secrets=True)) for each in (KEYS, KEYS.share("one"), KEYS.public))
 
 
+def checked_deal(data: bytes) -> Deal:
+    """A fresh key of the first party, as the server takes it."""
+    recorded = RECORDED["paillier"]
+    deal = codec.decode(data, Deal)
+    PaillierServer(recorded.session, PaillierSum().terms(recorded.session))._check_deal(0, deal)
+    return deal
+
+
 RECORDED = {name: Recorded(scheme) for name, scheme in SCHEMES.items()}
 FRAMES = tuple(
     message
@@ -228,6 +238,12 @@ DECODERS: dict[str, Decoder] = {
     "paillier keys": Decoder(PaillierKeys.from_bytes, (KEYS.public.to_bytes(),)),
     "paillier key file": Decoder(opened_cheaply, key_files(), (StateError,)),
     "what a paillier key file holds": Decoder(lambda data: loaded_keys(codec.decode(data, SavedKeys)), keys_inside()),
+    "fresh paillier key": Decoder(
+        checked_deal,
+        (frame.unwrap(RECORDED["paillier"].replies["deal"][0]).body,),
+        (WireError, PeerMisbehaved),
+        growth=1000,
+    ),
     "ledger": Decoder(Ledger.from_bytes, ledgers(), growth=100),
     "prepared reply": Decoder(read_prepared, PREPARED, (WireError, PeerMisbehaved)),
     "prepared message": Decoder(

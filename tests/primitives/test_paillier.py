@@ -1,5 +1,6 @@
 """Paillier's cryptosystem: by hand, against phe, and what its laws say."""
 
+import hashlib
 import os
 from itertools import combinations
 from math import factorial, gcd
@@ -195,8 +196,14 @@ class TestKeys:
 
     @pytest.mark.parametrize(
         ("n", "h"),
-        [(714, 704), (713, 0), (713, 713), (713, 23), (713, 62), (713, 3)],
-        ids=["even", "zero", "too large", "not a unit", "not a unit either", "symbol -1"],
+        [
+            *[(714, 704), (713, 0), (713, 713), (713, 23), (713, 62), (713, 3), (713, 1), (713, 712)],
+            *[(719, 4), (961, 4), (705, 4)],
+        ],
+        ids=[
+            *["even", "zero", "too large", "not a unit", "not a unit either", "symbol -1", "one", "minus one"],
+            *["a prime", "a square", "a small factor"],
+        ],
     )
     def test_no_key(self, n, h):
         with pytest.raises(WireError, match="Paillier key"):
@@ -287,6 +294,47 @@ class TestCiphertextsFromOutside:
             KEY.public.read_ciphertexts(bytes(size), 3)
 
 
+def one_root_changed(proof):
+    """Each of the nine in turn."""
+    size = KEY.public.number_size
+    for last in range(size - 1, len(proof), size):
+        yield proof[:last] + bytes([proof[last] ^ 1]) + proof[last + 1 :]
+
+
+class TestKeyProof:
+    """Whoever made a key shows that n and phi(n) have no common factor."""
+
+    def test_it_holds(self):
+        for key in (KEY, STRONG, PrivateKey(32771, 4294967311, 4)):
+            proof = paillier.prove_key(key, b"round")
+            assert len(proof) == 9 * key.public.number_size
+            paillier.check_key(key.public, proof, b"round")
+
+    def test_the_numbers_are_roots_of_what_a_hash_gives(self):
+        """Read from the page, without the code."""
+        n, h = STRONG.public.n, STRONG.public.h
+        statement = b"secagg/paillier/key-proof/1" + (5).to_bytes(8) + b"round" + n.to_bytes(256) + h.to_bytes(256)
+        stream = hashlib.shake_256(statement).digest(9 * 272)
+        proof = paillier.prove_key(STRONG, b"round")
+        for i in range(9):
+            root = int.from_bytes(proof[256 * i : 256 * (i + 1)])
+            assert pow(root, n, n) == int.from_bytes(stream[272 * i : 272 * (i + 1)]) % n
+
+    def test_another_label_key_or_number(self):
+        proof = paillier.prove_key(KEY, b"round")
+        other = PublicKey(KEY.public.n, KEY.public.h * 4 % KEY.public.n)
+        changed = [(KEY.public, each, b"round") for each in one_root_changed(proof)]
+        for key, shown, label in [(KEY.public, proof, b"other"), (other, proof, b"round"), *changed]:
+            with pytest.raises(PeerMisbehaved, match="proof of the key fails"):
+                paillier.check_key(key, shown, label)
+
+    def test_what_is_no_proof(self):
+        proof, size = paillier.prove_key(KEY, b""), KEY.public.number_size
+        for start in (b"", bytes(size + 1), bytes(size), KEY.public.n.to_bytes(size), KEY.factors[0].to_bytes(size)):
+            with pytest.raises(WireError, match="root"):
+                paillier.check_key(KEY.public, start + proof[size:], b"")
+
+
 class TestOpening:
     """A single holder shows that its plaintexts are right."""
 
@@ -294,46 +342,47 @@ class TestOpening:
     CIPHERTEXTS = KEY.public.encrypt(PLAINTEXTS, SeededEntropy(9))
 
     def test_it_holds(self):
-        root = paillier.prove_opening(KEY, self.CIPHERTEXTS, self.PLAINTEXTS, b"round")
-        paillier.check_opening(KEY.public, self.CIPHERTEXTS, self.PLAINTEXTS, root, b"round")
+        proof = paillier.prove_opening(KEY, self.CIPHERTEXTS, self.PLAINTEXTS, b"round")
+        paillier.check_opening(KEY.public, self.CIPHERTEXTS, self.PLAINTEXTS, proof, b"round")
 
     def test_of_phe_s_ciphertexts_too(self):
         theirs = [phe.PaillierPublicKey(KEY.public.n).raw_encrypt(m) for m in self.PLAINTEXTS]
-        root = paillier.prove_opening(KEY, theirs, self.PLAINTEXTS, b"")
-        paillier.check_opening(KEY.public, theirs, self.PLAINTEXTS, root, b"")
+        proof = paillier.prove_opening(KEY, theirs, self.PLAINTEXTS, b"")
+        paillier.check_opening(KEY.public, theirs, self.PLAINTEXTS, proof, b"")
 
     @pytest.mark.parametrize("place", range(4))
     @pytest.mark.parametrize("error", [1, -1, KEY.factors[0], KEY.factors[1]])
     def test_a_wrong_plaintext_with_the_best_proof_there_is(self, place, error):
         wrong = list(self.PLAINTEXTS)
         wrong[place] = (wrong[place] + error) % KEY.public.n
-        root = paillier.prove_opening(KEY, self.CIPHERTEXTS, wrong, b"round")
+        proof = paillier.prove_opening(KEY, self.CIPHERTEXTS, wrong, b"round")
         with pytest.raises(PeerMisbehaved, match="not the plaintexts"):
-            paillier.check_opening(KEY.public, self.CIPHERTEXTS, wrong, root, b"round")
+            paillier.check_opening(KEY.public, self.CIPHERTEXTS, wrong, proof, b"round")
 
     def test_errors_that_cancel_in_a_plain_sum(self):
         """Why coefficients are random: +1 and -1 would not show without them."""
         wrong = [1, 4, *self.PLAINTEXTS[2:]]
-        root = paillier.prove_opening(KEY, self.CIPHERTEXTS, wrong, b"")
+        proof = paillier.prove_opening(KEY, self.CIPHERTEXTS, wrong, b"")
         with pytest.raises(PeerMisbehaved):
-            paillier.check_opening(KEY.public, self.CIPHERTEXTS, wrong, root, b"")
+            paillier.check_opening(KEY.public, self.CIPHERTEXTS, wrong, proof, b"")
 
     def test_errors_that_cancel_under_the_coefficients_of_the_truth(self):
         """Why coefficients depend on what is claimed: whoever knew them beforehand could choose errors to match."""
-        root = paillier.prove_opening(KEY, self.CIPHERTEXTS, self.PLAINTEXTS, b"")
-        first, second, *_ = opening._coefficients(KEY.public, self.CIPHERTEXTS, self.PLAINTEXTS, b"")
+        proof = paillier.prove_opening(KEY, self.CIPHERTEXTS, self.PLAINTEXTS, b"")
+        first, second, *_ = opening._batches(KEY.public, self.CIPHERTEXTS, self.PLAINTEXTS, b"")[0]
         wrong = [second, (self.PLAINTEXTS[1] - first) % KEY.public.n, *self.PLAINTEXTS[2:]]
         with pytest.raises(PeerMisbehaved):
-            paillier.check_opening(KEY.public, self.CIPHERTEXTS, wrong, root, b"")
+            paillier.check_opening(KEY.public, self.CIPHERTEXTS, wrong, proof, b"")
 
-    def test_another_label_or_root(self):
-        root = paillier.prove_opening(KEY, self.CIPHERTEXTS, self.PLAINTEXTS, b"round")
-        for other, label in ((root, b"other"), (root + 1, b"round")):
+    def test_another_label_or_proof(self):
+        proof = paillier.prove_opening(KEY, self.CIPHERTEXTS, self.PLAINTEXTS, b"round")
+        size = KEY.public.number_size
+        for other, label in ((proof, b"other"), *((other, b"round") for other in one_root_changed(proof))):
             with pytest.raises(PeerMisbehaved):
                 paillier.check_opening(KEY.public, self.CIPHERTEXTS, self.PLAINTEXTS, other, label)
-        for no_root in (0, KEY.public.n):
-            with pytest.raises(WireError):
-                paillier.check_opening(KEY.public, self.CIPHERTEXTS, self.PLAINTEXTS, no_root, b"round")
+        for start in (b"", bytes(size + 1), bytes(size), KEY.public.n.to_bytes(size)):
+            with pytest.raises(WireError, match="root"):
+                paillier.check_opening(KEY.public, self.CIPHERTEXTS, self.PLAINTEXTS, start + proof[size:], b"round")
 
 
 def shared_key(holders, threshold, bits=256):

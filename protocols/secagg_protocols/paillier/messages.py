@@ -1,10 +1,18 @@
 """The messages of Paillier sums. Numbers of equal size are packed into one byte string, big-endian."""
 
 import hashlib
+from typing import Annotated
 
+from msgspec import Meta
+
+from secagg.scheme.session import MAX_PARTIES
 from secagg.wire.codec import Message
 
 DIGEST_SIZE = 32
+LEAST_COHORT = 2
+"""A sum of one vector is that vector."""
+Least = Annotated[int, Meta(ge=LEAST_COHORT, le=MAX_PARTIES)]
+"""Fewest contributors to a sum."""
 
 
 class AskDeal(Message, frozen=True):
@@ -12,9 +20,15 @@ class AskDeal(Message, frozen=True):
 
 
 class Deal(Message, frozen=True):
-    """Candidate: the public half of a fresh key, n || h."""
+    """Candidate: the public half of a fresh key.
+
+    Attributes:
+        key: n || h.
+        proof: n-th roots mod n, which show that n shares no factor with phi(n).
+    """
 
     key: bytes
+    proof: bytes
 
 
 class AskEncrypted(Message, frozen=True):
@@ -36,11 +50,13 @@ class Encrypted(Message, frozen=True):
         context: SHA-256 of what the client says the round is about.
         key: SHA-256 of the key it encrypted under.
         ciphertexts: numbers mod n**2.
+        least: fewest contributors whose sum they may be opened in, `Policy.min_cohort` of this client.
     """
 
     context: bytes
     key: bytes
     ciphertexts: bytes
+    least: Least
 
 
 class AskDecrypt(Message, frozen=True):
@@ -70,6 +86,11 @@ class Decrypted(Message, frozen=True):
 def context_digest(context: bytes) -> bytes:
     """What travels of a context: SHA-256, 32 bytes."""
     return hashlib.sha256(b"secagg/paillier/context/1" + context).digest()
+
+
+def deal_label(session_digest: bytes, candidate: int) -> bytes:
+    """What a proof of a fresh key is bound to: this round, and whose key it is."""
+    return session_digest + candidate.to_bytes(4)
 
 
 def opening_label(session_digest: bytes, context: bytes, contributors: bytes) -> bytes:

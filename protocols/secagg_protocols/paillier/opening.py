@@ -8,7 +8,7 @@ from secagg.errors import LocalMisuse, WireError
 from secagg.primitives import paillier
 from secagg.primitives.entropy import Entropy
 from secagg.primitives.paillier import KeyShare, PrivateKey, PublicKey, SharedKey
-from secagg.wire.packed import check_size, rows
+from secagg.wire.packed import rows
 
 Secret: TypeAlias = PrivateKey | KeyShare
 """What a holder holds: the whole key where it is the only one."""
@@ -63,17 +63,15 @@ class SingleOpening(Opening):
         self.value_bound = public.n
 
     def open(self, secret: Secret, ciphertexts: Sequence[int], entropy: Entropy, label: bytes) -> tuple[bytes, bytes]:  # noqa: ARG002
-        """Plaintexts, and the root that `check_opening` takes."""
+        """Plaintexts, and the proof that `check_opening` takes."""
         if not isinstance(secret, PrivateKey):
             raise LocalMisuse("a share of a key, expected the whole key")
         plaintexts = secret.decrypt(ciphertexts)
-        root = paillier.prove_opening(secret, ciphertexts, plaintexts, label)
-        return self.write(plaintexts), root.to_bytes(self.value_size)
+        return self.write(plaintexts), paillier.prove_opening(secret, ciphertexts, plaintexts, label)
 
     def check(self, holder: int, ciphertexts: Sequence[int], values: Sequence[int], proof: bytes, label: bytes) -> None:  # noqa: ARG002
-        """The n-th root of what is left once the plaintexts are taken off shows them right."""
-        check_size(proof, self.value_size, "proof of decryption")
-        paillier.check_opening(self.public, ciphertexts, values, int.from_bytes(proof), label)
+        """n-th roots of what is left once the plaintexts are taken off show them right."""
+        paillier.check_opening(self.public, ciphertexts, values, proof, label)
 
     def combine(self, values: Mapping[int, Sequence[int]]) -> list[int]:
         """What the one holder sent."""

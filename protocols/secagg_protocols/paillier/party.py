@@ -18,6 +18,7 @@ from secagg_protocols.paillier.messages import (
     Decrypted,
     Encrypted,
     context_digest,
+    deal_label,
     opening_label,
 )
 from secagg_protocols.paillier.opening import Opening, Secret, SingleOpening
@@ -83,13 +84,19 @@ class PaillierParty(PartySide):
     def _deal(self) -> tuple[Deal, Offered]:
         """A fresh key of this party's own, for one round."""
         key = paillier.generate(self._terms.key_bits, self._entropy)
-        return Deal(key.public.to_bytes()), Offered(write_private(key))
+        proof = paillier.prove_key(key, deal_label(self._session.digest, self._me))
+        return Deal(key.public.to_bytes(), proof), Offered(write_private(key))
 
     def _encrypt(self, ask: AskEncrypted, stage: Fresh | Offered, vector: Lanes) -> tuple[Encrypted, Submitted]:
         """The vector packed and encrypted; a key of its own that was not chosen is forgotten."""
         public, private = self._key_for(ask, stage)
         ciphertexts = public.encrypt(self._terms.slots.pack(vector), self._entropy)
-        reply = Encrypted(context_digest(self._context), key_digest(public), public.write_ciphertexts(ciphertexts))
+        reply = Encrypted(
+            context_digest(self._context),
+            key_digest(public),
+            public.write_ciphertexts(ciphertexts),
+            self._policy.min_cohort,
+        )
         return reply, Submitted(private)
 
     def _key_for(self, ask: AskEncrypted, stage: Fresh | Offered) -> tuple[PublicKey, bytes]:

@@ -9,8 +9,9 @@ from secagg.primitives.key_sizes import check_key_bits
 from secagg.scheme import Credentials, Ledger, Phase, Policy, Roster, Scheme, Session
 from secagg_protocols.paillier import messages
 from secagg_protocols.paillier.keys import PaillierKeys
+from secagg_protocols.paillier.messages import LEAST_COHORT
 from secagg_protocols.paillier.party import PaillierParty
-from secagg_protocols.paillier.server import LEAST_COHORT, PaillierServer
+from secagg_protocols.paillier.server import PaillierServer
 from secagg_protocols.paillier.slots import Slots
 from secagg_protocols.paillier.terms import Terms
 

@@ -5,20 +5,23 @@ from functools import cached_property
 
 from secagg.errors import LocalMisuse, PartyId, PeerMisbehaved, TooFew, WireError
 from secagg.primitives.modular import Accumulator
-from secagg.primitives.paillier import PublicKey
+from secagg.primitives.paillier import PublicKey, check_key
 from secagg.scheme import Phase, ServerSide, Session, Sum
 from secagg.scheme.context import check_shown
 from secagg.wire import codec
 from secagg.wire.codec import Message
 from secagg.wire.packed import pack_set
 from secagg_protocols.paillier.messages import (
+    LEAST_COHORT,
     AskDeal,
     AskDecrypt,
     AskEncrypted,
     Deal,
     Decrypted,
     Encrypted,
+    Least,
     context_digest,
+    deal_label,
     opening_label,
 )
 from secagg_protocols.paillier.opening import Opening, SingleOpening
@@ -26,8 +29,6 @@ from secagg_protocols.paillier.terms import Terms, key_digest
 
 CANDIDATES = 3
 """Clients that are asked to deal; the first of them that answers is the holder."""
-LEAST_COHORT = 2
-"""A sum of one vector is that vector."""
 
 _Rows = tuple[tuple[int, bytes], ...]
 
@@ -38,6 +39,7 @@ class _Saved(Message, frozen=True):
     offers: _Rows
     holder: int | None
     total: bytes
+    least: Least
     contributors: tuple[int, ...]
     values: _Rows
 
@@ -58,6 +60,7 @@ class PaillierServer(ServerSide):
         self._holder: int | None = None  # the candidate that was chosen
         self._opening: Opening | None = terms.opening
         self._adding: Accumulator | None = None  # products of ciphertexts, from the first client's on
+        self._least = LEAST_COHORT  # what the most cautious of those whose ciphertexts came asks for
         self._contributors: frozenset[int] = frozenset()
         self._values: dict[int, list[int]] = {}  # of holders, by their number
         if saved is not None:
@@ -80,7 +83,7 @@ class PaillierServer(ServerSide):
         i = self._session.index(sender)
         match reply:
             case Deal():
-                self._check_key(reply.key)
+                self._check_deal(i, reply)
                 self._offers[i] = reply.key
             case Encrypted():
                 self._absorb_encrypted(sender, reply)
@@ -108,6 +111,7 @@ class PaillierServer(ServerSide):
                 offers=tuple(self._offers.items()),
                 holder=self._holder,
                 total=b"" if self._adding is None else self._key.write_ciphertexts(self._adding.values()),
+                least=self._least,
                 contributors=tuple(sorted(self._contributors)),
                 values=tuple((number, self._opened.write(row)) for number, row in self._values.items()),
             )
@@ -121,7 +125,7 @@ class PaillierServer(ServerSide):
         for i, key in saved.offers:
             if i not in self._terms.clients:
                 raise WireError("saved server of another round: a key of no client")
-            self._check_key(key)
+            self._read_key(key)
         self._offers = dict(saved.offers)
         if saved.holder is not None:
             if saved.holder not in self._offers:
@@ -130,6 +134,9 @@ class PaillierServer(ServerSide):
         if not set(saved.contributors) <= self._terms.clients or len(set(saved.contributors)) > n:
             raise WireError("saved server of another round: contributors that are no clients")
         self._contributors = frozenset(saved.contributors)
+        if saved.least > len(self._terms.clients):
+            raise WireError("saved server of another round: a least cohort that no client asks for")
+        self._least = saved.least
         if saved.total:
             self._add(self._key.read_ciphertexts(saved.total, count))
         if saved.values and not set(dict(saved.values)) <= set(self._numbers.values()):
@@ -140,16 +147,25 @@ class PaillierServer(ServerSide):
         self._holder = holder
         self._opening = SingleOpening(PublicKey.from_bytes(self._offers[holder]))
 
-    def _check_key(self, data: bytes) -> None:
+    def _check_deal(self, candidate: int, deal: Deal) -> None:
+        """Take no key that could open a sum in more than one way."""
+        check_key(self._read_key(deal.key), deal.proof, deal_label(self._session.digest, candidate))
+
+    def _read_key(self, data: bytes) -> PublicKey:
         key = PublicKey.from_bytes(data)
         if key.bits != self._terms.key_bits:
             raise WireError(f"Paillier key of {key.bits} bits: expected {self._terms.key_bits}")
+        return key
 
     def _absorb_encrypted(self, sender: PartyId, reply: Encrypted) -> None:
         check_shown(reply.context, self._context, sender)
         if reply.key != key_digest(self._key):
             raise PeerMisbehaved("encrypted under another key", {sender})
+        clients = len(self._terms.clients)
+        if reply.least > clients:  # its own policy would have kept it out of the session
+            raise PeerMisbehaved(f"a least cohort of {reply.least} in a session of {clients} clients", {sender})
         self._add(self._key.read_ciphertexts(reply.ciphertexts, self._terms.slots.plaintexts))
+        self._least = max(self._least, reply.least)
 
     def _add(self, ciphertexts: Sequence[int]) -> None:
         if self._adding is None:
@@ -158,8 +174,8 @@ class PaillierServer(ServerSide):
 
     def _close_encrypted(self, phase: Phase, contributors: frozenset[int]) -> None:
         self._contributors = contributors
-        if len(contributors) < LEAST_COHORT:
-            raise TooFew(phase.name, len(contributors), LEAST_COHORT, "clients encrypted")
+        if len(contributors) < self._least:
+            raise TooFew(phase.name, len(contributors), self._least, "clients encrypted")
         reachable = len(self._reachable_holders())
         if reachable < self._terms.threshold:
             raise TooFew(phase.name, reachable, self._terms.threshold, "key holders are left")

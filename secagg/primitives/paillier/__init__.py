@@ -9,6 +9,7 @@ s of half the bits of n. Ciphertexts are ordinary Paillier ciphertexts with gene
 them. It withstands a chosen plaintext, not a chosen ciphertext: who may ask for a decryption of what is for the caller.
 """
 
+from secagg.primitives.paillier.key_proof import check_key, prove_key
 from secagg.primitives.paillier.keys import PrivateKey, PublicKey, generate
 from secagg.primitives.paillier.opening import check_opening, prove_opening
 from secagg.primitives.paillier.primes import Progress
@@ -21,8 +22,10 @@ __all__ = [
     "Progress",
     "PublicKey",
     "SharedKey",
+    "check_key",
     "check_opening",
     "deal",
     "generate",
+    "prove_key",
     "prove_opening",
 ]

@@ -1,7 +1,7 @@
 """The public key, which encrypts and adds, and the private key of a single holder."""
 
 from collections.abc import Sequence
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from math import gcd
 
 import gmpy2
@@ -12,6 +12,10 @@ from secagg.primitives.key_sizes import check_key_bits
 from secagg.primitives.modular import FixedBase, Modulus
 from secagg.primitives.paillier.primes import Progress, distinct_primes, silent
 
+SMALL = 1 << 15
+"""No factor of n is below it."""
+ROUNDS = 9
+"""Of a proof, each of which a false statement survives with odds of 1 / SMALL at most: 2**-135 together."""
 FEW = 8
 """Encryptions that are sooner done one by one than a table of powers is made."""
 
@@ -25,7 +29,9 @@ class PublicKey:
 
     Raises:
         OutOfRange: n is too short (see `key_sizes`) or too long.
-        WireError: n is even, h is not in 1..n-1, shares a factor with n or has the Jacobi symbol -1.
+        WireError: n is even, prime, a power or has a factor below 2**15; h is not in 2..n-2, shares a factor with n
+            or has the Jacobi symbol -1. More is not seen from n: that it has no square factor is what `check_key`
+            shows, that it has no third factor nothing here.
     """
 
     def __init__(self, n: int, h: int) -> None:
@@ -35,8 +41,10 @@ class PublicKey:
         check_key_bits(self.bits)
         if n % 2 == 0:
             raise WireError("Paillier key: n is even")
-        if not 1 <= h < n or gcd(h, n) != 1 or gmpy2.jacobi(h, n) != 1:
-            raise WireError("Paillier key: h must be a unit mod n with the Jacobi symbol 1")
+        if gmpy2.is_prime(n) or gmpy2.is_power(n) or gmpy2.gcd(n, _product_of_primes(_least_factor(self.bits))) != 1:
+            raise WireError("Paillier key: n is no product of two primes of equal size")
+        if not 1 < h < n - 1 or gcd(h, n) != 1 or gmpy2.jacobi(h, n) != 1:
+            raise WireError("Paillier key: h must be a unit mod n with the Jacobi symbol 1, and neither 1 nor -1")
         self.n_squared = n * n
         self._table: FixedBase | None = None  # powers of the blinding base
         self._uses = 0  # that the table was made for
@@ -141,13 +149,22 @@ class PublicKey:
         values = [int.from_bytes(view[size * i : size * (i + 1)]) for i in range(count)]
         for place, value in enumerate(values):
             if not 0 < value < bound:
-                raise WireError(f"{what} {place} is {'zero' if value == 0 else 'too large'}: expected one mod n**2")
+                fault = "zero" if value == 0 else "too large"
+                raise WireError(f"{what} {place} is {fault}: expected 1 or more and less than a modulus")
         return values
 
     def write_ciphertexts(self, values: Sequence[int]) -> bytes:
         """The inverse of `read_ciphertexts`."""
         size = self.ciphertext_size
         return b"".join(value.to_bytes(size) for value in values)
+
+    def read_roots(self, data: bytes, what: str) -> list[int]:
+        """The numbers of a proof, `ROUNDS` in 1..n-1 of `number_size` bytes. Raises WireError."""
+        return self.read_numbers(data, ROUNDS, self.number_size, self.n, f"root of the proof of {what}")
+
+    def write_roots(self, roots: Sequence[int]) -> bytes:
+        """The inverse of `read_roots`."""
+        return b"".join(root.to_bytes(self.number_size) for root in roots)
 
     def check_units(self, values: Sequence[int], what: str) -> None:
         """Raise WireError naming the first that shares a factor with n: one gcd for all, bisected only on failure."""
@@ -157,7 +174,7 @@ class PublicKey:
         while end - start > 1:
             middle = (start + end) // 2
             start, end = (middle, end) if self._are_units(values[start:middle]) else (start, middle)
-        raise WireError(f"{what} {start} is no unit mod n: no encryption gives it")
+        raise WireError(f"{what} {start} is no unit mod n")
 
     def _are_units(self, values: Sequence[int]) -> bool:
         n, product = gmpy2.mpz(self.n), gmpy2.mpz(1)
@@ -193,22 +210,25 @@ class PrivateKey:
     def decrypt(self, ciphertexts: Sequence[int]) -> list[int]:
         """The plaintexts, in 0..n-1, of units mod n**2, by the Chinese remainder theorem (Paillier 1999, 7)."""
         halves = []
-        for prime in (self._p, self._q):
+        for prime in self.factors:
             square = prime * prime
             powers = Modulus(square).powers([c % square for c in ciphertexts], prime - 1)
             # L(g**(p-1) mod p**2) with g = 1 + n is (p - 1) * q mod p
             inverse = pow((prime - 1) * (self.public.n // prime), -1, prime)
             halves.append([(power - 1) // prime * inverse % prime for power in powers])
-        inverse = pow(self._p, -1, self._q)
-        return [of_p + self._p * ((of_q - of_p) * inverse % self._q) for of_p, of_q in zip(*halves, strict=True)]
+        return self._joined(*halves)
 
-    def root(self, ciphertext: int) -> int:
-        """The r in 1..n-1 for which the ciphertext of 0 is r**n mod n**2."""
-        of_p, of_q = (
-            int(gmpy2.powmod_sec(ciphertext % prime, pow(self.public.n, -1, prime - 1), prime))
-            for prime in (self._p, self._q)
+    def roots(self, numbers: Sequence[int]) -> list[int]:
+        """The r in 1..n-1 with r**n = x mod n for each unit x; if x is a ciphertext of 0, also mod n**2."""
+        n = self.public.n
+        return self._joined(
+            *(Modulus(prime).powers([x % prime for x in numbers], pow(n, -1, prime - 1)) for prime in self.factors)
         )
-        return of_p + self._p * ((of_q - of_p) * pow(self._p, -1, self._q) % self._q)
+
+    def _joined(self, mod_p: Sequence[int], mod_q: Sequence[int]) -> list[int]:
+        """The numbers mod n that are these mod p and mod q."""
+        inverse = pow(self._p, -1, self._q)
+        return [of_p + self._p * ((of_q - of_p) * inverse % self._q) for of_p, of_q in zip(mod_p, mod_q, strict=True)]
 
 
 def generate(bits: int, entropy: Entropy, progress: Progress = silent) -> PrivateKey:
@@ -234,6 +254,17 @@ def random_unit(n: int, entropy: Entropy) -> int:
         x = int.from_bytes(draw(entropy, (n.bit_length() + 7) // 8 + 16)) % n
         if gcd(x, n) == 1:
             return x
+
+
+def _least_factor(bits: int) -> int:
+    """What the factors of n are not below: SMALL, or less for keys as short as those of tests."""
+    return min(SMALL, 1 << (bits // 2 - 1))
+
+
+@cache
+def _product_of_primes(bound: int) -> gmpy2.mpz:
+    """Of all below the bound."""
+    return gmpy2.primorial(bound - 1)
 
 
 @lru_cache(maxsize=4)

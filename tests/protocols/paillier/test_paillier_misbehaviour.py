@@ -104,7 +104,7 @@ def test_a_multiple_of_a_factor_costs_the_holder_that_knows_it():
     assert "no unit" in round_.coordinator.misbehaved[LIAR]
 
 
-BAD_ENCRYPTED: dict[str, Callable[[Encrypted], dict[str, bytes]]] = {
+BAD_ENCRYPTED: dict[str, Callable[[Encrypted], dict[str, bytes | int]]] = {
     "none": lambda m: {"ciphertexts": b""},
     "cut": lambda m: {"ciphertexts": m.ciphertexts[:-1]},
     "one more": lambda m: {"ciphertexts": m.ciphertexts + m.ciphertexts[: BITS // 4]},
@@ -113,6 +113,9 @@ BAD_ENCRYPTED: dict[str, Callable[[Encrypted], dict[str, bytes]]] = {
     "no key": lambda m: {"key": b""},
     "another model": lambda m: {"context": context_digest(b"other")},
     "no model": lambda m: {"context": b""},
+    "a least cohort of one": lambda m: {"least": 1},
+    "a least cohort of more than any session": lambda m: {"least": 2**20 + 1},
+    "a least cohort of more than the session": lambda m: {"least": N + 1},
 }
 
 
@@ -135,7 +138,7 @@ def test_a_client_with_another_key_is_dropped():
     public = other.opening.public
     plaintexts = [0] * key_count(round_)
     theirs = public.write_ciphertexts(public.encrypt(plaintexts, SeededEntropy(1)))
-    reply = Encrypted(context_digest(b""), key_digest(public), theirs)
+    reply = Encrypted(context_digest(b""), key_digest(public), theirs, 3)
     round_ = make_round(
         make(SHARED),
         UPDATES,
@@ -270,6 +273,70 @@ def test_plaintexts_that_leave_their_slots_end_the_round():
         round_.run()
     assert not error.value.culprits
     assert round_.coordinator.result is None
+
+
+BAD_PROOFS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "none": (lambda proof: b"", "expected 9 of 32"),
+    "cut": (lambda proof: proof[:-1], "expected 9 of 32"),
+    "one more": (lambda proof: proof + proof[:32], "expected 9 of 32"),
+    "zero": (lambda proof: bytes(32) + proof[32:], "key 0 is zero"),
+    "all ones": (lambda proof: proof[:32] + b"\xff" * 32 + proof[64:], "key 1 is too large"),
+    "one wrong": (lambda proof: proof[:-1] + bytes([proof[-1] ^ 1]), "proof of the key fails"),
+    "another order": (lambda proof: proof[32:] + proof[:32], "proof of the key fails"),
+}
+
+
+@pytest.mark.parametrize("bad", BAD_PROOFS)
+def test_a_key_without_its_proof_costs_its_candidate_alone(bad):
+    wrong, why = BAD_PROOFS[bad]
+    change = lambda m: rewritten(m, Deal, proof=wrong(opened(m, Deal).proof))  # noqa: E731
+    round_ = make_round(PaillierSum(BITS), UPDATES, replies=lying("deal", change, who=0))
+    out = round_.run()
+    assert out.lost == {0: "deal"}
+    assert why in out.misbehaved[0]
+    assert_exact(out, UPDATES)
+
+
+def test_a_key_of_another_session_or_candidate_is_not_proved():
+    """Its proof is bound to both."""
+    before = make_round(PaillierSum(BITS), UPDATES)
+    before.exchange()
+    round_ = make_round(PaillierSum(BITS), UPDATES)
+    round_.exchange()
+    machine = round_.coordinator._round._machine
+    theirs, mine = opened(before.sent["deal", 0], Deal), opened(round_.sent["deal", 0], Deal)
+    for candidate, deal in ((0, theirs), (1, mine)):
+        with pytest.raises(PeerMisbehaved, match="proof of the key fails"):
+            machine._check_deal(candidate, deal)
+    machine._check_deal(0, mine)
+
+
+@pytest.mark.parametrize("kind", [FRESH, SHARED])
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_clients_own_minimum_holds_where_it_holds_no_key(kind, restart):
+    """0 and 1 hold the key and would open a sum of two or three; 4 asks for all five."""
+    asked: list[str] = []
+    options = {"policy": Policy(min_cohort=2), "asks": lambda at, _party, m: asked.append(at) or m, "restart": restart}
+    round_ = make_round(make(kind), UPDATES, lost={2: "encrypted", LIAR: "encrypted"}, **options)
+    round_.participants[4] = Participant(round_.scheme, round_.session, 4, Policy(min_cohort=N))
+    with pytest.raises(TooFew, match=f"3 clients encrypted, {N} needed") as error:
+        round_.run()
+    assert (error.value.phase, error.value.answered, error.value.needed) == ("encrypted", 3, N)
+    assert round_.coordinator.result is None
+    assert "decrypt" not in asked
+
+
+@pytest.mark.parametrize("kind", [FRESH, SHARED])
+@pytest.mark.parametrize("least", [2, 3])
+def test_the_least_cohort_is_inclusive_and_that_of_who_contributes(kind, least):
+    """Whoever encrypts nothing asks for nothing."""
+    lost = {2: "encrypted", LIAR: "encrypted"}
+    round_ = make_round(make(kind), UPDATES, lost=lost, policy=Policy(min_cohort=2))
+    round_.participants[2] = Participant(round_.scheme, round_.session, 2, Policy(min_cohort=N))
+    round_.participants[4] = Participant(round_.scheme, round_.session, 4, Policy(min_cohort=least))
+    out = round_.run()
+    assert out.contributors == {0, 1, 4}
+    assert_exact(out, UPDATES)
 
 
 class TestWhatHoldersRefuse:
@@ -489,6 +556,9 @@ class TestOptions:
         session = Session.create(range(N), UPDATES[0])
         with pytest.raises(PolicyRefused, match="2 shares open a secret"):
             Participant(PaillierSum(keys=keys), session, 0, Policy(min_threshold=3))
+        with pytest.raises(PolicyRefused, match="2 shares open a secret"):  # nor a client that holds none
+            Participant(PaillierSum(keys=keys.public), session, 2, Policy(min_threshold=3))
+        Participant(PaillierSum(keys=keys.public), session, 2, Policy(min_threshold=2))
 
     def test_one_scheme_with_all_shares_or_with_none_is_the_same(self):
         keys = keys_of((0, 1, LIAR), 2)
