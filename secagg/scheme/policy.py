@@ -1,9 +1,17 @@
 """What a party will take part in, whatever the server says."""
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from msgspec import Meta
 
 from secagg.errors import OutOfRange, PolicyRefused
-from secagg.scheme.session import Session
+from secagg.scheme.session import MAX_PARTIES, Session
+
+LEAST_COHORT = 2
+"""A sum of one vector is that vector."""
+MinCohort = Annotated[int, Meta(ge=LEAST_COHORT, le=MAX_PARTIES)]
+"""`Policy.min_cohort` in a message."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +37,9 @@ class Policy:
         for name, value in limits:
             if isinstance(value, bool) or not isinstance(value, int):
                 raise OutOfRange(f"{name} is {value!r}: expected an integer")
-        if self.min_cohort < 2:
+        if self.min_cohort < LEAST_COHORT:
             raise OutOfRange(
-                f"min_cohort is {self.min_cohort}: expected at least 2, a sum of one vector is that vector"
+                f"min_cohort is {self.min_cohort}: expected at least {LEAST_COHORT}, a sum of one vector is that vector"
             )
         if self.max_dim < 1:
             raise OutOfRange(f"max_dim is {self.max_dim}: expected at least 1")

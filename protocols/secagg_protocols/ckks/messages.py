@@ -3,24 +3,15 @@
 Sets of parties are one bit each: bit i % 8 of byte i // 8 for index i of the session.
 """
 
-from typing import Annotated
-
-from msgspec import Meta
-
 from secagg.primitives import agreement, sealing
 from secagg.primitives.ckks import KEY_SEED_BYTES
-from secagg.scheme.session import MAX_PARTIES
+from secagg.scheme.policy import MinCohort
 from secagg.wire.codec import Message
 
 KEY_SIZE = agreement.KEY_BYTES
 DIGEST_SIZE = 32
 SEALED_SIZE = KEY_SEED_BYTES + sealing.TAG_BYTES
 """The seed of the round's secret key, sealed for one client."""
-
-LEAST_COHORT = 2
-"""A sum of one vector is that vector."""
-Least = Annotated[int, Meta(ge=LEAST_COHORT, le=MAX_PARTIES)]
-"""Fewest contributors to a sum."""
 
 
 class AskKeys(Message, frozen=True):
@@ -86,7 +77,7 @@ class Encrypted(Message, frozen=True):
 
     body: bytes
     seeds: bytes
-    least: Least
+    least: MinCohort
 
 
 class AskDecrypt(Message, frozen=True):

@@ -14,6 +14,7 @@ from secagg.primitives import agreement, ckks
 from secagg.primitives.ckks import DEGREE, SEED_BYTES, Masks, Parameters, Residues
 from secagg.scheme import Phase, ServerSide, Session, Sum
 from secagg.scheme.context import check_shown
+from secagg.scheme.policy import LEAST_COHORT, MinCohort
 from secagg.wire import codec
 from secagg.wire.codec import Message
 from secagg.wire.packed import check_rows, check_size, pack_set, rows
@@ -21,7 +22,6 @@ from secagg_protocols.ckks import residues
 from secagg_protocols.ckks.messages import (
     DIGEST_SIZE,
     KEY_SIZE,
-    LEAST_COHORT,
     SEALED_SIZE,
     AskDeal,
     AskDecrypt,
@@ -31,7 +31,6 @@ from secagg_protocols.ckks.messages import (
     Decrypted,
     Encrypted,
     Keys,
-    Least,
 )
 
 
@@ -44,7 +43,7 @@ class _Saved(Message, frozen=True):
     holders: tuple[int, ...]
     body: bytes
     masks: bytes
-    least: Least
+    least: MinCohort
     contributors: tuple[int, ...]
     answers: tuple[tuple[int, bytes], ...]
 

@@ -1,18 +1,11 @@
 """The messages of Paillier sums. Numbers of equal size are packed into one byte string, big-endian."""
 
 import hashlib
-from typing import Annotated
 
-from msgspec import Meta
-
-from secagg.scheme.session import MAX_PARTIES
+from secagg.scheme.policy import MinCohort
 from secagg.wire.codec import Message
 
 DIGEST_SIZE = 32
-LEAST_COHORT = 2
-"""A sum of one vector is that vector."""
-Least = Annotated[int, Meta(ge=LEAST_COHORT, le=MAX_PARTIES)]
-"""Fewest contributors to a sum."""
 
 
 class AskDeal(Message, frozen=True):
@@ -56,7 +49,7 @@ class Encrypted(Message, frozen=True):
     context: bytes
     key: bytes
     ciphertexts: bytes
-    least: Least
+    least: MinCohort
 
 
 class AskDecrypt(Message, frozen=True):

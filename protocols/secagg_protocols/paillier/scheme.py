@@ -7,9 +7,9 @@ from secagg.errors import BadCohort, ConfigError, PartyId
 from secagg.primitives.entropy import Entropy
 from secagg.primitives.key_sizes import check_key_bits
 from secagg.scheme import Credentials, Ledger, Phase, Policy, Roster, Scheme, Session
+from secagg.scheme.policy import LEAST_COHORT
 from secagg_protocols.paillier import messages
 from secagg_protocols.paillier.keys import PaillierKeys
-from secagg_protocols.paillier.messages import LEAST_COHORT
 from secagg_protocols.paillier.party import PaillierParty
 from secagg_protocols.paillier.server import PaillierServer
 from secagg_protocols.paillier.slots import Slots

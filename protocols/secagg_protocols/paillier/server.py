@@ -8,18 +8,17 @@ from secagg.primitives.modular import Accumulator
 from secagg.primitives.paillier import PublicKey, check_key
 from secagg.scheme import Phase, ServerSide, Session, Sum
 from secagg.scheme.context import check_shown
+from secagg.scheme.policy import LEAST_COHORT, MinCohort
 from secagg.wire import codec
 from secagg.wire.codec import Message
 from secagg.wire.packed import pack_set
 from secagg_protocols.paillier.messages import (
-    LEAST_COHORT,
     AskDeal,
     AskDecrypt,
     AskEncrypted,
     Deal,
     Decrypted,
     Encrypted,
-    Least,
     context_digest,
     deal_label,
     opening_label,
@@ -39,7 +38,7 @@ class _Saved(Message, frozen=True):
     offers: _Rows
     holder: int | None
     total: bytes
-    least: Least
+    least: MinCohort
     contributors: tuple[int, ...]
     values: _Rows
 
