@@ -111,4 +111,4 @@ def share_hashes(
     messages["dealer"], messages["holder"], messages["salted"] = dealers, holders, salted
     data, size = messages.tobytes(), messages.itemsize
     digests = [hashlib.sha256(data[at : at + size]).digest() for at in range(0, len(data), size)]
-    return np.frombuffer(b"".join(digests), np.uint8).reshape(n, -1)
+    return np.frombuffer(b"".join(digests), np.uint8).reshape(n, hashlib.sha256().digest_size)

@@ -64,6 +64,15 @@ def assert_exact_without(round_: TestRound, party: int, phase: str) -> None:
 LOW_ORDER = [bytes(32), bytes([1]) + bytes(31), bytes([0xEC]) + bytes([0xFF] * 30) + bytes([0x7F])]
 
 
+def test_a_holder_of_nothing_is_no_fault() -> None:
+    def nothing(message: bytes) -> bytes:
+        return rewritten(message, Unmask, held=pack_bits(np.zeros(N, np.bool_)), shares=b"")
+
+    out = make_round(replies=lying("unmask", nothing, LIAR)).run()
+    assert (out.lost, out.misbehaved) == ({}, {})
+    np.testing.assert_array_equal(out.ring_sum, sum(UPDATES[i].astype(np.uint64) for i in range(N)))
+
+
 @pytest.mark.parametrize("key", LOW_ORDER)
 @pytest.mark.parametrize("which", ["sealing", "mask"])
 def test_low_order_key_costs_its_sender(key: bytes, which: str) -> None:
