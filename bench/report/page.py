@@ -13,12 +13,12 @@ from bench.screen import duration
 
 REMEDIES = {
     "mask streams": "nothing: it is the work itself",
-    "X25519 and HKDF of pairs": "eight exchanges at once (AVX-512 IFMA), or one that frees the interpreter's lock",
+    "X25519 and HKDF of pairs": "eight exchanges at once (AVX-512 IFMA) where this machine makes four",
     "keys for sealing": "HKDF of many pairs in a kernel",
     "Shamir": "nothing: it is the drawing of coefficients from the system's entropy",
     "hashes of shares": "SHA-256 of many shares in a kernel, without a call from Python for each",
     "X25519 of single keys": "the same as for pairs; at the server, a table of the few points of low order",
-    "relay and lookup of rows": "gathering the rows of all dealers in one indexed copy",
+    "relay and lookup of rows": "rows that go from the dealers' frames to the holders' without a copy between",
     "message codec": "nothing: it is one copy of each byte",
     "sealing and opening": "AES-GCM of many boxes in one call",
     "frames and their checksums": "a checksum faster than SHA-256: it finds damage, not forgery",
