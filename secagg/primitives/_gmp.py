@@ -35,11 +35,17 @@ class Gmp:
         """lefts[i] * rights[i]."""
         return [int(mpz(left) * right % self.n) for left, right in zip(lefts, rights, strict=True)]
 
-    def product(self, values: Sequence[int]) -> int:
-        """The product of all values, 1 of none."""
+    def read(self, data: bytes) -> tuple[list[mpz], int | None]:
+        """Big-endian numbers of `entry_bytes`, and the place of the first that is not below n."""
+        size = self.entry_bytes
+        numbers = [mpz(int.from_bytes(data[at : at + size])) for at in range(0, len(data), size)]
+        return numbers, next((place for place, number in enumerate(numbers) if number >= self.n), None)
+
+    def product(self, numbers: Sequence[mpz]) -> int:
+        """The product of all that were read, 1 of none."""
         total = mpz(1)
-        for value in values:
-            total = total * value % self.n
+        for number in numbers:
+            total = total * number % self.n
         return int(total)
 
     def accumulator(self, count: int) -> "Accumulator":
@@ -78,9 +84,9 @@ class Accumulator:
     def __init__(self, ring: Gmp, count: int) -> None:
         self._ring, self._values = ring, [1] * count
 
-    def multiply(self, values: Sequence[int]) -> None:
-        """Multiply one value into each product."""
-        self._values = self._ring.products(self._values, values)
+    def multiply(self, numbers: Sequence[mpz]) -> None:
+        """Multiply one number into each product."""
+        self._values = self._ring.products(self._values, numbers)
 
     def values(self) -> list[int]:
         """The products so far."""

@@ -74,14 +74,29 @@ class Lanes:
             digits.fill(0)
         return self._joined(numbers, len(values))
 
-    def product(self, values: Sequence[int]) -> int:
-        """The product of all values, 1 of none."""
-        padded = [*values, *[1] * (-len(values) % self.lanes)]
+    def read(self, data: bytes) -> tuple[Array, int | None]:
+        """Big-endian numbers, each as long as n, and the place of the first that is not below n.
+
+        Lanes beyond the last number hold 1, which changes no product.
+        """
+        size = (self.n.bit_length() + 7) // 8
+        count = len(data) // size
+        padded = np.zeros((-(-count // self.lanes) * self.lanes, 8 * self.words), np.uint8)
+        padded[:count, -size:] = np.frombuffer(data, np.uint8).reshape(count, size)
+        padded[count:, -1] = 1
+        words = padded.view(">u8")[:, ::-1].astype(np.uint64)
+        numbers = aligned((len(words) // self.lanes, self.length, self.lanes), self.limb)
+        limbs.split(words, numbers, self.radix)
+        above = limbs.first_not_below(words, self._n_words[0])
+        return numbers, above if above < count else None
+
+    def product(self, numbers: Array) -> int:
+        """The product of all that were read, 1 of none."""
         total, room = aligned(self._leave.shape, self.limb), self._room()
         total[:] = self._leave
-        lanes.fold(total, self._split(padded), self._modulus, room)
+        lanes.fold(total, numbers, self._modulus, room)
         lanes.multiply(total, total, self._leave, self._modulus, room)
-        result: int = pow(self.r, len(padded) + self.lanes, self.n)  # each product was a division by R
+        result: int = pow(self.r, (len(numbers) + 1) * self.lanes, self.n)  # each product was a division by R
         for value in self._joined(total, self.lanes):
             result = result * value % self.n
         return result
@@ -176,15 +191,15 @@ class Accumulator:
         self._ring, self._count, self._times = ring, count, 0
         self._numbers = ring._split([1] * count)  # the products, over R ** times
 
-    def multiply(self, values: Sequence[int]) -> None:
-        """Multiply one value into each product."""
-        ring, others = self._ring, self._ring._split(values)
+    def multiply(self, numbers: Array) -> None:
+        """Multiply one number into each product."""
+        ring = self._ring
 
         def work(chosen: slice, room: Array) -> None:
             part = self._numbers[chosen]
-            lanes.multiply(part, part, others[chosen], ring._modulus, room)
+            lanes.multiply(part, part, numbers[chosen], ring._modulus, room)
 
-        ring._over_threads(len(others), LEAST_PRODUCTS, work)
+        ring._over_threads(len(numbers), LEAST_PRODUCTS, work)
         self._times += 1
 
     def values(self) -> list[int]:
@@ -207,6 +222,11 @@ class Table:
         return self._ring.fixed_powers(self, exponents)
 
 
+def _written(values: Sequence[int], n: int) -> bytes:
+    """What `Lanes.read` reads."""
+    return b"".join(value.to_bytes((n.bit_length() + 7) // 8) for value in values)
+
+
 @cache
 def proved(name: str) -> np.dtype[Any]:
     """The type of limb of the kernel of that name, once it has shown that it agrees with Python's integers.
@@ -222,7 +242,7 @@ def proved(name: str) -> np.dtype[Any]:
     ring = Lanes(n, limb)
     found = [
         ring.powers(values, 3**80),
-        [ring.product(values[1:])],
+        [ring.product(ring.read(_written(values[1:], ring.n))[0])],
         ring.fixed_base(values[-1], 3, 22).powers(exponents),
     ]
     product = 1

@@ -4,12 +4,14 @@ Two engines give the same integers. Where the processor has fused multiply-add o
 side by side; powers then take a time, and read addresses, that depend on the exponent's length alone. Elsewhere, under
 SECAGG_KERNEL=portable and for moduli above 16384 bits GMP computes, whose time depends on the values, and a fixed
 base's table is read where the exponent's digits say: there, a secret exponent is exposed to whoever can time the
-process or shares its cache. `products`, `product` and `multi_power` are for public values on either engine.
+process or shares its cache. `products`, `multi_power`, `Residues` and `Accumulator` are for public values on either
+engine.
 """
 
 import operator
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Any, overload
 
 from secagg.errors import ConfigError, OutOfRange
 from secagg.kernels import montgomery
@@ -28,6 +30,7 @@ class Modulus:
 
     Attributes:
         n: the modulus.
+        size: bytes of a number mod n.
     """
 
     def __init__(self, n: int, kernel: str | None = None) -> None:
@@ -43,6 +46,7 @@ class Modulus:
         self.n = _integer(n, "modulus")
         if self.n < 3 or self.n % 2 == 0:
             raise ConfigError("modulus: expected an odd integer >= 3")
+        self.size = (self.n.bit_length() + 7) // 8
         self._gmp, self._kernel = Gmp(self.n), kernel
 
     def __repr__(self) -> str:
@@ -80,14 +84,20 @@ class Modulus:
         """
         return FixedBase(self, base, bits, uses)
 
-    def product(self, values: Sequence[int]) -> int:
-        """The product of all values, 1 of none.
+    def read(self, data: bytes, what: str = "number") -> "Residues":
+        """Numbers as they came over the wire: big-endian, `size` bytes each.
+
+        Args:
+            data: `size` bytes for each number.
+            what: one of them, in errors.
 
         Raises:
-            OutOfRange: a value is not in 0..n-1.
-            ConfigError: as for `powers`.
+            OutOfRange: a number is not in 0..n-1; tells the first one's place.
+            ConfigError: `data` is no whole number of numbers, or as for `powers`.
         """
-        return self._engine.product(self._values(values, "values"))
+        if len(data) % self.size:
+            raise ConfigError(f"{len(data)} bytes: expected {self.size} for each {what}")
+        return Residues(self, data, what)
 
     def products(self, lefts: Sequence[int], rights: Sequence[int]) -> list[int]:
         """lefts[i] * rights[i] mod n.
@@ -163,6 +173,43 @@ class FixedBase:
         return self._table.powers(found)
 
 
+class Residues(Sequence[int]):
+    """Numbers mod n that were read once for all that is done with them; see `Modulus.read`.
+
+    Attributes:
+        modulus: whose they are.
+        numbers: they, as the modulus's engine has them.
+    """
+
+    numbers: Any
+
+    def __init__(self, modulus: Modulus, data: bytes, what: str) -> None:
+        """Read them; see `Modulus.read`."""
+        self.modulus, self._data, self._engine = modulus, data, modulus._engine
+        self.numbers, above = self._engine.read(data)
+        if above is not None:
+            raise OutOfRange(
+                f"{what} {above} is too large: expected less than a modulus of {modulus.n.bit_length()} bits"
+            )
+
+    def __len__(self) -> int:
+        return len(self._data) // self.modulus.size
+
+    @overload
+    def __getitem__(self, place: int) -> int: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[int]: ...
+    def __getitem__(self, place: int | slice) -> int | list[int]:
+        if isinstance(place, slice):
+            return [self[i] for i in range(*place.indices(len(self)))]
+        start = range(len(self))[place] * self.modulus.size
+        return int.from_bytes(self._data[start : start + self.modulus.size])
+
+    def product(self) -> int:
+        """Of all of them, 1 of none."""
+        return self._engine.product(self.numbers)
+
+
 class Accumulator:
     """Running products mod n.
 
@@ -177,16 +224,18 @@ class Accumulator:
             raise OutOfRange("count: expected an integer >= 0")
         self._modulus, self._products = modulus, modulus._engine.accumulator(self.count)
 
-    def multiply(self, values: Sequence[int]) -> None:
+    def multiply(self, values: Residues) -> None:
         """Multiply one value into each product.
 
         Raises:
-            ConfigError: another number of values than of products; nothing was multiplied.
-            OutOfRange: a value is not in 0..n-1; nothing was multiplied.
+            ConfigError: another number of values than of products, or values of another modulus; nothing was
+                multiplied.
         """
         if len(values) != self.count:
             raise ConfigError(f"values: expected {self.count}, one for each product, got {len(values)}")
-        self._products.multiply(self._modulus._values(values, "values"))
+        if values.modulus is not self._modulus:
+            raise ConfigError("values: expected numbers that this modulus has read")
+        self._products.multiply(values.numbers)
 
     def values(self) -> list[int]:
         """The products so far, 0..n-1."""

@@ -183,6 +183,17 @@ def words_of(ring, values):
     return words
 
 
+@pytest.mark.parametrize("end", [True, False], ids=["end", "start"])
+@pytest.mark.parametrize("bits", SIZES)
+def test_the_first_that_is_not_below(bits, end):
+    for n in moduli(bits):
+        ring = Ring(n, KINDS[0], end)
+        below, above = [0, 1, n - 2, n - 1, n >> 64], [n, n + 1, (1 << bits + 1) - 1, n | 1 << bits]
+        for values in (below, *([*below[:at], large] for at in range(5) for large in above)):
+            words, bound = words_of(ring, values), words_of(ring, [n])[0]
+            assert limbs.first_not_below(words, bound) == (5 if values is below else len(values) - 1)
+
+
 @every_kind
 @pytest.mark.parametrize("end", [True, False], ids=["end", "start"])
 @pytest.mark.parametrize("bits", SIZES)

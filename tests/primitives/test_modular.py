@@ -31,6 +31,10 @@ def values(n, count=11):
     return [0, 1, n - 1, n // 2, *(pow(5, 99 + i, n) for i in range(count - 4))]
 
 
+def read(ring, numbers):
+    return ring.read(b"".join(number.to_bytes(ring.size) for number in numbers))
+
+
 odd = st.integers(1, 1 << 600).map(lambda x: 2 * x + 1)
 
 
@@ -80,7 +84,7 @@ class TestProducts:
     def test_of_all(self, bits, count):
         n = modulus(bits)
         factors = [pow(7, i, n) for i in range(count)]
-        assert Modulus(n).product(factors) == math.prod(factors) % n
+        assert read(Modulus(n), factors).product() == math.prod(factors) % n
 
     @pytest.mark.parametrize("bits", SIZES)
     def test_pairwise(self, bits):
@@ -95,30 +99,65 @@ class TestAccumulator:
     @pytest.mark.parametrize("count", [0, 1, 7, 40])
     def test_running_products(self, bits, count):
         n = modulus(bits)
-        products, expected = Modulus(n).accumulator(count), [1] * count
+        ring = Modulus(n)
+        products, expected = ring.accumulator(count), [1] * count
         for turn in range(5):
             assert products.values() == expected
             factors = [pow(3, turn * count + i, n) for i in range(count)]
-            products.multiply(factors)
+            products.multiply(read(ring, factors))
             expected = [a * b % n for a, b in zip(expected, factors, strict=True)]
         assert products.values() == products.values() == expected
 
     def test_over_threads(self, monkeypatch):
-        n, factors = modulus(100), list(range(1, 5001))
+        ring, factors = Modulus(modulus(100)), list(range(1, 5001))
         for threads in ("1", "2", "5"):
             monkeypatch.setenv("SECAGG_THREADS", threads)
-            products = Modulus(n).accumulator(5000)
-            products.multiply(factors)
-            products.multiply(factors)
+            products = ring.accumulator(5000)
+            products.multiply(read(ring, factors))
+            products.multiply(read(ring, factors))
             assert products.values() == [factor**2 for factor in factors]
 
-    def test_a_refused_value_leaves_the_products(self):
-        products = Modulus(15).accumulator(2)
-        products.multiply([2, 7])
-        for wrong in ([1], [1, 15]):
-            with pytest.raises(ConfigError):
+    def test_refused_values_leave_the_products(self):
+        ring = Modulus(15)
+        products = ring.accumulator(2)
+        products.multiply(read(ring, [2, 7]))
+        for wrong, why in [
+            (read(ring, [1]), "values: expected 2, one for each product, got 1"),
+            (read(Modulus(15), [1, 1]), "values: expected numbers that this modulus has read"),
+        ]:
+            with pytest.raises(ConfigError, match=f"^{why}$"):
                 products.multiply(wrong)
         assert products.values() == [2, 7]
+
+
+class TestResidues:
+    @pytest.mark.parametrize("bits", SIZES)
+    @pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 5, 9])
+    def test_a_sequence_of_what_was_written(self, bits, count):
+        n = modulus(bits)
+        written = ([0, 1, n - 1, n >> 1, n - 2] * 2)[:count]
+        found = read(Modulus(n), written)
+        assert len(found) == count
+        assert list(found) == written == found[:]
+        assert found[1:7:2] == written[1:7:2]
+        assert [found[i - count] for i in range(count)] == written
+        with pytest.raises(IndexError):
+            found[count]
+
+    @pytest.mark.parametrize("bits", SIZES)
+    @pytest.mark.parametrize("place", [0, 1, 3, 4, 6])
+    def test_the_first_that_is_too_large_is_named(self, bits, place):
+        """By as little and as much as the bytes allow."""
+        ring = Modulus(modulus(bits))
+        for large in {ring.n, (1 << 8 * ring.size) - 1}:
+            numbers = [ring.n - 1] * place + [large, 0, large]
+            with pytest.raises(OutOfRange, match=f"^number {place} is too large: .* of {bits} bits$"):
+                read(ring, numbers)
+
+    @pytest.mark.parametrize("size", [1, 12, 14, 25])
+    def test_a_piece_of_a_number(self, size):
+        with pytest.raises(ConfigError, match=f"^{size} bytes: expected 13 for each number$"):
+            Modulus(modulus(100)).read(bytes(size))
 
 
 class TestMultiPower:
@@ -143,9 +182,9 @@ class TestLaws:
     def test_powers(self, n, a, b, x, y):
         ring, a, b = Modulus(n), a % n, b % n
         (both,), (left, right) = ring.powers(ring.products([a], [b]), x), ring.powers([a, b], x)
-        assert ring.product([left, right]) == both == ring.multi_power([a, b], [x, x])
+        assert read(ring, [left, right]).product() == both == ring.multi_power([a, b], [x, x])
         fixed = ring.fixed_base(a, 302, 1)
-        assert ring.product(fixed.powers([x, y])) == fixed.powers([x + y])[0] == ring.powers([a], x + y)[0]
+        assert read(ring, fixed.powers([x, y])).product() == fixed.powers([x + y])[0] == ring.powers([a], x + y)[0]
 
 
 class TestRefusals:
@@ -159,12 +198,10 @@ class TestRefusals:
         ring = Modulus(15)
         for call, name in [
             (lambda: ring.powers([1, value], 2), "bases"),
-            (lambda: ring.product([value]), "values"),
             (lambda: ring.products([value], [1]), "lefts"),
             (lambda: ring.products([1], [value]), "rights"),
             (lambda: ring.multi_power([value], [1]), "bases"),
             (lambda: ring.fixed_base(value, 8), "base"),
-            (lambda: ring.accumulator(1).multiply([value]), "values"),
         ]:
             with pytest.raises(OutOfRange, match=f"^{name}: expected integers in 0..n-1 for a modulus n of 4 bits"):
                 call()

@@ -1,10 +1,10 @@
 """The server of a Paillier sum: adds ciphertexts as they come, and has the holders open the sum."""
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Set
 from functools import cached_property
 
 from secagg.errors import LocalMisuse, PartyId, PeerMisbehaved, TooFew, WireError
-from secagg.primitives.modular import Accumulator
+from secagg.primitives.modular import Accumulator, Residues
 from secagg.primitives.paillier import PublicKey, check_key
 from secagg.scheme import Phase, ServerSide, Session, Sum
 from secagg.scheme.context import check_shown
@@ -166,7 +166,7 @@ class PaillierServer(ServerSide):
         self._add(self._key.read_ciphertexts(reply.ciphertexts, self._terms.slots.plaintexts))
         self._least = max(self._least, reply.least)
 
-    def _add(self, ciphertexts: Sequence[int]) -> None:
+    def _add(self, ciphertexts: Residues) -> None:
         if self._adding is None:
             self._adding = self._key.modulus.accumulator(len(ciphertexts))
         self._adding.multiply(ciphertexts)

@@ -36,6 +36,23 @@ def split(words: NDArray[np.uint64], limbs: NDArray[Any], radix: int) -> None:
 
 
 @kernel
+def first_not_below(words: NDArray[np.uint64], modulus: NDArray[np.uint64]) -> int:
+    """Place of the first number that is n or more; `len(words)` if there is none. For public numbers.
+
+    Args:
+        words: (count, m) numbers, least significant word first.
+        modulus: (m,) words of n.
+    """
+    for at in range(len(words)):
+        j = modulus.size - 1
+        while j > 0 and words[at, j] == modulus[j]:
+            j -= 1
+        if words[at, j] >= modulus[j]:
+            return at
+    return len(words)
+
+
+@kernel
 def join(limbs: NDArray[Any], words: NDArray[np.uint64], modulus: NDArray[np.uint64], radix: int) -> None:
     """Write each number, which lies in -n..n, as words of its remainder in 0..n-1.
 

@@ -9,7 +9,7 @@ import gmpy2
 from secagg.errors import ConfigError, OutOfRange, WireError
 from secagg.primitives.entropy import Entropy, draw
 from secagg.primitives.key_sizes import check_key_bits
-from secagg.primitives.modular import FixedBase, Modulus
+from secagg.primitives.modular import FixedBase, Modulus, Residues
 from secagg.primitives.paillier.primes import Progress, distinct_primes, silent
 
 SMALL = 1 << 15
@@ -131,40 +131,37 @@ class PublicKey:
         """Ciphertexts of the sums mod n of two rows of plaintexts."""
         return self.modulus.products(lefts, rights)
 
-    def read_ciphertexts(self, data: bytes, count: int) -> list[int]:
+    def read_ciphertexts(self, data: bytes, count: int) -> Residues:
         """`count` ciphertexts, big-endian, `ciphertext_size` bytes each; each is known to be a unit mod n**2.
 
         Raises:
             WireError: another length, or a number that no encryption gives; names the first one's place.
         """
-        values = self.read_numbers(data, count, self.ciphertext_size, self.n_squared, "ciphertext")
-        self.check_units(values, "ciphertext")
-        return values
-
-    def read_numbers(self, data: bytes, count: int, size: int, bound: int, what: str) -> list[int]:
-        """`count` big-endian numbers of `size` bytes in 1..bound-1. Raises WireError."""
-        if len(data) != count * size:
-            raise WireError(f"{what}s of {len(data)} bytes: expected {count} of {size}")
-        view = memoryview(data)
-        values = [int.from_bytes(view[size * i : size * (i + 1)]) for i in range(count)]
-        for place, value in enumerate(values):
-            if not 0 < value < bound:
-                fault = "zero" if value == 0 else "too large"
-                raise WireError(f"{what} {place} is {fault}: expected 1 or more and less than a modulus")
-        return values
+        return self._read_units(self.modulus, data, count, "ciphertext")
 
     def write_ciphertexts(self, values: Sequence[int]) -> bytes:
         """The inverse of `read_ciphertexts`."""
         size = self.ciphertext_size
         return b"".join(value.to_bytes(size) for value in values)
 
-    def read_roots(self, data: bytes, what: str) -> list[int]:
-        """The numbers of a proof, `ROUNDS` in 1..n-1 of `number_size` bytes. Raises WireError."""
-        return self.read_numbers(data, ROUNDS, self.number_size, self.n, f"root of the proof of {what}")
+    def read_roots(self, data: bytes, what: str) -> Residues:
+        """The numbers of a proof, `ROUNDS` units mod n of `number_size` bytes. Raises WireError."""
+        return self._read_units(Modulus(self.n), data, ROUNDS, f"root of the proof of {what}")
 
     def write_roots(self, roots: Sequence[int]) -> bytes:
         """The inverse of `read_roots`."""
         return b"".join(root.to_bytes(self.number_size) for root in roots)
+
+    def _read_units(self, modulus: Modulus, data: bytes, count: int, what: str) -> Residues:
+        if len(data) != count * modulus.size:
+            raise WireError(f"{what}s of {len(data)} bytes: expected {count} of {modulus.size}")
+        try:
+            values = modulus.read(data, what)
+        except OutOfRange as error:
+            raise WireError(str(error)) from None
+        if gcd(values.product(), self.n) != 1:
+            self.check_units(values, what)
+        return values
 
     def check_units(self, values: Sequence[int], what: str) -> None:
         """Raise WireError naming the first that shares a factor with n: one gcd for all, bisected only on failure."""

@@ -39,7 +39,7 @@ def check_opening(
         key: known to have gcd(n, phi(n)) = 1, by `check_key` or from whom dealt it.
 
     Raises:
-        WireError: the proof is of another size, or a number in it is 0, n or more.
+        WireError: the proof is of another size, or a number in it is n or more or no unit.
         PeerMisbehaved: some plaintext is not.
     """
     powers = key.modulus.powers(key.read_roots(proof, "decryption"), key.n)

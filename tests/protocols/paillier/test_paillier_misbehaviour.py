@@ -67,7 +67,7 @@ def ciphertexts_with(place: int, value: Callable[[PublicKey], int], round_: Any)
 
 
 BAD_CIPHERTEXTS: dict[str, tuple[Callable[[PublicKey], int], str]] = {
-    "zero": (lambda key: 0, "ciphertext 1 is zero"),
+    "zero": (lambda key: 0, "ciphertext 1 is no unit"),
     "n squared": (lambda key: key.n_squared, "ciphertext 1 is too large"),
     "all ones": (lambda key: 2 ** (8 * key.ciphertext_size) - 1, "ciphertext 1 is too large"),
     "n": (lambda key: key.n, "ciphertext 1 is no unit"),
@@ -279,7 +279,7 @@ BAD_PROOFS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "none": (lambda proof: b"", "expected 9 of 32"),
     "cut": (lambda proof: proof[:-1], "expected 9 of 32"),
     "one more": (lambda proof: proof + proof[:32], "expected 9 of 32"),
-    "zero": (lambda proof: bytes(32) + proof[32:], "key 0 is zero"),
+    "zero": (lambda proof: bytes(32) + proof[32:], "key 0 is no unit"),
     "all ones": (lambda proof: proof[:32] + b"\xff" * 32 + proof[64:], "key 1 is too large"),
     "one wrong": (lambda proof: proof[:-1] + bytes([proof[-1] ^ 1]), "proof of the key fails"),
     "another order": (lambda proof: proof[32:] + proof[:32], "proof of the key fails"),
