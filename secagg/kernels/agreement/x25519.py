@@ -346,22 +346,25 @@ def _start(f: _Field, *_: ir.Value) -> None:
 def _step(f: _Field, row: ir.Value, shift: ir.Value, _: ir.Value) -> None:
     """One step (RFC 7748, 5), for the bits of a row of words that the shift brings to the top.
 
-    Swapping the points first only changes which of them is doubled: their sum is the same.
+    Swapping the points first only changes which of them is doubled: their sum is the same. Both formulas take turns, so
+    that a product seldom follows the one it waits for.
     """
-    a, b, c, d = SCRATCH, SCRATCH + 1, SCRATCH + 2, SCRATCH + 3
+    a, b, c, d, e = range(SCRATCH, SCRATCH + 5)
     swap = _top_bit(f, row, shift)
     for chosen, one, other in ((a, SUM, OTHER_SUM), (b, DIFFERENCE, OTHER_DIFFERENCE)):
         pairs = zip(f.element(other), f.element(one), strict=True)
         f.store(chosen, [f.builder.select(swap, *pair) for pair in pairs])
     _store_both(f, c, d, f.product(OTHER_DIFFERENCE, SUM), f.product(OTHER_SUM, DIFFERENCE))
-    f.store(d, f.reduced(f.square(d)))
-    _store_both(f, OTHER_SUM, OTHER_DIFFERENCE, f.square(c), f.product(d, POINT))
     aa, bb = f.square(a), f.square(b)
     f.store(a, f.reduced(aa))
     f.store(b, f.reduced(bb))
-    f.store(c, f.reduced(f.minus(aa, bb)))
-    f.store(d, f.reduced(f.plus(aa, f.multiple(c, f.small(A24)))))
-    _store_both(f, SUM, DIFFERENCE, f.product(a, b), f.product(c, d))
+    f.store(e, f.reduced(f.minus(aa, bb)))
+    f.store(d, f.reduced(f.square(d)))
+    cc = f.square(c)
+    f.store(c, f.reduced(f.plus(aa, f.multiple(e, f.small(A24)))))
+    ab = f.product(a, b)
+    _store_both(f, OTHER_SUM, OTHER_DIFFERENCE, cc, f.product(d, POINT))
+    _store_both(f, SUM, DIFFERENCE, ab, f.product(e, c))
 
 
 def _top_bit(f: _Field, row: ir.Value, shift: ir.Value) -> ir.Value:
