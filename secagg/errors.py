@@ -9,10 +9,10 @@
 | `StateError` | saved state that is foreign, stale or forged | the party sits this round out |
 | `PeerMisbehaved` | the `culprits` | a server counts them as lost; a party leaves the round |
 | `PolicyRefused` | the server asks what the party's policy forbids | the party reveals nothing |
-| `TooFew` | nobody: too many went silent | run another round; no sum was opened |
+| `TooFew` | nobody: too many went silent, or fewer than the `culprits` ask for | run another round; no sum was opened |
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 PartyId = int | str
 """How the caller names a party: an int or a str, unique in its session."""
@@ -115,6 +115,10 @@ class InconsistentModel(ProtocolError):
     """The session claims another model, round or configuration than this party received."""
 
 
+_NAMED = 5
+"""Parties that the text of an error names before it counts the rest."""
+
+
 class TooFew(ProtocolError):
     """A phase closed under its threshold: the round ends and no sum is opened.
 
@@ -122,10 +126,31 @@ class TooFew(ProtocolError):
         phase: name of the phase that closed.
         answered: how many answered, or how many holders of the scarcest secret did.
         needed: how many were needed.
+        culprits: whose own `Policy.min_cohort` asks for more than answered, where that is why; else nobody.
+
+    Args:
+        asking: {party: its least cohort} of the culprits.
     """
 
-    def __init__(self, phase: str, answered: int, needed: int, of: str = "parties answered") -> None:
-        super().__init__(f"phase {phase!r}: {answered} {of}, {needed} needed; no sum was opened")
+    def __init__(
+        self,
+        phase: str,
+        answered: int,
+        needed: int,
+        of: str = "parties answered",
+        asking: Mapping[PartyId, int] | None = None,
+    ) -> None:
+        asking = asking or {}
+        why = f"phase {phase!r}: {answered} {of}, {needed} needed{_who_asks(asking)}; no sum was opened"
+        super().__init__(why, asking)
         self.phase = phase
         self.answered = answered
         self.needed = needed
+
+
+def _who_asks(asking: Mapping[PartyId, int]) -> str:
+    if not asking:
+        return ""
+    named = [f"party {party!r} asks for {least}" for party, least in list(asking.items())[:_NAMED]]
+    others = [f"{len(asking) - _NAMED} others for more, too"] if len(asking) > _NAMED else []
+    return f" (Policy.min_cohort: {', '.join(named + others)})"

@@ -139,6 +139,7 @@ class _Sums:
 def _given_up(name: str, last: TooFew) -> TooFew:
     """The last attempt's error, with the sum that failed and what to change."""
     error = TooFew(last.phase, last.answered, last.needed)
+    error.culprits = last.culprits
     why = (
         f"standardisation: the sum {name!r} failed {ATTEMPTS} times, at last in {last}; lower dropout or the "
         "threshold, or take more hospitals"

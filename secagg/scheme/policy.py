@@ -1,11 +1,12 @@
 """What a party will take part in, whatever the server says."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
 from msgspec import Meta
 
-from secagg.errors import OutOfRange, PolicyRefused
+from secagg.errors import OutOfRange, PartyId, PolicyRefused, TooFew
 from secagg.scheme.session import MAX_PARTIES, Session
 
 LEAST_COHORT = 2
@@ -69,3 +70,13 @@ class Policy:
                 f"a sum over {contributors} parties: "
                 f"this party's policy asks for at least {self.min_cohort} (Policy.min_cohort)"
             )
+
+
+def check_least(phase: str, least: Mapping[PartyId, int], of: str = "parties answered") -> None:
+    """Raise TooFew where a sum over these parties, {party: fewest that it allows}, is one of too few for any of them.
+
+    For a server that is told what its clients ask for; the error names who asks for more.
+    """
+    asking = {party: asked for party, asked in least.items() if asked > len(least)}
+    if asking or len(least) < LEAST_COHORT:
+        raise TooFew(phase, len(least), max(asking.values(), default=LEAST_COHORT), of, asking)

@@ -6,7 +6,7 @@ class TestMine(SchemeConformance):
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
 import numpy as np
@@ -186,17 +186,23 @@ class SchemeConformance(ABC):
         *others, cautious = self.parties()
         for other in others[:5]:
             lost: dict[PartyId, str] = {party: takes_input for party in others if party != other}
-            round_ = self.round(policy=Policy(min_cohort=2), lost=lost)
-            round_.participants[cautious] = Participant(
-                round_.scheme,
-                round_.session,
-                cautious,
-                Policy(min_cohort=3),
-                credentials=round_.credentials.get(cautious),
-            )
+            round_ = self._with_one_of(cautious, Policy(min_cohort=3), lost)
             with pytest.raises(SecaggError):
                 round_.run()
             assert round_.coordinator.result is None, other
+
+    def test_it_is_plain_who_asked_for_more(self) -> None:
+        """One party goes silent and another asks for all: it refuses, or the round ends and names it."""
+        updates = self.updates()
+        takes_input = next(phase.name for phase in self.make(self.n).phases if phase.takes_input)
+        cautious, *_, silent = self.parties()
+        round_ = self._with_one_of(cautious, Policy(min_cohort=self.n), {silent: takes_input})
+        named: Set[PartyId] = frozenset()
+        try:
+            self.check(round_.run(), updates)
+        except TooFew as error:
+            named = error.culprits
+        assert (named | set(round_.refusals)) == {cautious}
 
     def test_capacity_covers_the_cohort(self) -> None:
         """The ring holds the sum of all parties."""
@@ -243,6 +249,13 @@ class SchemeConformance(ABC):
             assert set(out.misbehaved) == {culprit}
             assert out.lost == {culprit: first}
             self.check(out, updates)
+
+    def _with_one_of(self, party: PartyId, policy: Policy, lost: Mapping[PartyId, str]) -> TestRound:
+        """A round in which one party has a policy of its own, and the others allow sums of two."""
+        round_ = self.round(policy=Policy(min_cohort=2), lost=lost)
+        credentials = round_.credentials.get(party)
+        round_.participants[party] = Participant(round_.scheme, round_.session, party, policy, credentials=credentials)
+        return round_
 
     def _damaged_round(self, updates: Vectors, wanted: str, damage: "_Damage") -> Aggregate | None:
         culprit = self.parties()[0]

@@ -16,7 +16,7 @@ from secagg.scheme import Policy
 from secagg.testing import TestRound, opened, rewritten
 from secagg.wire import frame
 from secagg_protocols import CkksSum
-from secagg_protocols.ckks.messages import AskDecrypt, Encrypted
+from secagg_protocols.ckks.messages import AskDecrypt, Keys
 from secagg_protocols.ckks.party import CkksParty
 
 
@@ -51,7 +51,7 @@ def test_a_minimum_binds_no_lying_server(heard):
     holder, rest = 0, {i: "encrypted" for i in range(N) if i not in (0, VICTIM)}
 
     def unheard(phase, party, message):
-        return rewritten(message, Encrypted, least=2) if phase == "encrypted" and not heard else message
+        return rewritten(message, Keys, least=2) if phase == "keys" and not heard else message
 
     session = make_session(entropy=bytes)  # which makes party 0 dealer and holder
     round_ = TestRound(CkksSum(1), session, UPDATES, policy=Policy(min_cohort=2), lost=rest, replies=unheard)

@@ -18,6 +18,7 @@ class TestPlainSum(SchemeConformance):
     # Its server sees every vector: nothing could be refused.
     test_no_sum_is_opened_under_the_policy_s_cohort = None
     test_no_sum_of_two_holds_a_party_that_asks_for_more = None
+    test_it_is_plain_who_asked_for_more = None
 
 
 class KnowsEarly(PlainServer):

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from secagg import Participant, Policy, Session
-from secagg.errors import OutOfRange, PolicyRefused
+from secagg.errors import OutOfRange, PolicyRefused, TooFew
+from secagg.scheme.policy import check_least
 from secagg_protocols import PairwiseMasking
 
 
@@ -80,3 +81,33 @@ def test_a_session_over_the_limit_allocates_nothing():
     finally:
         tracemalloc.stop()
     assert peak < 200_000
+
+
+@pytest.mark.parametrize(
+    ("least", "needed", "culprits"),
+    [
+        ({}, 2, set()),
+        ({"a": 3}, 3, {"a"}),
+        ({"a": 2, "b": 3}, 3, {"b"}),
+        ({"a": 4, "b": 5, "c": 3}, 5, {"a", "b"}),
+    ],
+)
+def test_too_few_for_one_of_them_names_who_asks_for_more(least, needed, culprits):
+    with pytest.raises(TooFew) as error:
+        check_least("encrypted", least)
+    assert (error.value.answered, error.value.needed, error.value.culprits) == (len(least), needed, culprits)
+    assert all(
+        (f"party {party!r} asks for {asked}" in str(error.value)) == (party in culprits)
+        for party, asked in least.items()
+    )
+
+
+def test_enough_for_all():
+    check_least("encrypted", {"a": 2, "b": 2})
+    check_least("encrypted", {"a": 3, "b": 2, "c": 3})
+
+
+def test_an_error_names_a_few_of_many():
+    with pytest.raises(TooFew, match="party 4 asks for 9, 3 others for more, too") as error:
+        check_least("encrypted", dict.fromkeys(range(8), 9))
+    assert error.value.culprits == set(range(8))

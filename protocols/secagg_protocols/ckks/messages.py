@@ -19,10 +19,17 @@ class AskKeys(Message, frozen=True):
 
 
 class Keys(Message, frozen=True):
-    """Client: a fresh X25519 public key, and the digest of what it says the round is about."""
+    """Client: a fresh X25519 public key, and its terms.
+
+    Attributes:
+        key: 32 bytes.
+        context: digest of what it says the round is about.
+        least: fewest contributors to a sum that holds its vector, `Policy.min_cohort` of this client.
+    """
 
     key: bytes
     context: bytes
+    least: MinCohort
 
 
 class AskDeal(Message, frozen=True):
@@ -72,12 +79,10 @@ class Encrypted(Message, frozen=True):
     Attributes:
         body: one coefficient an entry, packed to the modulus' bits.
         seeds: of the uniform halves, 64 bytes a ciphertext.
-        least: fewest contributors whose sum they may be opened in, `Policy.min_cohort` of this client.
     """
 
     body: bytes
     seeds: bytes
-    least: MinCohort
 
 
 class AskDecrypt(Message, frozen=True):

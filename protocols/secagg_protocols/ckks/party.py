@@ -95,7 +95,8 @@ class CkksParty(PartySide):
 
     def _advertise(self) -> tuple[Keys, Advertised]:
         stage = Advertised(agreement.generate(self._entropy))
-        return Keys(agreement.public_key(stage.private), derive.context_digest(self._context)), stage
+        public, context = agreement.public_key(stage.private), derive.context_digest(self._context)
+        return Keys(public, context, self._policy.min_cohort), stage
 
     def _deal(self, ask: AskDeal, stage: Advertised) -> Deal:
         """A fresh secret key for all who take part, this party among them; it keeps no copy."""
@@ -125,7 +126,7 @@ class CkksParty(PartySide):
         self._check_round(ask)
         seed = self._opened(ask, stage)
         body, seeds = SecretKey(seed, self._parameters).encrypt(vector)
-        reply = Encrypted(residues.pack(body, self._parameters), seeds, self._policy.min_cohort)
+        reply = Encrypted(residues.pack(body, self._parameters), seeds)
         return reply, Holding(seed) if ask.holder else Finished()
 
     def _decrypt(self, ask: AskDecrypt, stage: Holding) -> Decrypted:

@@ -14,7 +14,7 @@ from secagg.primitives import agreement, ckks
 from secagg.primitives.ckks import DEGREE, SEED_BYTES, Masks, Parameters, Residues
 from secagg.scheme import Phase, ServerSide, Session, Sum
 from secagg.scheme.context import check_shown
-from secagg.scheme.policy import LEAST_COHORT, MinCohort
+from secagg.scheme.policy import MinCohort, check_least
 from secagg.wire import codec
 from secagg.wire.codec import Message
 from secagg.wire.packed import check_rows, check_size, pack_set, rows
@@ -38,12 +38,12 @@ class _Saved(Message, frozen=True):
     """The machine between two calls."""
 
     keys: tuple[tuple[int, bytes], ...]
+    least: tuple[tuple[int, MinCohort], ...]
     dealer: int | None
     deal: Deal | None
     holders: tuple[int, ...]
     body: bytes
     masks: bytes
-    least: MinCohort
     contributors: tuple[int, ...]
     answers: tuple[tuple[int, bytes], ...]
 
@@ -66,12 +66,12 @@ class CkksServer(ServerSide):
         self._designated = designated
         self._context = context
         self._keys: dict[int, bytes] = {}
+        self._least: dict[int, int] = {}  # fewest contributors that each of those asks for
         self._dealer: int | None = None  # the first that dealt
         self._deal: Deal | None = None
         self._holders: frozenset[int] = frozenset()
         self._body: Residues = np.zeros(session.dim, np.uint64)
         self._masks = Masks(parameters, session.dim)
-        self._least = LEAST_COHORT  # what the most cautious of those whose ciphertexts came asks for
         self._contributors: frozenset[int] = frozenset()
         self._answers: dict[int, bytes] = {}
         if saved is not None:
@@ -85,7 +85,7 @@ class CkksServer(ServerSide):
         elif phase.reply is Deal:
             # Others in each round: the session's id says where to begin.
             start = int.from_bytes(self._session.id, "little")
-            asks = dict.fromkeys(self._chosen(present, start), self._ask_deal())
+            asks = dict.fromkeys(self._chosen(present & self._willing(), start), self._ask_deal())
         elif phase.reply is Encrypted:
             asks = self._ask_encrypted(present)
         else:
@@ -101,7 +101,7 @@ class CkksServer(ServerSide):
             case Deal():
                 self._absorb_deal(i, reply)
             case Encrypted():
-                self._absorb_encrypted(sender, reply)
+                self._absorb_encrypted(reply)
             case Decrypted():
                 unpack(reply.vector, self._session.dim, self._session.ring)
                 self._answers[i] = reply.vector
@@ -110,14 +110,13 @@ class CkksServer(ServerSide):
 
     def close(self, phase: Phase, answered: Set[PartyId]) -> Sum | None:
         """Whether the round can go on; the sum at the end."""
-        if phase.reply is Keys and len(answered) < LEAST_COHORT:
-            raise TooFew(phase.name, len(answered), LEAST_COHORT)
+        if phase.reply is Keys and not self._willing():
+            self._check_least(phase, frozenset(self._keys))
         if phase.reply is Deal and self._deal is None:
             raise TooFew(phase.name, 0, 1, "dealers answered")
         if phase.reply is Encrypted:
             self._contributors = frozenset(map(self._session.index, answered))
-            if len(answered) < self._least:
-                raise TooFew(phase.name, len(answered), self._least)
+            self._check_least(phase, self._contributors)
             if not self._holders & self._contributors:
                 raise TooFew(phase.name, 0, 1, "designated key holders answered")
         return self._finish(phase) if phase.reply is Decrypted else None
@@ -128,12 +127,12 @@ class CkksServer(ServerSide):
         return codec.encode(
             _Saved(
                 keys=tuple(self._keys.items()),
+                least=tuple(self._least.items()),
                 dealer=self._dealer,
                 deal=self._deal,
                 holders=tuple(sorted(self._holders)),
                 body=residues.pack(self._body, self._parameters),
                 masks=b"" if masks is None else residues.pack(masks.reshape(-1), self._parameters),
-                least=self._least,
                 contributors=tuple(sorted(self._contributors)),
                 answers=tuple(self._answers.items()),
             )
@@ -147,9 +146,10 @@ class CkksServer(ServerSide):
             len(self._session.parties)
         ):
             raise WireError("saved server of another round: a deal without a dealer")
-        self._keys, self._answers = dict(saved.keys), dict(saved.answers)
+        self._keys, self._least, self._answers = dict(saved.keys), dict(saved.least), dict(saved.answers)
+        if self._keys.keys() != self._least.keys() or not self._keys.keys() >= set(saved.contributors):
+            raise WireError("saved server of another round: a party without a key, or without its least cohort")
         self._dealer, self._deal = saved.dealer, saved.deal
-        self._least = saved.least
         self._holders, self._contributors = frozenset(saved.holders), frozenset(saved.contributors)
         dim, blocks = self._session.dim, self._parameters.blocks(self._session.dim)
         self._body = residues.unpack(saved.body, dim, self._parameters, "saved sum of ciphertexts")
@@ -161,6 +161,13 @@ class CkksServer(ServerSide):
         """The first few of those present, in a circle from `start`."""
         ranked = sorted(present, key=lambda i: (i - start) % len(self._session.parties))
         return frozenset(ranked[: self._designated])
+
+    def _willing(self) -> frozenset[int]:
+        """Who can be in a sum at all: the others' policies ask for more clients than there are."""
+        return frozenset(i for i, least in self._least.items() if least <= len(self._keys))
+
+    def _check_least(self, phase: Phase, among: frozenset[int]) -> None:
+        check_least(phase.name, {self._session.parties[i]: self._least[i] for i in sorted(among)})
 
     def _ask_deal(self) -> AskDeal:
         clients = sorted(self._keys)
@@ -203,7 +210,11 @@ class CkksServer(ServerSide):
         agreement.shared_secret(bytes(KEY_SIZE), reply.key)
         if reply.key in self._keys.values():
             raise PeerMisbehaved("a public key that was advertised before", {self._session.parties[i]})
-        self._keys[i] = reply.key
+        parties = len(self._session.parties)
+        if reply.least > parties:  # its own policy would have kept it out of the session
+            culprit = {self._session.parties[i]}
+            raise PeerMisbehaved(f"a least cohort of {reply.least} in a session of {parties} parties", culprit)
+        self._keys[i], self._least[i] = reply.key, reply.least
 
     def _absorb_deal(self, i: int, reply: Deal) -> None:
         """The first deal counts, whoever else was asked."""
@@ -212,16 +223,12 @@ class CkksServer(ServerSide):
         if self._deal is None:
             self._dealer, self._deal = i, reply
 
-    def _absorb_encrypted(self, sender: PartyId, reply: Encrypted) -> None:
+    def _absorb_encrypted(self, reply: Encrypted) -> None:
         """Nothing of a client's bytes reaches SEAL but seeds of the right length."""
-        parties = len(self._session.parties)
-        if reply.least > parties:  # its own policy would have kept it out of the session
-            raise PeerMisbehaved(f"a least cohort of {reply.least} in a session of {parties} parties", {sender})
         blocks = self._parameters.blocks(self._session.dim)
         check_size(reply.seeds, SEED_BYTES * blocks, "seeds")
         body = residues.unpack(reply.body, self._session.dim, self._parameters, "ciphertexts")
         self._masks.add(reply.seeds)
-        self._least = max(self._least, reply.least)
         ckks.add(self._body, body, self._parameters)
 
     def _finish(self, phase: Phase) -> Sum:

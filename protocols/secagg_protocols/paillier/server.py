@@ -8,7 +8,7 @@ from secagg.primitives.modular import Accumulator, Residues
 from secagg.primitives.paillier import PublicKey, check_key
 from secagg.scheme import Phase, ServerSide, Session, Sum
 from secagg.scheme.context import check_shown
-from secagg.scheme.policy import LEAST_COHORT, MinCohort
+from secagg.scheme.policy import MinCohort, check_least
 from secagg.wire import codec
 from secagg.wire.codec import Message
 from secagg.wire.packed import pack_set
@@ -38,7 +38,7 @@ class _Saved(Message, frozen=True):
     offers: _Rows
     holder: int | None
     total: bytes
-    least: MinCohort
+    least: tuple[tuple[int, MinCohort], ...]
     contributors: tuple[int, ...]
     values: _Rows
 
@@ -59,7 +59,7 @@ class PaillierServer(ServerSide):
         self._holder: int | None = None  # the candidate that was chosen
         self._opening: Opening | None = terms.opening
         self._adding: Accumulator | None = None  # products of ciphertexts, from the first client's on
-        self._least = LEAST_COHORT  # what the most cautious of those whose ciphertexts came asks for
+        self._least: dict[int, int] = {}  # fewest contributors that each of those whose ciphertexts came asks for
         self._contributors: frozenset[int] = frozenset()
         self._values: dict[int, list[int]] = {}  # of holders, by their number
         if saved is not None:
@@ -110,7 +110,7 @@ class PaillierServer(ServerSide):
                 offers=tuple(self._offers.items()),
                 holder=self._holder,
                 total=b"" if self._adding is None else self._key.write_ciphertexts(self._adding.values()),
-                least=self._least,
+                least=tuple(self._least.items()),
                 contributors=tuple(sorted(self._contributors)),
                 values=tuple((number, self._opened.write(row)) for number, row in self._values.items()),
             )
@@ -118,7 +118,7 @@ class PaillierServer(ServerSide):
 
     def _load(self, saved: _Saved) -> None:
         """Raises WireError for what no machine of this session saves."""
-        n, count = len(self._session.parties), self._terms.slots.plaintexts
+        count = self._terms.slots.plaintexts
         if saved.offers and self._terms.opening is not None:
             raise WireError("saved server of another round: it was offered keys")
         for i, key in saved.offers:
@@ -130,12 +130,9 @@ class PaillierServer(ServerSide):
             if saved.holder not in self._offers:
                 raise WireError("saved server of another round: its holder offered no key")
             self._choose(saved.holder)
-        if not set(saved.contributors) <= self._terms.clients or len(set(saved.contributors)) > n:
-            raise WireError("saved server of another round: contributors that are no clients")
-        self._contributors = frozenset(saved.contributors)
-        if saved.least > len(self._terms.clients):
-            raise WireError("saved server of another round: a least cohort that no client asks for")
-        self._least = saved.least
+        self._least, self._contributors = dict(saved.least), frozenset(saved.contributors)
+        if not self._contributors <= self._least.keys() <= self._terms.clients:
+            raise WireError("saved server of another round: contributors that are no clients, or sent no least cohort")
         if saved.total:
             self._add(self._key.read_ciphertexts(saved.total, count))
         if saved.values and not set(dict(saved.values)) <= set(self._numbers.values()):
@@ -164,7 +161,7 @@ class PaillierServer(ServerSide):
         if reply.least > clients:  # its own policy would have kept it out of the session
             raise PeerMisbehaved(f"a least cohort of {reply.least} in a session of {clients} clients", {sender})
         self._add(self._key.read_ciphertexts(reply.ciphertexts, self._terms.slots.plaintexts))
-        self._least = max(self._least, reply.least)
+        self._least[self._session.index(sender)] = reply.least
 
     def _add(self, ciphertexts: Residues) -> None:
         if self._adding is None:
@@ -173,8 +170,8 @@ class PaillierServer(ServerSide):
 
     def _close_encrypted(self, phase: Phase, contributors: frozenset[int]) -> None:
         self._contributors = contributors
-        if len(contributors) < self._least:
-            raise TooFew(phase.name, len(contributors), self._least, "clients encrypted")
+        least = {self._session.parties[i]: self._least[i] for i in sorted(contributors)}
+        check_least(phase.name, least, "clients encrypted")
         reachable = len(self._reachable_holders())
         if reachable < self._terms.threshold:
             raise TooFew(phase.name, reachable, self._terms.threshold, "key holders are left")

@@ -38,11 +38,11 @@ def expected(session: Session, holders: int, lost: Mapping[PartyId, str]) -> set
         return {i for i in range(n) if i not in lost or PHASES.index(lost[i]) > PHASES.index(phase)}
 
     advertised = present("keys")
-    if len(advertised) < 2:
+    if len(advertised) < MIN_COHORT:
         return "keys"
     asked = circle(advertised, int.from_bytes(session.id, "little"), n, holders)
     dealers = sorted(set(asked) & present("deal"))
-    if not dealers or len(advertised) < MIN_COHORT:
+    if not dealers:
         return "deal"
     contributors = present("encrypted")
     holding = set(circle(advertised, dealers[0], n, holders)) & contributors

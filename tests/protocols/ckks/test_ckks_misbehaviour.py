@@ -89,9 +89,6 @@ BLOBS: dict[str, tuple[Change, str]] = {
     "set padding": (changing(Encrypted, body=lambda b: b[:-1] + bytes([b[-1] | 0x80])), "set bits after its last"),
     "too few seeds": (changing(Encrypted, seeds=b""), "seeds of 0 bytes: expected 64"),
     "too many seeds": (changing(Encrypted, seeds=lambda s: s * 2), "seeds of 128 bytes: expected 64"),
-    "a least cohort of one": (changing(Encrypted, least=1), "`int` >= 2"),
-    "a least cohort of more than any session": (changing(Encrypted, least=2**20 + 1), "`int` <= 1048576"),
-    "a least cohort of more than the session": (changing(Encrypted, least=N + 1), "6 in a session of 5 parties"),
     "shorter parameters": (lambda m: blob_of(m, Parameters.holding(2, 4)), "ciphertexts: packed vector of"),
     "longer parameters": (lambda m: blob_of(m, Parameters.holding(1000, 42)), "ciphertexts: packed vector of"),
 }
@@ -311,24 +308,57 @@ def stage_of(round_: TestRound, party: int) -> object:
 
 
 def test_keys_of_fewer_than_the_policy_s_cohort_get_no_deal() -> None:
-    round_ = make_round(policy=Policy(min_cohort=5), lost={0: "keys"})
-    with pytest.raises(TooFew, match="0 dealers answered, 1 needed"):
+    """A dealer that is asked all the same, by a server that thinks it asks for less, refuses."""
+    unheard = lying("keys", changing(Keys, least=2), DEALER)
+    round_ = make_round(1, policy=Policy(min_cohort=N), lost={1: "keys"}, replies=unheard)
+    with pytest.raises(TooFew, match="0 dealers answered, 1 needed; no sum"):
         round_.run()
-    assert round_.refusals
-    assert all(isinstance(error, PolicyRefused) for error in round_.refusals.values())
+    assert isinstance(round_.refusals[DEALER], PolicyRefused)
+    assert round_.coordinator._round.lost[DEALER] == "deal"
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_too_few_keys_for_everybody_s_policy_names_everybody(restart: bool) -> None:
+    round_ = make_round(policy=Policy(min_cohort=N), lost={0: "keys"}, restart=restart)
+    everybody = ", ".join(f"party {i} asks for {N}" for i in range(1, N))
+    with pytest.raises(
+        TooFew, match=f"'keys': 4 parties answered, 5 needed .Policy.min_cohort: {everybody}.;"
+    ) as error:
+        round_.run()
+    assert error.value.culprits == {1, 2, 3, 4}
+    assert not round_.refusals
+
+
+def test_a_client_that_asks_for_more_than_there_are_is_no_dealer() -> None:
+    """Where the one dealer that a round asks would refuse, the next one deals."""
+    round_ = make_round(1, policy=Policy(min_cohort=2), lost={1: "keys", DEALER: "encrypted"})
+    round_.participants[DEALER] = Participant(round_.scheme, round_.session, DEALER, Policy(min_cohort=N))
+    out = round_.run()
+    assert out.contributors == {2, 3, 4}
+    assert not round_.refusals
+
+
+@pytest.mark.parametrize("asked", [(1, "`int` >= 2"), (2**20 + 1, "`int` <= 1048576"), (N + 1, "6 in a session of 5")])
+def test_a_least_cohort_that_no_policy_asks_for_costs_its_sender(asked: tuple[int, str]) -> None:
+    least, why = asked
+    round_ = make_round(replies=lying("keys", changing(Keys, least=least), LIAR))
+    assert_exact_without(round_, LIAR, "keys")
+    assert why in round_.coordinator.misbehaved[LIAR]
 
 
 @pytest.mark.parametrize("restart", [False, True])
 @pytest.mark.parametrize("other", sorted(set(range(N)) - {VICTIM}))
 def test_a_clients_own_minimum_holds_without_the_key(other: int, restart: bool) -> None:
-    """Only party 0 holds the key, and would open a sum of two; the victim asks for all five."""
+    """Only party 0 holds the key, and would open a sum of two; the victim asks for all five, and is named for it."""
     lost: dict[PartyId, str] = {i: "encrypted" for i in range(N) if i not in (other, VICTIM)}
     asked: list[tuple[str, PartyId]] = []
     watch = lambda phase, party, ask: asked.append((phase, party)) or ask  # noqa: E731
     round_ = cautious(make_round(1, policy=Policy(min_cohort=2), lost=lost, asks=watch, restart=restart))
-    with pytest.raises(TooFew, match=f"2 parties answered, {N} needed") as error:
+    why = f"2 parties answered, {N} needed .Policy.min_cohort: party {VICTIM} asks for {N}.; no sum was opened"
+    with pytest.raises(TooFew, match=why) as error:
         round_.run()
     assert (error.value.phase, error.value.answered, error.value.needed) == ("encrypted", 2, N)
+    assert error.value.culprits == {VICTIM}
     assert round_.coordinator.result is None
     assert not [party for phase, party in asked if phase == "decrypt"]
 

@@ -319,9 +319,11 @@ def test_a_clients_own_minimum_holds_where_it_holds_no_key(kind, restart):
     options = {"policy": Policy(min_cohort=2), "asks": lambda at, _party, m: asked.append(at) or m, "restart": restart}
     round_ = make_round(make(kind), UPDATES, lost={2: "encrypted", LIAR: "encrypted"}, **options)
     round_.participants[4] = Participant(round_.scheme, round_.session, 4, Policy(min_cohort=N))
-    with pytest.raises(TooFew, match=f"3 clients encrypted, {N} needed") as error:
+    why = f"3 clients encrypted, {N} needed .Policy.min_cohort: party 4 asks for {N}.; no sum was opened"
+    with pytest.raises(TooFew, match=why) as error:
         round_.run()
     assert (error.value.phase, error.value.answered, error.value.needed) == ("encrypted", 3, N)
+    assert error.value.culprits == {4}
     assert round_.coordinator.result is None
     assert "decrypt" not in asked
 
