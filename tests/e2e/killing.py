@@ -1,4 +1,4 @@
-"""Runs rounds among processes that are killed: `python killing.py FOLDER FIRST_SEED ROUNDS`.
+"""Runs rounds among processes that are killed: `python killing.py FOLDER FAMILY FIRST_SEED ROUNDS`.
 
 One JSON object a line tells how each round ended, for a test to judge. Loads everything once and forks, so that a
 process costs little; a process that starts again has nothing but its journal.
@@ -13,6 +13,7 @@ import sys
 import threading
 import traceback
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +21,24 @@ import peers
 
 import secagg
 from secagg import Credentials, Session
-from secagg_protocols import PairwiseMasking
+from secagg.testing import SeededEntropy, small_keys
+from secagg_protocols import CkksSum, PaillierKeys, PaillierSum, PairwiseMasking
 
-KINDS = {
-    "secagg": (5, lambda: PairwiseMasking(threshold=3)),
-    "secagg+": (6, lambda: PairwiseMasking(neighbours=4)),
-    "active": (4, lambda: PairwiseMasking(threshold=3, adversary="active", corrupt=0.0)),
+KEY_BITS = 256
+SHARED = "paillier, 2 of 3"
+FAMILIES = {
+    "masks": {
+        "secagg": (5, lambda: PairwiseMasking(threshold=3)),
+        "secagg+": (6, lambda: PairwiseMasking(neighbours=4)),
+        "active": (4, lambda: PairwiseMasking(threshold=3, adversary="active", corrupt=0.0)),
+    },
+    "ciphertexts": {
+        "ckks": (5, lambda: CkksSum(holders=2)),
+        "paillier": (5, lambda: PaillierSum(KEY_BITS)),
+        SHARED: (5, lambda: PaillierSum(keys=shared_keys())),
+    },
 }
+"""{name: {kind: (parties, its scheme)}}."""
 PATIENCE = 60
 """Seconds for one round; a round that takes them is stuck."""
 SERVER = "server"
@@ -46,10 +58,10 @@ class Plan:
 class Killing:
     """One round and its processes, by seed."""
 
-    def __init__(self, folder, seed):
+    def __init__(self, folder, kinds, seed):
         draw = random.Random(seed)
-        kind = draw.choice(sorted(KINDS))
-        n, make = KINDS[kind]
+        kind = draw.choice(sorted(kinds))
+        n, make = kinds[kind]
         self.folder, self.kind, self.scheme = folder, kind, make()
         self.session = Session.create(range(n), np.zeros(peers.DIM, np.uint16), context=peers.CONTEXT)
         self.credentials = Credentials.generate(range(n), os.urandom) if self.scheme.authenticated else {}
@@ -147,14 +159,21 @@ class Killing:
         os.close(self.tell)
 
 
-def main(folder, first, rounds):
-    secagg.aggregate({i: np.zeros(3, np.uint16) for i in range(3)}, PairwiseMasking())  # loads every kernel
+@cache
+def shared_keys():
+    """The same in every process, and quick to break."""
+    return PaillierKeys.generate((0, 1, 3), 2, KEY_BITS, SeededEntropy(b"killing"))
+
+
+def main(folder, kinds, first, rounds):
+    for n, make in kinds.values():
+        secagg.aggregate({i: np.zeros(peers.DIM, np.uint16) for i in range(n)}, make())  # loads every kernel
     assert threading.active_count() == 1, "a process with threads cannot fork"
     for seed in range(first, first + rounds):
         place = folder / str(seed)
         place.mkdir()
         signal.alarm(PATIENCE)
-        report = Killing(place, seed).run()
+        report = Killing(place, kinds, seed).run()
         signal.alarm(0)
         sys.stdout.write(json.dumps({"seed": seed, **report}) + "\n")
         sys.stdout.flush()
@@ -166,4 +185,5 @@ def stuck(_signal, _frame):
 
 if __name__ == "__main__":
     signal.signal(signal.SIGALRM, stuck)
-    main(Path(sys.argv[1]).resolve(), int(sys.argv[2]), int(sys.argv[3]))
+    with small_keys(KEY_BITS):
+        main(Path(sys.argv[1]).resolve(), FAMILIES[sys.argv[2]], int(sys.argv[3]), int(sys.argv[4]))

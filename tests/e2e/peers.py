@@ -141,12 +141,15 @@ class Server:
         if party in self.connected:
             self.drop(party)
         self.connected[party] = connection
-        self.selector.register(connection, selectors.EVENT_READ, lambda _: self.take(party))
+        self.selector.register(connection, selectors.EVENT_READ, lambda _: self.take(party, connection))
         self.ask(party)
 
-    def take(self, party):
+    def take(self, party, connection):
+        """What has come over a connection, unless the party made another one meanwhile: there it may stay silent."""
+        if self.connected.get(party) is not connection:
+            return
         try:
-            reply = self.connected[party].read_message()
+            reply = connection.read_message()
         except ConnectionError:
             self.drop(party)
             return
