@@ -14,7 +14,7 @@ class Outcome(msgspec.Struct, frozen=True):
     """How one round went.
 
     Attributes:
-        contributors: parties in the sum.
+        contributors: parties in the sum, their ids as text.
         lost: {party: phase} of all who went silent; one that was lost at the last phase is in the sum.
         misbehaved: {party: why}.
         weight: sum of the contributors' weights, or their number.
@@ -22,29 +22,32 @@ class Outcome(msgspec.Struct, frozen=True):
             units, before the mean is rounded to its array's dtype; metrics are named "metrics/" + name.
         saturated: entries that were clipped, all contributors together.
         accused: {party: why} of those of whom others say so, who may lie; they stay in the sum.
+        left_out: those that were sampled and had no keys ready: they were asked for some, for the next round.
         failure: why there is no sum; then all but `lost` and `misbehaved` are empty.
     """
 
-    contributors: list[str] = []
+    contributors: frozenset[str] = frozenset()
     lost: dict[str, str] = {}
     misbehaved: dict[str, str] = {}
     weight: int = 0
     error_bound: dict[str, float] = {}
     saturated: int = 0
     accused: dict[str, str] = {}
+    left_out: frozenset[str] = frozenset()
     failure: str | None = None
 
     @classmethod
-    def of(cls, result: Aggregate) -> "Outcome":
+    def of(cls, result: Aggregate, left_out: frozenset[str]) -> "Outcome":
         """Of a round that gave a sum of updates {"arrays": ..., "metrics": ...}."""
         return cls(
-            contributors=sorted(map(str, result.contributors)),
+            contributors=frozenset(map(str, result.contributors)),
             lost=_texts(result.lost),
             misbehaved=_texts(result.misbehaved),
             weight=result.weight,
             error_bound=bounds_of(result),
             saturated=result.saturated,
             accused=_texts(result.accused),
+            left_out=left_out,
         )
 
     @classmethod

@@ -5,16 +5,14 @@ Flower cuts into chunks, and not as ConfigRecord values, which it does not. All 
 """
 
 from dataclasses import dataclass
-from typing import Annotated
 
 import msgspec
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
-from msgspec import Meta
 
 from secagg.adapters.choice import Terms, read_terms, terms_bytes
+from secagg.adapters.family import PREPARE, Ahead
 from secagg.errors import ConfigError, PolicyRefused, WireError
-from secagg.scheme.session import MAX_PARTIES, MAX_ROUND
 
 HEADER = "secagg"
 FRAMES = "secagg.frames"
@@ -22,22 +20,6 @@ VERSION = 2
 """Of this envelope; both ends must have the same."""
 
 _ASK, _REPLY, _SESSION, _PREPARED = "ask", "reply", "session", "prepared"
-PREPARE = "secagg.prepare"
-"""In place of a phase: no part of a round, only a request to prepare the next one."""
-
-
-class Ahead(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The round that a client is asked to prepare for, with its reply to this message.
-
-    Attributes:
-        family: in hexadecimal; and
-        round: as its session will say them.
-        parties: for which the scheme in `Terms` was made, where the client is in no round that says so.
-    """
-
-    family: Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
-    round: Annotated[int, Meta(ge=0, le=MAX_ROUND)]
-    parties: Annotated[int, Meta(ge=2, le=MAX_PARTIES)]
 
 
 @dataclass(frozen=True)

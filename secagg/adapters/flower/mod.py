@@ -10,10 +10,11 @@ from flwr.clientapp.typing import ClientAppCallable
 from flwr.common.constant import ErrorCode
 
 from secagg.adapters.choice import Consent
+from secagg.adapters.family import PREPARE, Ahead
 from secagg.adapters.flower import envelope, model
 from secagg.adapters.flower.memory import Memory, Writer
 from secagg.adapters.update import Arrays, chosen, update_of, weight_of
-from secagg.api import Participant, prepare
+from secagg.api import Participant
 from secagg.encoding.layout import Update
 from secagg.errors import (
     InconsistentModel,
@@ -81,7 +82,7 @@ class SecAggMod:
 
     def _answered(self, message: Message, context: Context, call_next: ClientAppCallable) -> Message:
         ask = envelope.read_ask(message.content)
-        if ask.phase == envelope.PREPARE:
+        if ask.phase == PREPARE:
             return self._prepares(ask, message, context)
         part = self._entered(ask, context) if ask.terms is not None else self._resumed(context)
         phase = next((phase for phase in part.scheme.phases if phase.name == ask.phase), None)
@@ -112,17 +113,11 @@ class SecAggMod:
             envelope.reply_record(ask.phase, None, self._prepared(scheme, ask.ahead, context)), reply_to=message
         )
 
-    def _prepared(self, scheme: Scheme, ahead: envelope.Ahead, context: Context) -> bytes:
+    def _prepared(self, scheme: Scheme, ahead: Ahead, context: Context) -> bytes:
         """The message for the server; the secrets are in `Context.state`."""
         memory = Memory(context, self._entropy)
-        prepared = prepare(
-            scheme,
-            str(context.node_id),
-            family=bytes.fromhex(ahead.family),
-            round=ahead.round,
-            entropy=self._entropy,
-            credentials=self._identity(context, memory)[0],
-        )
+        credentials, _ = self._identity(context, memory)
+        prepared = ahead.prepared(scheme, str(context.node_id), self._entropy, credentials)
         memory.keep(prepared)
         return prepared.message
 

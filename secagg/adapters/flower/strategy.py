@@ -2,8 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
 from inspect import signature
 from typing import Any
 
@@ -26,9 +25,10 @@ from flwr.serverapp.strategy import (
 )
 
 from secagg.adapters.choice import Offer
-from secagg.adapters.flower.family import Family, Opening
-from secagg.adapters.flower.round import SecureRound
-from secagg.adapters.outcome import bounds_of
+from secagg.adapters.family import Family, Lateness
+from secagg.adapters.flower.round import SecureRound, check_alike
+from secagg.adapters.outcome import Outcome
+from secagg.adapters.round import Plan
 from secagg.adapters.update import Clip, Numbers
 from secagg.api import Aggregate
 from secagg.errors import ConfigError, OutOfRange, ProtocolError
@@ -50,34 +50,6 @@ REFUSED: dict[type[Strategy], str] = {
     DifferentialPrivacyClientSideAdaptiveClipping: "it counts single clients' norms; use fixed clipping",
 }
 """Strategies of Flower that no sum can serve (Krum is a MultiKrum), and why."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How one round went.
-
-    Attributes:
-        contributors: node ids in the sum.
-        lost: {node id: phase} of all who went silent; one that was lost at the last phase is in the sum.
-        misbehaved: {node id: why}.
-        weight: sum of the contributors' weights, or their number.
-        error_bound: {array or metric: largest possible |mean - true mean of the clipped values|}, in each array's
-            units, before the moved model is rounded to its arrays' dtypes; metrics are named "metrics/" + name.
-        saturated: entries that were clipped, all contributors together.
-        accused: {node id: why} of those of whom others say so, who may lie; they stay in the sum.
-        left_out: node ids that were sampled and had no keys ready: they sent some for the next round.
-        failure: why there is no sum; then all but `lost` and `misbehaved` are empty.
-    """
-
-    contributors: frozenset[str]
-    lost: dict[str, str]
-    misbehaved: dict[str, str]
-    weight: int = 0
-    error_bound: dict[str, float] = field(default_factory=dict)
-    saturated: int = 0
-    accused: dict[str, str] = field(default_factory=dict)
-    left_out: frozenset[str] = frozenset()
-    failure: str | None = None
 
 
 class SecureAggregation(Strategy):
@@ -143,36 +115,33 @@ class SecureAggregation(Strategy):
         check_strategy(strategy)
         self.strategy = strategy
         self.outcomes: dict[int, Outcome] = {}
-        self._offer = Offer(scheme, dict(options or {}))
-        self._numbers = Numbers(bits, clip, weight_max, dict(metrics or {}))
-        self._numbers.check()
+        numbers = Numbers(bits, clip, weight_max, dict(metrics or {}))
+        numbers.check()
+        weighted_by = weighted_by_key or str(getattr(strategy, "weighted_by_key", "num-examples"))
+        if weighted_by in numbers.metrics:
+            raise ConfigError(f"metric {weighted_by!r} is the weight, which is summed anyway")
+        self._plan = Plan(Offer(scheme, dict(options or {})), numbers, weighted_by, roster, entropy)
         self._min_cohort = Policy(min_cohort=min_cohort).min_cohort
-        if not 0 <= max_late <= 1:
-            raise OutOfRange(f"max_late is {max_late}: expected a share in 0..1")
-        self._max_late = max_late
+        self._late = Lateness(max_late, max(self._min_cohort, int(getattr(strategy, "min_train_nodes", 0))))
         self._phase_timeout = phase_timeout
         if phase_timeout is not None and not phase_timeout > 0:
             raise OutOfRange(f"phase_timeout is {phase_timeout}: expected seconds, more than 0")
-        self._weighted_by = weighted_by_key or str(getattr(strategy, "weighted_by_key", "num-examples"))
-        if self._weighted_by in self._numbers.metrics:
-            raise ConfigError(f"metric {self._weighted_by!r} is the weight, which is summed anyway")
-        self._roster = roster
-        self._entropy = entropy
         self._counters: frozenset[str] = frozenset()
         self._timeout: float | None = None
         self._grid: Grid | None = None
         self._round: SecureRound | None = None
-        self._family = Family(entropy)
+        self._family = Family(entropy, log)
 
     def __repr__(self) -> str:
-        return f"SecureAggregation({type(self.strategy).__name__}, scheme={self._offer.name!r})"
+        return f"SecureAggregation({type(self.strategy).__name__}, scheme={self._plan.offer.name!r})"
 
     def summary(self) -> None:
         """Log what is summed and how, then the wrapped strategy's summary."""
         log.info("\t├──> Secure aggregation:")
-        log.info("\t│\t├── Scheme: %s", self._offer.name)
-        log.info("\t│\t├── Bits: %d | clip: %s", self._numbers.bits, self._numbers.clip)
-        log.info("\t│\t└── Weighted by: '%s', at most %s", self._weighted_by, self._numbers.weight_max)
+        numbers = self._plan.numbers
+        log.info("\t│\t├── Scheme: %s", self._plan.offer.name)
+        log.info("\t│\t├── Bits: %d | clip: %s", numbers.bits, numbers.clip)
+        log.info("\t│\t└── Weighted by: '%s', at most %s", self._plan.weighted_by, numbers.weight_max)
         self.strategy.summary()
 
     def start(self, *args: Any, **kwargs: Any) -> Result:
@@ -180,7 +149,7 @@ class SecureAggregation(Strategy):
         bound = signature(super().start).bind(*args, **kwargs)
         bound.apply_defaults()
         self._timeout = bound.arguments["timeout"]
-        self._family = Family(self._entropy)
+        self._family = Family(self._plan.entropy, log)
         return super().start(*args, **kwargs)
 
     def configure_train(
@@ -213,7 +182,7 @@ class SecureAggregation(Strategy):
         try:
             current.absorb(replies)
             current.advance(self._grid, self._trip_timeout)
-            result = current.result()
+            result = current.protocol.result()
         except ProtocolError as error:
             self._skip(server_round, str(error))
             return self.strategy.aggregate_train(server_round, [])
@@ -236,56 +205,31 @@ class SecureAggregation(Strategy):
         return self._timeout if self._phase_timeout is None else self._phase_timeout
 
     def _opened(self, messages: list[Message]) -> SecureRound:
+        by_node = {str(message.metadata.dst_node_id): message for message in messages}
+        check_alike(messages)
         opening = self._family.begin()
-        ready, late = self._parted(messages, opening)
-        try:
-            opened = self._secure_round(ready, late, opening)
-        except ConfigError:
-            if not late:
-                raise
-            opened = self._secure_round(messages, [], opening)  # a threshold that the whole sample alone can meet
-        self._counters = opened.counters
+
+        def secure_round(cohort: Collection[str], late: Collection[str]) -> SecureRound:
+            parted = {node: by_node[node] for node in cohort}, {node: by_node[node] for node in late}
+            return SecureRound(self._plan, *parted, self._counters, opening)
+
+        opened = opening.opened(by_node, self._late, secure_round)
+        self._counters = opened.protocol.counters
         return opened
-
-    def _parted(self, messages: list[Message], opening: Opening) -> tuple[list[Message], list[Message]]:
-        """(cohort, late): whoever has no keys ready is late, if those are few enough to go on without."""
-        ready = [message for message in messages if str(message.metadata.dst_node_id) in opening.prepared]
-        late = [message for message in messages if str(message.metadata.dst_node_id) not in opening.prepared]
-        least = max(self._min_cohort, int(getattr(self.strategy, "min_train_nodes", 0)))
-        if len(late) > self._max_late * len(messages) or len(ready) < least:
-            return messages, []
-        return ready, late
-
-    def _secure_round(self, cohort: list[Message], late: list[Message], opening: Opening) -> SecureRound:
-        scheme = self._offer.made(len(cohort))
-        terms = self._offer.terms(scheme, self._weighted_by, self._numbers.metrics)
-        return SecureRound(
-            cohort, scheme, terms, self._numbers, self._counters, self._roster, opening, self._entropy, late
-        )
 
     def _leave(self, current: SecureRound) -> None:
         """The round is over; what nodes prepared with their last replies is for the next."""
         self._round = None
-        for node, message in current.prepared.items():
-            self._family.keep(node, message)
+        self._family.keep(current.protocol.prepared)
 
     def _reply(self, server_round: int, current: SecureRound, result: Aggregate) -> Message:
         """The one reply that the wrapped strategy gets, from the server to itself."""
-        metrics = MetricRecord({**result.mean["metrics"], self._weighted_by: result.weight})
+        metrics = MetricRecord({**result.mean["metrics"], self._plan.weighted_by: result.weight})
         content = RecordDict({current.array_name: current.moved(result), "metrics": metrics})
         return Message(content, SUPERLINK_NODE_ID, MessageType.TRAIN, group_id=str(server_round))
 
     def _record(self, server_round: int, current: SecureRound, result: Aggregate) -> None:
-        outcome = Outcome(
-            contributors=frozenset(map(str, result.contributors)),
-            lost={str(party): phase for party, phase in result.lost.items()},
-            misbehaved={str(party): why for party, why in result.misbehaved.items()},
-            weight=result.weight,
-            error_bound=bounds_of(result),
-            saturated=result.saturated,
-            accused={str(party): why for party, why in result.accused.items()},
-            left_out=current.left_out,
-        )
+        outcome = Outcome.of(result, current.protocol.left_out)
         self.outcomes[server_round] = outcome
         log.info("secure aggregation: sum of %d nodes, %d lost", len(outcome.contributors), len(outcome.lost))
         for node, phase in outcome.lost.items():
@@ -297,13 +241,10 @@ class SecureAggregation(Strategy):
 
     def _skip(self, server_round: int, why: str) -> None:
         """A round without a sum: say so, and go on with the model as it is."""
-        lost: dict[str, str] = {}
-        misbehaved: dict[str, str] = {}
-        if self._round is not None:
-            lost = {str(party): phase for party, phase in self._round.coordinator.lost.items()}
-            misbehaved = {str(party): why for party, why in self._round.coordinator.misbehaved.items()}
-            self._leave(self._round)
-        self.outcomes[server_round] = Outcome(frozenset(), lost, misbehaved, failure=why)
+        current = self._round
+        self.outcomes[server_round] = Outcome.failed(why, None if current is None else current.protocol.coordinator)
+        if current is not None:
+            self._leave(current)
         log.warning("secure aggregation: round %d skipped, the model stays: %s", server_round, why)
 
 

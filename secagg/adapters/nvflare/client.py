@@ -18,11 +18,12 @@ from nvflare.app_common.app_constant import AppConstants
 from nvflare.job_config.defs import FilterType
 
 from secagg.adapters.choice import Terms, read_terms
+from secagg.adapters.family import PREPARE, Ahead
 from secagg.adapters.nvflare import envelope, memory, model
 from secagg.adapters.nvflare.envelope import TASK
 from secagg.adapters.nvflare.site import Site
 from secagg.adapters.update import Arrays
-from secagg.api import Journal, Participant
+from secagg.api import Journal, Participant, Prepared
 from secagg.encoding.layout import Update
 from secagg.errors import InconsistentModel, PolicyRefused, ProtocolError, StateError, WireError
 from secagg.primitives.entropy import Entropy
@@ -71,9 +72,9 @@ class SecAggExecutor(Executor):
     leaves. Training tasks of another controller are refused, and so is `submit_model`. What a site takes part in
     stands in its own `Site` file.
 
-    The participant lives in the memory of the job's process, and is gone with it: a site whose process dies has lost
-    its round. The simulator ends processes between two tasks where it has fewer threads than sites, so there, and
-    only there, the state is in the run folder before each reply leaves.
+    Participant, and keys for the next round, live in the memory of the job's process, and are gone with it: a site
+    whose process dies has lost its round. The simulator ends processes between two tasks where it has fewer threads
+    than sites, so there, and only there, the state is in the run folder before each reply leaves.
 
     Errors are logged here. The server is told NVFLARE's return code alone, and counts the site as lost.
 
@@ -87,6 +88,7 @@ class SecAggExecutor(Executor):
         self.tasks = tasks
         self._entropy = entropy
         self._part: _Part | None = None
+        self._prepared: Prepared | None = None
         self._simulated = False
 
     def add_to_fed_job(self, job: Any, ctx: Any, **kwargs: Any) -> None:
@@ -104,12 +106,17 @@ class SecAggExecutor(Executor):
             fl_ctx.set_prop(_EXECUTOR, self, private=True, sticky=True)
         elif event_type == EventType.SWAP_IN:  # the simulator says so before every task, and nobody else does
             self._simulated = True
-            swapped = None if self._part is not None else memory.load(_run_folder(fl_ctx))
-            self._part = self._part if swapped is None else self._restored(swapped, fl_ctx)
+            self._swapped_in(fl_ctx)
+        elif event_type == EventType.END_RUN:
+            self._part = self._prepared = None
+            memory.forget(_run_folder(fl_ctx), memory.Swapped)
+            memory.forget(_run_folder(fl_ctx), memory.Kept)
 
     def execute(self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal) -> Shareable:  # noqa: ARG002
         """Answer one phase without training. Raises SecaggError, which NVFLARE logs and replies by its code."""
         ask = envelope.read(shareable, envelope.Ask)
+        if ask.phase == PREPARE:
+            return self._prepares(ask, fl_ctx)
         with self.leaving(fl_ctx):
             part = self.part(ask, fl_ctx)
             if _phase_takes_input(part.scheme, ask.phase):
@@ -136,7 +143,24 @@ class SecAggExecutor(Executor):
             frame = part.participant.answer(ask.frame, update, weight, store=lambda _: self._store(part, fl_ctx))
         if ask.phase == part.scheme.phases[-1].name:
             self._left(fl_ctx)
-        return envelope.put(make_reply(ReturnCode.OK), envelope.Reply(envelope.VERSION, ask.phase, frame))
+        prepared = None if ask.ahead is None else self._prepare(part.scheme, ask.ahead, fl_ctx)
+        return envelope.put(make_reply(ReturnCode.OK), envelope.Reply(envelope.VERSION, ask.phase, frame, prepared))
+
+    def _prepares(self, ask: envelope.Ask, fl_ctx: FLContext) -> Shareable:
+        """This site is in no round now: it sends its keys for the next one."""
+        if ask.terms is None or ask.ahead is None:
+            raise WireError("a request to prepare a round that it does not name")
+        scheme = _site(fl_ctx).consent.made(read_terms(ask.terms), ask.ahead.parties)
+        prepared = self._prepare(scheme, ask.ahead, fl_ctx)
+        return envelope.put(make_reply(ReturnCode.OK), envelope.Reply(envelope.VERSION, PREPARE, None, prepared))
+
+    def _prepare(self, scheme: Scheme, ahead: Ahead, fl_ctx: FLContext) -> bytes:
+        """The message for the server; the secrets stay, in place of any before."""
+        me = fl_ctx.get_identity_name()
+        self._prepared = ahead.prepared(scheme, me, self._entropy, _site(fl_ctx).credentials)
+        if self._simulated:
+            memory.store(_run_folder(fl_ctx), memory.Kept.of(self._prepared, self._entropy))
+        return self._prepared.message
 
     @contextmanager
     def leaving(self, fl_ctx: FLContext) -> Iterator[None]:
@@ -149,29 +173,41 @@ class SecAggExecutor(Executor):
 
     def _left(self, fl_ctx: FLContext) -> None:
         self._part = None
-        memory.forget(_run_folder(fl_ctx))
+        memory.forget(_run_folder(fl_ctx), memory.Swapped)
 
     def _store(self, part: _Part, fl_ctx: FLContext) -> None:
-        """What a site has helped to open is on disk before its share leaves."""
+        """What a site has helped to open is on disk before its share leaves, and no key that served is on it."""
         if part.ledger is not None:
             Journal(_run_folder(fl_ctx) / LEDGER).save(part.ledger.to_bytes())
         if self._simulated:
+            memory.forget(_run_folder(fl_ctx), memory.Kept)
             memory.store(_run_folder(fl_ctx), memory.Swapped.of(part.terms, part.participant, self._entropy))
 
     def _entered(self, terms: Terms, data: bytes, fl_ctx: FLContext) -> _Part:
         site, session = _site(fl_ctx), Session.from_bytes(data)
         scheme = site.consent.made(terms, len(session.parties))
         ledger = None if site.credentials is None else _ledger(fl_ctx)
+        roster = None if site.credentials is None else site.credentials.roster
+        me = fl_ctx.get_identity_name()
+        prepared, self._prepared = self._prepared, None
         participant = Participant(
             scheme,
             session,
-            fl_ctx.get_identity_name(),
+            me,
             policy=site.policy,
             entropy=self._entropy,
             credentials=site.credentials,
             ledger=ledger,
+            prepared=prepared if prepared is not None and prepared.fits(scheme, session, me, roster) else None,
         )
         return _Part(terms, scheme, participant, ledger)
+
+    def _swapped_in(self, fl_ctx: FLContext) -> None:
+        folder = _run_folder(fl_ctx)
+        if self._part is None and (swapped := memory.load(folder, memory.Swapped)) is not None:
+            self._part = self._restored(swapped, fl_ctx)
+        if self._prepared is None and (kept := memory.load(folder, memory.Kept)) is not None:
+            self._prepared = Prepared.restore(kept.state, kept.key)
 
     def _restored(self, swapped: memory.Swapped, fl_ctx: FLContext) -> _Part:
         site, terms = _site(fl_ctx), read_terms(swapped.terms)

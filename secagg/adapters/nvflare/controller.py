@@ -1,7 +1,8 @@
 """The server's end: FedAvg whose training results arrive as one secure sum."""
 
+import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -19,14 +20,19 @@ from nvflare.app_common.workflows.fedavg import FedAvg
 from nvflare.app_common.workflows.model_controller import ModelController
 
 from secagg.adapters.choice import Offer
+from secagg.adapters.family import Family, Lateness
 from secagg.adapters.nvflare.envelope import TASK
+from secagg.adapters.nvflare.model import WEIGHTED_BY
 from secagg.adapters.nvflare.round import SecureRound, no_update
 from secagg.adapters.nvflare.site import read_roster
 from secagg.adapters.outcome import Outcome
+from secagg.adapters.round import Plan
 from secagg.adapters.update import Clip, Numbers
 from secagg.errors import ConfigError, OutOfRange, ProtocolError
 from secagg.primitives.entropy import Entropy
 from secagg.scheme import Policy, Roster
+
+log = logging.getLogger("nvflare.secagg")
 
 SUM = "secure-sum"
 """Under which name the controller gets the one result of a round."""
@@ -44,9 +50,13 @@ class SecureRounds(ModelController):
     mean of the differences between trained and sent parameters, and the means of the named metrics. Tasks of other
     names than the training task's pass unchanged.
 
-    A round takes one task a site for each phase of the scheme, where FedAvg takes one: three more for "secagg" and
-    "secagg+". A site lost at any of them is survived. Where too few are left the round is reported, and the
-    controller gets an update of zero: the model stays.
+    A round takes one task a site for each phase of the scheme, where FedAvg takes one. The keys of a round ride on the
+    last result of the round before, which saves the first of them: a steady round of "secagg" and "secagg+" takes two
+    more than FedAvg. Where too many of the sampled sites have no keys ready, as in the first round, those sites get a
+    task of their own first; few are left to the next round (`max_late`), and asked for their keys meanwhile.
+
+    A site lost at any task is survived. Where too few are left the round is reported, and the controller gets an
+    update of zero: the model stays.
 
     Args:
         weight_max: public bound of the weights (say, no hospital runs more local steps), or None for an unweighted
@@ -58,10 +68,12 @@ class SecureRounds(ModelController):
             Larger entries are clipped and counted (`Outcome.saturated`).
         metrics: {name: clip} of the result's metrics to average inside the sum; others never leave the site.
         min_cohort: rounds with fewer sampled sites are skipped before any task; sites refuse them by policy.
+        max_late: largest share of the sampled sites, 0..1, that may be without keys and is then left to the next round,
+            as long as the others are `min_cohort`; the round waits a task for the keys of more. 0 waits for all.
         train_timeout: seconds that training may take, 0 for no limit; `send_model`'s own where that is set.
         phase_timeout: seconds that a phase without training may take, 0 for no limit.
         roster: name of a file in the server's `local` folder, where the scheme is `authenticated`.
-        entropy: source of session ids.
+        entropy: source of the ids of sessions and of their family.
 
     Attributes:
         outcomes: {round: `Outcome`}; also in `OUTCOMES`.
@@ -83,6 +95,7 @@ class SecureRounds(ModelController):
         clip: Clip = 1.0,
         metrics: dict[str, float] | None = None,
         min_cohort: int = 3,
+        max_late: float = 0.25,
         train_timeout: int = 0,
         phase_timeout: int = 0,
         roster: str | None = None,
@@ -92,12 +105,16 @@ class SecureRounds(ModelController):
         super().__init__(*args, **kwargs)
         # NVFLARE writes a job's configuration from attributes that are named like parameters.
         self.weight_max, self.scheme, self.options = weight_max, scheme, options
-        self.bits, self.clip, self.metrics, self.min_cohort = bits, clip, metrics, min_cohort
+        self.bits, self.clip, self.metrics = bits, clip, metrics
+        self.min_cohort, self.max_late = min_cohort, max_late
         self.train_timeout, self.phase_timeout, self.roster = train_timeout, phase_timeout, roster
         self.outcomes: dict[int, Outcome] = {}
         self._entropy = entropy
         self._offer = Offer(scheme, dict(options or {}))
         self._numbers = Numbers(bits, clip, weight_max, dict(metrics or {}))
+        self._late = Lateness(max_late, min_cohort)
+        self._family = Family(entropy, log)
+        self._requests: list[Task] = []
         self._counters: frozenset[str] = frozenset()
         self._check()
 
@@ -167,19 +184,45 @@ class SecureRounds(ModelController):
         """The round's update and how it went."""
         if len(sites) < self.min_cohort:
             return no_update(content), Outcome.failed(f"{len(sites)} sites sampled, {self.min_cohort} needed", None)
-        job, roster = str(self.fl_ctx.get_job_id()), self._roster()
-        current = SecureRound(
-            sites, content, job, task, self._offer, self._numbers, self._counters, roster, self._entropy
-        )
-        self._counters = current.counters
+        current = self._opened(sites, content, task)
+        protocol = current.protocol
+        self._counters = protocol.counters
         try:
-            while not current.coordinator.done:
-                name, limit = (task, timeout) if current.takes_input else (TASK, self.phase_timeout)
+            self._request(current)
+            while not protocol.coordinator.done:
+                name, limit = (task, timeout) if protocol.takes_input else (TASK, self.phase_timeout)
                 self._trip(current, name, limit)
-            result = current.result()
+            result = protocol.result()
         except ProtocolError as error:
-            return no_update(content), Outcome.failed(str(error), current.coordinator)
-        return current.mean(result), Outcome.of(result)
+            return no_update(content), Outcome.failed(str(error), protocol.coordinator)
+        finally:
+            self._leave(current)
+        return current.mean(result), Outcome.of(result, protocol.left_out)
+
+    def _opened(self, sites: list[str], content: Shareable, task: str) -> SecureRound:
+        plan = Plan(self._offer, self._numbers, WEIGHTED_BY, self._roster(), self._entropy)
+        job, opening = str(self.fl_ctx.get_job_id()), self._family.begin()
+
+        def secure_round(cohort: Collection[str], late: Collection[str]) -> SecureRound:
+            return SecureRound(plan, cohort, late, content, job, task, self._counters, opening)
+
+        return opening.opened(sites, self._late, secure_round)
+
+    def _request(self, current: SecureRound) -> None:
+        """Ask those who are left out for their keys. Nobody waits for them, and FedAvg must find no task of theirs."""
+        for site, data in current.requests().items():
+            task = _task(site, TASK, data, self.phase_timeout, current.arrived_late)
+            self._requests.append(task)
+            self.send(task=task, fl_ctx=self.fl_ctx, targets=[site])
+
+    def _leave(self, current: SecureRound) -> None:
+        """The round is over; what sites have prepared until now is for the next."""
+        for task in self._requests:
+            if task.completion_status is None:
+                self.cancel_task(task)
+        self._requests = []
+        current.leave()
+        self._family.keep(current.protocol.prepared)
 
     def _roster(self) -> Roster | None:
         if self.roster is None:
@@ -205,12 +248,16 @@ class SecureRounds(ModelController):
             if result is not None and site in waiting:
                 current.receive(site, result)
             waiting.discard(site)
-        current.coordinator.close_phase()
+        current.protocol.coordinator.close_phase()
 
     def _record(self, current_round: int, outcome: Outcome) -> None:
         self.outcomes[current_round] = outcome
         path = Path(self.get_run_dir(), OUTCOMES)
-        path.write_bytes(msgspec.json.encode({str(number): each for number, each in self.outcomes.items()}))
+        written = {
+            number: msgspec.Raw(msgspec.json.encode(each, order="deterministic"))
+            for number, each in self.outcomes.items()
+        }
+        path.write_bytes(msgspec.json.encode(written))
         if outcome.failure is not None:
             self.warning(f"secure aggregation: round {current_round} skipped, the model stays: {outcome.failure}")
             return

@@ -5,13 +5,14 @@ from typing import TypeVar
 import msgspec
 from nvflare.apis.shareable import Shareable, make_copy
 
+from secagg.adapters.family import Ahead
 from secagg.errors import ConfigError, WireError
 
 KEY = "secagg"
 """Of the entry."""
 TASK = "secagg"
 """Name of the tasks that carry the phases without training."""
-VERSION = 1
+VERSION = 2
 """Of this envelope; both ends must have the same."""
 
 
@@ -20,9 +21,10 @@ class Ask(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
 
     Attributes:
         version: of the envelope.
-        phase: its name, as the server says; the frame's own bytes decide.
+        phase: its name, as the server says; the frame's own bytes decide. `PREPARE` is no phase, and has no frame.
         frame: bytes for `Participant.answer`.
-        terms, session: how to enter the round; only in a site's first ask of it.
+        terms, session: how to enter the round; only in a site's first ask of it. A request to prepare has terms alone.
+        ahead: the round to prepare for, if any.
     """
 
     version: int
@@ -30,14 +32,22 @@ class Ask(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
     frame: bytes
     terms: bytes | None = None
     session: bytes | None = None
+    ahead: Ahead | None = None
 
 
 class Reply(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One reply; `frame` is None to an announcement."""
+    """One reply.
+
+    Attributes:
+        version, phase: of the ask.
+        frame: bytes for `Coordinator.receive`, None to an announcement or a request to prepare.
+        prepared: bytes for the next round's `Coordinator`.
+    """
 
     version: int
     phase: str
     frame: bytes | None = None
+    prepared: bytes | None = None
 
 
 T = TypeVar("T", Ask, Reply)

@@ -17,8 +17,8 @@ from test_flower_strategy import WEIGHT_MAX, close, fedavg, mean_step
 
 from secagg import Credentials
 from secagg.adapters import choice
+from secagg.adapters.family import MAX_PREPARED, PREPARE, Ahead
 from secagg.adapters.flower import SecAggMod, SecureAggregation, envelope
-from secagg.adapters.flower.family import MAX_PREPARED
 from secagg.errors import OutOfRange
 from secagg.testing import SeededEntropy
 from secagg_protocols import PairwiseMasking
@@ -390,9 +390,9 @@ def steady_round_with(pattern):
 
 def test_a_request_to_prepare_is_read_as_it_was_written():
     terms = choice.Terms("secagg", "{}", bytes(32), "num-examples")
-    ahead = envelope.Ahead("00" * 16, 7, 3)
+    ahead = Ahead("00" * 16, 7, 3)
     read = envelope.read_ask(envelope.prepare_record(terms, ahead))
-    assert read == envelope.Ask(envelope.PREPARE, b"", terms, None, ahead)
+    assert read == envelope.Ask(PREPARE, b"", terms, None, ahead)
     read = envelope.read_ask(envelope.ask_record("unmask", b"ask", None, ahead))
     assert read == envelope.Ask("unmask", b"ask", None, None, ahead)
     record = envelope.reply_record("unmask", b"reply", b"keys")
@@ -425,7 +425,7 @@ def test_a_node_prepares_only_what_it_would_take_part_in():
     grid = grid_of(3, mods=(SecAggMod(protocols=["secagg+"]),))
     node = next(iter(grid.apps))
     terms = choice.Terms("secagg", "{}", PairwiseMasking().fingerprint, "num-examples")
-    request = envelope.prepare_record(terms, envelope.Ahead("00" * 16, 7, 3))
+    request = envelope.prepare_record(terms, Ahead("00" * 16, 7, 3))
     assert "this client allows" in grid.ask(node, Message(request, node, "train")).error.reason
     assert "secagg.prepared" not in grid.states[node]
     grid.apps[node] = client_app()

@@ -1,6 +1,7 @@
 """A federation in one process: NVFLARE's own controllers and client runners; a wire that can lose sites at any trip."""
 
 from collections.abc import Callable
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from nvflare.fuel.utils import fobs
 from nvflare.private.fed.client.client_engine_executor_spec import TaskAssignment
 from nvflare.private.fed.client.client_runner import ClientRunner, ClientRunnerConfig, TaskRouter
 
+from secagg.adapters.family import PREPARE
 from secagg.adapters.nvflare import SecAggExecutor, SecAggResultFilter, SecAggTaskFilter, SecureFedAvg, envelope
 
 JOB = "job-7"
@@ -155,7 +157,8 @@ class Wire(WFCommServer):
 
     Args:
         sites: {name: Site}.
-        lose: (site, phase) to what goes wrong there: "silent", "error", "late", "damaged", or None for nothing.
+        lose: (site, phase) to what goes wrong there: "silent", "error", "late", "damaged", "standing" (the task is not
+            fetched, and stays until the controller cancels it), or None for nothing.
     """
 
     def __init__(self, sites: dict[str, Site], lose: Callable[[str, str], str | None], swapping: bool) -> None:
@@ -164,11 +167,14 @@ class Wire(WFCommServer):
         self.tasks = []
         self.results = []
         self.timeouts = []
+        self.standing = []
 
     def send(self, task, fl_ctx, targets=None, send_order=None, task_assignment_timeout=0):
         (site,) = targets
-        self._deliver(task, site, fl_ctx)
-        task.task_done_cb(task=task, fl_ctx=fl_ctx)
+        if self._deliver(task, site, fl_ctx) == "standing":
+            self.standing.append(task)
+        else:
+            task.task_done_cb(task=task, fl_ctx=fl_ctx)
 
     def broadcast(self, task, fl_ctx, targets=None, min_responses=1, wait_time_after_min_received=0):
         for site in targets:
@@ -181,21 +187,23 @@ class Wire(WFCommServer):
         if self.swapping:
             self.sites[site].swap()
         fate = self.lose(site, phase)
-        if fate == "silent":
-            return
+        if fate in ("silent", "standing"):
+            return fate
         result = make_reply(ReturnCode.EXECUTION_EXCEPTION)
         if fate != "error":
             result = self.sites[site].do(task.name, task.data, f"{site}-{len(self.tasks)}")
         if fate == "late":
-            return
+            return fate
         if fate == "damaged":
             result[envelope.KEY] = b"\x80" + result[envelope.KEY]
         self.results.append(result)
         client_task = ClientTask(Client(site, ""), task)
         client_task.result = result
         task.result_received_cb(client_task=client_task, fl_ctx=fl_ctx)
+        return fate
 
     def get_num_standing_tasks(self):
+        assert all(task.completion_status is not None for task in self.standing), "FedAvg waits for a task of ours"
         return 0
 
 
@@ -251,8 +259,8 @@ class Federation:
 
     @property
     def trips(self) -> list[str]:
-        """Phases in their order."""
-        return list(dict.fromkeys(phase for phase, _, _ in self.wire.tasks))
+        """Phases in their order, those of each round; requests to prepare are no trip."""
+        return [phase for phase, _ in groupby(at for at, _, _ in self.wire.tasks if at != PREPARE)]
 
 
 def mean_move(sites, current_round: int, model=MODEL) -> dict[str, np.ndarray]:

@@ -1,0 +1,122 @@
+"""The rounds of one training run at the server: their numbers, and what parties have prepared for the next one."""
+
+import logging
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Annotated, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from secagg.api import Prepared, prepare
+from secagg.errors import ConfigError, OutOfRange, PartyId
+from secagg.primitives.entropy import Entropy
+from secagg.scheme import Credentials, Scheme
+from secagg.scheme.session import FAMILY_SIZE, MAX_PARTIES, MAX_ROUND
+
+MAX_PREPARED = 4096
+"""Bytes of a message that is kept for the next round; those of pairwise masking have less than 600."""
+PREPARE = "secagg.prepare"
+"""In place of a phase: no part of a round, only a request to prepare the next one."""
+
+T = TypeVar("T")
+
+
+class Ahead(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The round that a party is asked to prepare for, with its reply to this message.
+
+    Attributes:
+        family: in hexadecimal; and
+        round: as its session will say them.
+        parties: for which the scheme in `Terms` was made, where the party is in no round that says so.
+    """
+
+    family: Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
+    round: Annotated[int, Meta(ge=0, le=MAX_ROUND)]
+    parties: Annotated[int, Meta(ge=2, le=MAX_PARTIES)]
+
+    def prepared(self, scheme: Scheme, me: PartyId, entropy: Entropy, credentials: Credentials | None) -> Prepared:
+        """What party `me` sends, and keeps, for that round. Raises ConfigError for a scheme that cannot."""
+        family = bytes.fromhex(self.family)
+        return prepare(scheme, me, family=family, round=self.round, entropy=entropy, credentials=credentials)
+
+
+@dataclass(frozen=True)
+class Lateness:
+    """How many of a round's parties may be left to the next one, since they have no keys ready.
+
+    Attributes:
+        share: the largest share of those sampled, 0..1.
+        least: so many others must be there.
+
+    Raises OutOfRange for what is no share.
+    """
+
+    share: float
+    least: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.share <= 1:
+            raise OutOfRange(f"max_late is {self.share}: expected a share in 0..1")
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What a round begins with.
+
+    Attributes:
+        family, number: of its session.
+        prepared: {party: message} for that round.
+    """
+
+    family: bytes
+    number: int
+    prepared: Mapping[PartyId, bytes]
+
+    def ahead(self, parties: int) -> Ahead:
+        """What tells a party of the round after this one, of so many parties."""
+        return Ahead(self.family.hex(), self.number + 1, parties)
+
+    def opened(
+        self, sampled: Collection[str], allowed: Lateness, make: Callable[[Collection[str], Collection[str]], T]
+    ) -> T:
+        """`make(cohort, late)`: whoever has no keys ready is late, if those are few enough to go on without.
+
+        The whole sample is the cohort where the scheme cannot run without the late: a threshold, say. Raises
+        ConfigError where it cannot run with them either.
+        """
+        ready = [party for party in sampled if party in self.prepared]
+        late = [party for party in sampled if party not in self.prepared]
+        if not late or len(late) > allowed.share * len(sampled) or len(ready) < allowed.least:
+            return make(sampled, ())
+        try:
+            return make(ready, late)
+        except ConfigError:
+            return make(sampled, ())
+
+
+class Family:
+    """Numbers the secure rounds of one run, and keeps what parties prepared until its round begins.
+
+    Lives as long as the server's process: after a restart there is another family, and parties send their keys anew.
+    """
+
+    def __init__(self, entropy: Entropy, log: logging.Logger) -> None:
+        self._id = entropy(FAMILY_SIZE)
+        self._log = log
+        self._next = 0
+        self._prepared: dict[PartyId, bytes] = {}
+
+    def begin(self) -> Opening:
+        """A new round. Whatever becomes of it, neither its number nor what was prepared for it serves again."""
+        opening = Opening(self._id, self._next, self._prepared)
+        self._next, self._prepared = self._next + 1, {}
+        return opening
+
+    def keep(self, prepared: Mapping[PartyId, bytes]) -> None:
+        """What parties prepared for the next round; its `Coordinator` checks it."""
+        for party, message in prepared.items():
+            if len(message) > MAX_PREPARED:
+                self._log.warning("secure aggregation: party %s prepared %d bytes, expected keys", party, len(message))
+            else:
+                self._prepared[party] = message
