@@ -68,7 +68,7 @@ test-flower: $(FLOWER)
 	@echo "*" > $(FLOWER)/.gitignore
 	@echo "installing Flower and secagg into $(FLOWER) ..."
 	@$(FLOWER)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-	    --constraint constraints-flower.txt --editable '.[flower]' 'flwr[simulation]==1.41.0' scikit-learn \
+	    --constraint constraints-flower.txt --editable '.[flower,paillier,ckks]' 'flwr[simulation]==1.41.0' scikit-learn \
 	    hypothesis mypy pytest scipy-stubs
 	@touch $@
 

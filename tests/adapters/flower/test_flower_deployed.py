@@ -84,6 +84,17 @@ def test_flwr_run_in_simulation(tmp_path, reports):
 
 
 @pytest.mark.nightly
+@pytest.mark.parametrize(("scheme", "trips"), [("paillier", [3, 3, 1]), ("ckks", [3, 3, 3, 3])])
+def test_ciphertexts_in_simulation(tmp_path, reports, scheme, trips):
+    """Two rounds of real keys, each dealt anew: keys of Paillier and CKKS serve one round here."""
+    with deployed(tmp_path, secure=False, simulation=True) as federation:
+        federation.run(APP, simulated=3, port=reports.port, rounds=2, scheme=scheme)
+        report = reports.next()
+    check(report, [(0, 1, 2)] * 2)
+    assert report["trips"] == trips * 2
+
+
+@pytest.mark.nightly
 def test_the_example_runs_and_learns(tmp_path):
     with deployed(tmp_path, secure=False, simulation=True) as federation:
         how = ["--federation-config", "num-supernodes=3", "--run-config", "num-server-rounds=2", "--stream"]

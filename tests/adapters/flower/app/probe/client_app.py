@@ -10,8 +10,9 @@ from flwr.clientapp import ClientApp
 from probe.training import examples, step
 from secagg import Policy
 from secagg.adapters.flower import SecAggMod
+from secagg_protocols import PROTOCOLS
 
-app = ClientApp(mods=[SecAggMod(policy=Policy(min_cohort=2))])
+app = ClientApp(mods=[SecAggMod(Policy(min_cohort=2), PROTOCOLS)])
 
 
 @app.train()

@@ -2,12 +2,12 @@
 
 import json
 import socket
-from dataclasses import asdict
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, MetricRecord
 from flwr.serverapp import ServerApp
 from flwr.serverapp.strategy import FedAvg
+from msgspec.structs import asdict
 
 from probe.training import CLIP, SHAPES, WEIGHT_MAX
 from secagg.adapters.flower import SecureAggregation
@@ -21,7 +21,13 @@ def main(grid, context):
     nodes = len(SHAPES) + 1
     inner = FedAvg(fraction_evaluate=0.0, min_train_nodes=nodes, min_available_nodes=nodes)
     strategy = SecureAggregation(
-        inner, weight_max=WEIGHT_MAX, clip=CLIP, options={"threshold": 2}, min_cohort=2, phase_timeout=120
+        inner,
+        weight_max=WEIGHT_MAX,
+        scheme=settings["scheme"],
+        options={"threshold": 2} if settings["scheme"] == "secagg" else {},
+        clip=CLIP,
+        min_cohort=2,
+        phase_timeout=120,
     )
     models, trips = {}, []
 
