@@ -1,11 +1,12 @@
 """What secure aggregation adds to the rounds of a Flower simulation, and how much of it is not Flower's.
 
     .venv-flower/bin/python -m bench.flower [--clients 20 --dim 100000 --rounds 6 --training 0.5] [--json]
+    .venv-flower/bin/python -m bench.flower --perceptron    # a real model of 99,385 parameters (bench/perceptron.py)
 
-Needs Flower with its simulation (`make .venv-flower`). "Engine" is all time inside the mod but outside the user's
-train function, divided by the processes that clients share, and all time inside the strategy but outside the grid, the
-wrapped strategy's own included. The rest of what is added is Flower's: two more trips, with a message to and from each
-client.
+Needs Flower with its simulation (`make .venv-flower`). "Engine" is all time inside the mod but outside the user's train
+function, divided by the processes that clients share (Flower gives each two processors), and all time inside the
+strategy but outside the grid, the wrapped strategy's own included. The rest of what is added is Flower's: two more
+trips, with a message to and from each client.
 """
 
 import argparse
@@ -29,7 +30,9 @@ from flwr.clientapp.typing import ClientAppCallable
 from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedAvg
 from flwr.simulation import run_simulation
+from numpy.typing import NDArray
 
+from bench import perceptron
 from secagg.adapters.flower import SecureAggregation, secagg_mod
 
 SPENT = "SECAGG_BENCH_SPENT"
@@ -41,7 +44,8 @@ class Cost:
     """Seconds of a steady round, medians over all rounds but the first.
 
     Attributes:
-        clients, dim, rounds, processes: of the simulation.
+        clients, dim, rounds: of the simulation.
+        processes: in which clients ran, as Flower started them.
         training: processor seconds that a client trains.
         plain, secure: wall time of a round.
         client_engine: of all clients together, a client's median each, divided by processes.
@@ -83,15 +87,22 @@ def timed_mod(message: Message, context: Context, call_next: ClientAppCallable) 
     return reply
 
 
-def client_app(training: float, *, secure: bool) -> ClientApp:
-    """Clients that keep a processor busy for `training` seconds."""
+def busy(flat: NDArray[np.float32], training: float) -> NDArray[np.float32]:
+    """Keep a processor busy for `training` seconds."""
+    moved, start = flat + np.float32(0.01), time.process_time()
+    while time.process_time() - start < training:
+        pass
+    return moved
+
+
+def client_app(training: float | None, *, secure: bool) -> ClientApp:
+    """Clients that are busy for `training` seconds, or train the perceptron."""
     app = ClientApp(mods=[timed_mod] if secure else [])
 
     @app.train()
     def train(message: Message, context: Context) -> Message:
-        moved, start = message.content["arrays"]["w"].numpy() + np.float32(0.01), time.process_time()
-        while time.process_time() - start < training:
-            pass
+        flat = message.content["arrays"]["w"].numpy()
+        moved = perceptron.trained(flat, context.node_id) if training is None else busy(flat, training)
         metrics = MetricRecord({"num-examples": 10 + context.node_id % 7})
         return Message(RecordDict({"arrays": ArrayRecord({"w": Array(moved)}), "metrics": metrics}), reply_to=message)
 
@@ -117,7 +128,7 @@ class TimedGrid:
         return replies
 
 
-def simulated(clients: int, dim: int, rounds: int, training: float, *, secure: bool) -> dict[str, list[float]]:
+def simulated(clients: int, dim: int, rounds: int, training: float | None, *, secure: bool) -> dict[str, list[float]]:
     """{what: one number a round}: wall seconds, trips, seconds in the strategy and out of the grid."""
     told: dict[str, list[float]] = {"wall": [], "trips": [], "strategy": []}
     server = ServerApp()
@@ -146,7 +157,7 @@ def simulated(clients: int, dim: int, rounds: int, training: float, *, secure: b
                 told[what].append(value)
             return MetricRecord()
 
-        model = ArrayRecord({"w": Array(np.zeros(dim, np.float32))})
+        model = ArrayRecord({"w": Array(perceptron.start() if training is None else np.zeros(dim, np.float32))})
         strategy.start(timed, model, num_rounds=rounds, evaluate_fn=note)
         failures = [o.failure for o in getattr(strategy, "outcomes", {}).values() if o.failure]
         if failures:
@@ -156,24 +167,25 @@ def simulated(clients: int, dim: int, rounds: int, training: float, *, secure: b
     return {what: np.diff(values).tolist() for what, values in told.items()}
 
 
-def spent_by_a_client(folder: str) -> float:
-    """Seconds in a steady round: the medians of its phases, summed."""
+def spent_by_a_client(folder: str) -> tuple[float, int]:
+    """(seconds in a steady round: the medians of its phases, summed; processes of clients)."""
     spent: dict[str, list[float]] = {}
-    for file in Path(folder).iterdir():
+    files = list(Path(folder).iterdir())
+    for file in files:
         for line in file.read_text().splitlines():
             phase, seconds = line.split()
             spent.setdefault(phase, []).append(float(seconds))
-    return sum(median(seconds) for phase, seconds in spent.items() if phase != "keys")
+    return sum(median(seconds) for phase, seconds in spent.items() if phase != "keys"), len(files)
 
 
-def measured(clients: int, dim: int, rounds: int, training: float) -> Cost:
-    """A plain simulation, then a secure one."""
-    processes = os.cpu_count() or 1
+def measured(clients: int, dim: int, rounds: int, training: float | None) -> Cost:
+    """A plain simulation, then a secure one; of the perceptron where `training` is None."""
     plain = simulated(clients, dim, rounds, training, secure=False)
     with tempfile.TemporaryDirectory() as folder:
         os.environ[SPENT] = folder
         secure = simulated(clients, dim, rounds, training, secure=True)
-        client = spent_by_a_client(folder) * clients / processes
+        one, processes = spent_by_a_client(folder)
+    client = one * clients / processes
     server = median(secure["strategy"][1:])
     wall = median(plain["wall"][1:])
     return Cost(
@@ -181,7 +193,7 @@ def measured(clients: int, dim: int, rounds: int, training: float) -> Cost:
         dim,
         rounds,
         processes,
-        training,
+        _training_of_perceptron() if training is None else training,
         wall,
         median(secure["wall"][1:]),
         client,
@@ -192,6 +204,12 @@ def measured(clients: int, dim: int, rounds: int, training: float) -> Cost:
     )
 
 
+def _training_of_perceptron() -> float:
+    start, flat = time.process_time(), perceptron.start()
+    perceptron.trained(flat, 0)
+    return time.process_time() - start
+
+
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m bench.flower", description=(__doc__ or "").partition("\n")[0])
@@ -199,14 +217,16 @@ def main() -> None:
     parser.add_argument("--dim", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--training", type=float, default=0.5, metavar="SECONDS", help="of each client, in each round")
+    parser.add_argument("--perceptron", action="store_true", help="train a real model instead; --dim is its own")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    cost = measured(options.clients, options.dim, options.rounds, options.training)
+    dim, training = (perceptron.DIM, None) if options.perceptron else (options.dim, options.training)
+    cost = measured(options.clients, dim, options.rounds, training)
     if options.json:
         sys.stdout.write(json.dumps(asdict(cost)) + "\n")
         return
     sys.stdout.write(
-        f"{cost.clients} clients that train for {cost.training} s, dim {cost.dim}, {cost.processes} processes\n"
+        f"{cost.clients} clients that train for {cost.training:.3g} s, dim {cost.dim}, {cost.processes} process(es)\n"
         "seconds of a steady round\n"
         f"plain   {cost.plain:8.3f}  {cost.plain_trips} trip\n"
         f"secure  {cost.secure:8.3f}  {cost.secure_trips} trips\n"

@@ -117,7 +117,8 @@ def _difference(name: str, new: NDArray[Any], old: NDArray[Any]) -> NDArray[Any]
     if new.shape != old.shape:
         raise ShapeMismatch(f"array {name!r} has shape {new.shape}, expected {old.shape}")
     with np.errstate(all="ignore"):  # NaN and infinity are refused, with their position, when the update is encoded
-        difference = np.subtract(new, old, dtype=np.result_type(new, old, np.float64))
+        same = new.dtype == old.dtype and old.dtype.kind == "f"  # then the subtraction rounds once, as the cast would
+        difference = np.subtract(new, old, dtype=old.dtype if same else np.result_type(new, old, np.float64))
         return np.asarray(difference, leaf_dtype(old))
 
 

@@ -1,0 +1,97 @@
+"""What the adapters share needs no framework: updates, families of rounds, and who is left out of one."""
+
+import logging
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from secagg.adapters.family import MAX_PREPARED, Ahead, Family, Lateness, Opening
+from secagg.adapters.outcome import Outcome
+from secagg.adapters.update import update_of
+from secagg.errors import ConfigError, OutOfRange
+from secagg.testing import SeededEntropy
+from secagg_protocols import PairwiseMasking
+
+LOG = logging.getLogger("test")
+NAMES = [f"p{number}" for number in range(10)]
+
+
+@given(st.sampled_from(["float16", "float32", "float64"]).flatmap(lambda dtype: arrays(dtype, (2, 5))))
+def test_a_difference_of_floats_is_rounded_once(pair):
+    new, old = pair
+    update = update_of({"w": old}, {"w": new}, {})["arrays"]["w"]
+    assert update.dtype == old.dtype
+    for entry, a, b in zip(update, new, old, strict=True):
+        if np.isfinite([a, b]).all() and abs(entry) < np.finfo(entry.dtype).max:
+            exact = Fraction(float(a)) - Fraction(float(b))
+            assert abs(Fraction(float(entry)) - exact) <= Fraction(float(np.spacing(np.abs(entry)))) / 2
+
+
+def test_a_difference_of_other_numbers_is_a_double():
+    for new, old in [(np.array([2**40]), np.array([1])), (np.array([True]), np.array([False]))]:
+        assert update_of({"w": old}, {"w": new}, {})["arrays"]["w"].dtype == np.float64
+    wide = update_of({"w": np.zeros(1, np.float32)}, {"w": np.full(1, 1 + 2.0**-40)}, {})
+    assert wide["arrays"]["w"].dtype == np.float32
+
+
+def parted(opening, sampled, share, least, needed=0):
+    """(cohort, late); the scheme runs for `needed` parties and more."""
+
+    def make(cohort, late):
+        if len(cohort) < needed:
+            raise ConfigError("too few for the threshold")
+        return list(cohort), list(late)
+
+    return opening.opened(sampled, Lateness(share, least), make)
+
+
+@given(st.sets(st.sampled_from(NAMES)), st.floats(0, 1), st.integers(2, 10), st.integers(0, 10))
+def test_who_is_left_out_has_no_keys_and_all_others_have(ready, share, least, needed):
+    opening = Opening(bytes(16), 3, dict.fromkeys(ready, b""))
+    cohort, late = parted(opening, NAMES, share, least, needed)
+    assert sorted([*cohort, *late]) == NAMES
+    if late:
+        assert set(cohort) == ready
+        assert len(late) <= share * len(NAMES)
+        assert len(cohort) >= max(least, needed)
+    elif ready != set(NAMES):
+        assert len(NAMES) - len(ready) > share * len(NAMES) or len(ready) < max(least, needed)
+
+
+def test_a_scheme_that_cannot_run_with_all_either_is_an_error():
+    with pytest.raises(ConfigError, match="too few for the threshold"):
+        parted(Opening(bytes(16), 0, dict.fromkeys(NAMES[1:], b"")), NAMES, 0.5, 2, needed=11)
+
+
+@pytest.mark.parametrize("share", [-0.01, 1.01, float("nan"), float("inf")])
+def test_no_share(share):
+    with pytest.raises(OutOfRange, match="max_late is"):
+        Lateness(share, 2)
+
+
+def test_no_number_and_nothing_prepared_serves_twice(caplog):
+    family = Family(SeededEntropy("family"), LOG)
+    first = family.begin()
+    family.keep({"a": b"keys", "b": bytes(MAX_PREPARED + 1)})
+    second, third = family.begin(), family.begin()
+    assert (first.number, second.number, third.number) == (0, 1, 2)
+    assert (first.prepared, second.prepared, third.prepared) == ({}, {"a": b"keys"}, {})
+    assert first.family == third.family
+    assert "party b prepared" in caplog.text
+    assert Family(SeededEntropy("another"), LOG).begin().family != first.family
+
+
+def test_what_is_prepared_ahead_fits_the_round_after():
+    opening = Family(SeededEntropy("family"), LOG).begin()
+    prepared = opening.ahead(5).prepared(PairwiseMasking(), "a", SeededEntropy("a"), None)
+    assert (prepared.family, prepared.round, prepared.party) == (opening.family, 1, "a")
+    assert opening.ahead(5) == Ahead(opening.family.hex(), 1, 5)
+
+
+def test_a_failed_round_has_no_contributors():
+    outcome = Outcome.failed("too few", None)
+    assert (outcome.contributors, outcome.left_out, outcome.failure) == (frozenset(), frozenset(), "too few")
