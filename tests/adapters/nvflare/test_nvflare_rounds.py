@@ -13,6 +13,7 @@ from nvflare.app_common.workflows.fedavg import FedAvg
 from secagg.adapters.nvflare import SecureFedAvg, envelope
 from secagg.adapters.nvflare.controller import OUTCOMES
 from secagg.errors import ConfigError
+from secagg.testing import SeededEntropy, small_keys
 from secagg_protocols import PROTOCOLS
 
 PHASES = ["keys", "shares", "masked", "unmask"]
@@ -84,6 +85,51 @@ def test_a_site_lost_at_any_trip(tmp_path, phase, how):
 @given(st.lists(st.sampled_from([None, None, *PHASES]), min_size=5, max_size=5), st.sampled_from(["silent", "error"]))
 def test_patterns_of_losses(tmp_path_factory, losses, how):
     check_pattern(tmp_path_factory.mktemp("pattern"), losses, how)
+
+
+CIPHERTEXTS = {"paillier": ["deal", "encrypted", "decrypt"], "ckks": ["keys", "deal", "encrypted", "decrypt"]}
+
+
+def ciphertexts(folder, scheme, lose=lambda site, phase: None):
+    """(federation, controller) of one round; the server draws the same session every time."""
+    federation = Federation(folder, 4)
+    for name in federation.names:
+        (folder / name / "local" / "secagg.json").write_text(json.dumps({"protocols": [scheme]}))
+    federation.lose = lose
+    options = {"key_bits": 1024} if scheme == "paillier" else {}
+    with small_keys(1024):
+        return federation, federation.secure(scheme=scheme, options=options, entropy=SeededEntropy("nvflare"))
+
+
+def asked_at(federation, phase):
+    return {site for at, site, _ in federation.wire.tasks if at == phase}
+
+
+@pytest.mark.parametrize("lost", ["site-1", "site-2", "site-3", "site-4"])
+@pytest.mark.parametrize(
+    ("scheme", "phase"), [(scheme, phase) for scheme in CIPHERTEXTS for phase in CIPHERTEXTS[scheme]]
+)
+def test_ciphertexts_and_a_site_lost_at_any_trip(tmp_path, scheme, phase, lost):
+    """Exact over the others; or, where the one site that holds the round's Paillier key is lost, a named error."""
+    phases = CIPHERTEXTS[scheme]
+    whole, _ = ciphertexts(tmp_path / "whole", scheme)
+    federation, controller = ciphertexts(
+        tmp_path / "lossy",
+        scheme,
+        lambda site, at: "silent" if site == lost and phases.index(at) >= phases.index(phase) else None,
+    )
+    assert federation.fatal == []
+    outcome = controller.outcomes[0]
+    if scheme == "paillier" and phase != "deal" and asked_at(whole, "decrypt") == {lost}:
+        assert "key holders" in outcome.failure
+        assert all((federation.models[0][name] == MODEL[name]).all() for name in MODEL)
+        return
+    asked = [at for at in phases[phases.index(phase) :] if lost in asked_at(federation, at)]
+    contributors = [site for site in federation.names if site != lost or asked in ([], ["decrypt"])]
+    assert outcome.lost == ({lost: asked[0]} if asked else {})
+    assert outcome.contributors == set(contributors)
+    (wanted,) = moved(contributors, 1)
+    close(federation.models[0], wanted, outcome.error_bound)
 
 
 def test_sites_whose_processes_end_between_two_tasks(tmp_path):
