@@ -46,15 +46,24 @@ class SecureRound:
         arrays = model.numpy_arrays(record, "the strategy's train message")
         context = model.context_of(first.metadata.run_id, first.metadata.message_type, first.content)
         self.protocol = Round(plan, messages, arrays, counters, context, opening, late)
-        self._requests = [self._request(message) for message in late.values()]
+        self._late = late
+        self._requested: list[str] = []
 
     def asks(self) -> list[Message]:
         """The open phase's messages; with the strategy's own content where clients train."""
         return [self._message(node, asked) for node, asked in self.protocol.opened().items()]
 
-    def _request(self, original: Message) -> Message:
-        """To a node that is left out: prepare for the next round."""
-        return _in_place_of(original, envelope.prepare_record(*self.protocol.request()))
+    def request(self, grid: Grid) -> None:
+        """Ask those who are left out to prepare the next round. Nobody waits for them: see `collect`."""
+        if self._late:
+            record = envelope.prepare_record(*self.protocol.request())
+            messages = [_in_place_of(message, record) for message in self._late.values()]
+            self._requested = [number for number in grid.push_messages(messages) if number]
+
+    def collect(self, grid: Grid) -> None:
+        """The round is over: take what those who were left out have sent until now."""
+        if self._requested:
+            self._take(grid.pull_messages(self._requested))
 
     def _message(self, node: str, asked: Asked) -> Message:
         content = envelope.ask_record(asked.phase, asked.frame, asked.entry, asked.ahead)
@@ -65,6 +74,10 @@ class SecureRound:
 
     def absorb(self, replies: Iterable[Message]) -> None:
         """Take in one trip's replies and close its phase; whoever did not answer is lost. Raises TooFew."""
+        self._take(replies)
+        self.protocol.coordinator.close_phase()
+
+    def _take(self, replies: Iterable[Message]) -> None:
         for message in replies:
             node = str(message.metadata.src_node_id)
             if message.has_error():
@@ -76,18 +89,14 @@ class SecureRound:
                 log.warning("secure aggregation: node %s: %s", node, error)
             else:
                 self.protocol.take(node, reply.frame, reply.prepared)
-        self.protocol.coordinator.close_phase()
 
     def advance(self, grid: Grid, timeout: float | None) -> None:
-        """Run whole trips until clients are to train, or to the end. Raises ProtocolError.
+        """Run whole trips until clients are to train, or to the end; a phase in which nobody is asked takes none.
 
-        A phase in which nobody is asked takes none; requests to prepare go along with the first that is taken.
+        Raises ProtocolError.
         """
         while not self.protocol.coordinator.done and not self.protocol.takes_input:
             asks = self.asks()
-            if asks:
-                asks += self._requests
-                self._requests = []
             self.absorb(grid.send_and_receive(asks, timeout=timeout) if asks else ())
 
     def moved(self, result: Aggregate) -> ArrayRecord:

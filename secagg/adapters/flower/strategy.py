@@ -166,6 +166,7 @@ class SecureAggregation(Strategy):
             return []
         self._round = self._opened(messages)
         try:
+            self._round.request(grid)
             self._round.advance(grid, self._trip_timeout)
         except ProtocolError as error:
             self._skip(server_round, str(error))
@@ -218,8 +219,10 @@ class SecureAggregation(Strategy):
         return opened
 
     def _leave(self, current: SecureRound) -> None:
-        """The round is over; what nodes prepared with their last replies is for the next."""
+        """The round is over; what nodes have prepared until now is for the next."""
         self._round = None
+        if self._grid is not None:
+            current.collect(self._grid)
         self._family.keep(current.protocol.prepared)
 
     def _reply(self, server_round: int, current: SecureRound, result: Aggregate) -> Message:

@@ -46,6 +46,7 @@ class MemoryGrid(Grid):
         self.trips: list[tuple[str, int]] = []
         self.sent: list[Message] = []
         self.replies: list[Message] = []
+        self.pushed: list[Message] = []
         identify()
 
     def get_node_ids(self) -> list[int]:
@@ -94,11 +95,15 @@ class MemoryGrid(Grid):
     def create_message(self, *args, **kwargs):
         raise NotImplementedError
 
-    def push_messages(self, messages):
-        raise NotImplementedError
+    def push_messages(self, messages: Iterable[Message]) -> list[str]:
+        """Nobody waits for the replies, so this is no trip."""
+        self.pushed += messages
+        return [str(at) for at, _ in enumerate(self.pushed)][-len(messages) :]
 
-    def pull_messages(self, message_ids):
-        raise NotImplementedError
+    def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
+        """What has been replied: the nodes have answered meanwhile."""
+        replies = [self._deliver(self.pushed[int(at)]) for at in message_ids]
+        return [reply for reply in replies if reply is not None]
 
 
 def phase_of(message: Message) -> str:

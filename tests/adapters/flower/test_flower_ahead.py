@@ -123,8 +123,25 @@ def test_who_could_not_be_reached_for_its_keys_is_left_to_the_next_round():
     assert strategy.outcomes[2].left_out == names_of(grid, 2)
     assert strategy.outcomes[2].lost == {}
     assert [phase for phase, _ in grid.trips] == [*FIRST, *(STEADY * 3)]
-    assert grid.trips[4:7] == [("shares", 5), ("masked", 4), ("unmask", 4)]  # a request to prepare goes along
+    assert grid.trips[4:7] == [("shares", 4), ("masked", 4), ("unmask", 4)]
+    assert [str(message.metadata.dst_node_id) for message in grid.pushed] == [*names_of(grid, 2)]
     assert [o.left_out for n, o in strategy.outcomes.items() if n != 2] == [frozenset()] * 3
+
+
+@pytest.mark.parametrize("how", ["silent", "error"])
+def test_nobody_waits_for_who_does_not_answer_a_request(how):
+    """It is no part of a trip: the grid is asked once, at the round's end, what has come."""
+    grid = grid_of(5)
+    node, pull, pulled = list(grid.apps)[2], grid.pull_messages, []
+    grid.lose = lambda other, phase: (
+        how if other == node and (phase == PREPARE or (phase == "unmask" and len(grid.trips) == 4)) else None
+    )
+    grid.pull_messages = lambda numbers: (pulled.append(len(grid.trips)), pull(numbers))[1]
+    strategy, found = run(grid, 3)
+    check(strategy, found, [range(5), [0, 1, 3, 4], [0, 1, 3, 4]], grid)
+    assert [phase for phase, _ in grid.trips] == [*FIRST, *(STEADY * 2)]
+    assert pulled == [7, 10]
+    assert strategy.outcomes[3].left_out == names_of(grid, 2)
 
 
 def test_a_node_that_joins_sends_its_keys_first():

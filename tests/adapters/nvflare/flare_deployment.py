@@ -7,6 +7,7 @@ import subprocess
 import sys
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from threading import Event, Thread
 
 PATIENCE = 240
 """Seconds for anything to happen; a federation that takes them is stuck."""
@@ -85,14 +86,24 @@ class Deployment:
         return self._kits / name / "local"
 
     def start(self) -> None:
-        self._start("localhost", "server.server_train", "fed_server.json")
+        """All processes; returns once the sites have joined: a job that comes earlier may meet half a server."""
+        joined = Event()
+        server = self._start("localhost", "server.server_train", "fed_server.json")
+        ready = f"Total clients: {len(self.sites)}".encode()
+        copying = Thread(target=copy_log, args=(server.stdout, self.folder / "localhost.log", ready, joined))
+        copying.start()
+        self._stack.callback(copying.join)
+        self._stack.callback(_end, server)  # before the join: the copy ends with the process
         for site in self.sites:
-            self._start(site, "client.client_train", "fed_client.json", f"uid={site}")
+            log = self._stack.enter_context((self.folder / f"{site}.log").open("w"))
+            self._stack.callback(
+                _end, self._start(site, "client.client_train", "fed_client.json", f"uid={site}", log=log)
+            )
+        assert joined.wait(PATIENCE), (self.folder / "localhost.log").read_text()
 
-    def _start(self, name: str, module: str, config: str, *settings: str) -> None:
+    def _start(self, name: str, module: str, config: str, *settings: str, log=subprocess.PIPE) -> subprocess.Popen:
         kit = self._kits / name
         (kit / "transfer").mkdir(exist_ok=True)
-        log = self._stack.enter_context((self.folder / f"{name}.log").open("w"))
         command = [sys.executable, "-m", f"nvflare.private.fed.app.{module}", "-m", str(kit), "-s", config]
         command += ["--set", "secure_train=true", "org=secagg", "config_folder=config", *settings]
         process = subprocess.Popen(
@@ -104,7 +115,7 @@ class Deployment:
             start_new_session=True,
         )
         self._processes[name] = process
-        self._stack.callback(_end, process)
+        return process
 
     def kill(self, site: str) -> None:
         """As if its machine had lost power: no part of it says good-bye."""
@@ -112,6 +123,16 @@ class Deployment:
 
     def close(self) -> None:
         self._stack.close()
+
+
+def copy_log(stream, path: Path, ready: bytes, seen: Event) -> None:
+    """Until the stream ends; `seen` is set by then at the latest."""
+    with stream, path.open("wb", buffering=0) as log:
+        for line in stream:
+            log.write(line)
+            if ready in line:
+                seen.set()
+    seen.set()
 
 
 def _end(process: subprocess.Popen) -> None:
