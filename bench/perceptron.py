@@ -15,19 +15,23 @@ def start() -> NDArray[np.float32]:
     return np.random.default_rng(1).normal(0, 0.05, DIM).astype(np.float32)
 
 
-def trained(flat: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
-    """(DIM,) after `EPOCHS` over one client's examples, which are drawn: of MNIST's shape and size, not MNIST."""
+def examples(seed: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(EXAMPLES, INPUTS) images and (EXAMPLES, CLASSES) labels, drawn: of MNIST's shape and size, not MNIST."""
     draw = np.random.default_rng(seed)
     images = draw.random((EXAMPLES, INPUTS), np.float32)
-    labels = np.eye(CLASSES, dtype=np.float32)[draw.integers(0, CLASSES, EXAMPLES)]
-    into, bias, out, offset = (part.copy() for part in _unflattened(flat))
+    return images, np.eye(CLASSES, dtype=np.float32)[draw.integers(0, CLASSES, EXAMPLES)]
+
+
+def trained(flat: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
+    """(DIM,) after `EPOCHS` over one client's examples."""
+    draw = np.random.default_rng([seed, 1])
+    images, labels = examples(seed)
+    into, bias, out, offset = (part.copy() for part in unflattened(flat))
     for _ in range(EPOCHS):
         for batch in draw.permutation(EXAMPLES).reshape(-1, BATCH):
             x = images[batch]
-            hidden = np.maximum(x @ into + bias, 0)
-            logits = hidden @ out + offset
-            odds = np.exp(logits - logits.max(1, keepdims=True))
-            error = (odds / odds.sum(1, keepdims=True) - labels[batch]) / np.float32(BATCH)
+            hidden, odds = forward(x, into, bias, out, offset)
+            error = (odds - labels[batch]) / np.float32(BATCH)
             back = (error @ out.T) * (hidden > 0)
             out -= RATE * (hidden.T @ error)
             offset -= RATE * error.sum(0)
@@ -36,7 +40,17 @@ def trained(flat: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
     return np.concatenate([part.ravel() for part in (into, bias, out, offset)])
 
 
-def _unflattened(flat: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+def forward(x: NDArray[np.float32], *parts: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(hidden units, probabilities of the classes)."""
+    into, bias, out, offset = parts
+    hidden = np.maximum(x @ into + bias, 0)
+    logits = hidden @ out + offset
+    odds = np.exp(logits - logits.max(1, keepdims=True))
+    return hidden, odds / odds.sum(1, keepdims=True)
+
+
+def unflattened(flat: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """Arrays of `SHAPES`, views."""
     parts, at = [], 0
     for shape in SHAPES:
         size = int(np.prod(shape))

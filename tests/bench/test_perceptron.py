@@ -1,0 +1,20 @@
+"""The model that bench.flower trains learns: what it takes to train is what a real one of its size takes."""
+
+import numpy as np
+
+from bench import perceptron
+
+
+def loss(flat, seed):
+    images, labels = perceptron.examples(seed)
+    _, odds = perceptron.forward(images, *perceptron.unflattened(flat))
+    return -np.log((odds * labels).sum(1)).mean()
+
+
+def test_training_lowers_the_loss_of_the_clients_own_examples_and_nothing_else_changes():
+    before = perceptron.start()
+    after = perceptron.trained(before, 3)
+    assert (after.shape, after.dtype) == ((99_385,), np.float32)
+    assert loss(after, 3) < loss(before, 3)
+    assert (before == perceptron.start()).all()
+    assert not (perceptron.trained(before, 4) == after).all()
