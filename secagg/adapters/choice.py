@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -12,6 +12,8 @@ from secagg.scheme import Scheme
 from secagg_protocols import PROTOCOLS
 
 OWN = "own"
+ASSUMPTIONS: Mapping[str, float] = {"corrupt": 0.05, "sigma": 40}
+"""The least that a scheme which the server names may assume, where the client says nothing else."""
 
 
 class Terms(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -98,13 +100,21 @@ class Consent:
         protocols: keys of `PROTOCOLS` that the server may choose from.
         scheme: takes their place: the one scheme that this client runs.
         authenticated: whether only schemes that authenticate the parties will do.
+        assumptions: the least that `Scheme.assumptions` of a scheme that the server named may say, above or below
+            `ASSUMPTIONS`.
+
+    Raises ConfigError for names that are unknown.
     """
 
     protocols: frozenset[str]
     scheme: Scheme | None
     authenticated: bool
+    assumptions: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        strange = sorted(set(self.assumptions) - set(ASSUMPTIONS))
+        if strange:
+            raise ConfigError(f"assumptions: {strange[0]!r} is unknown, expected names among {sorted(ASSUMPTIONS)}")
         unknown = sorted(self.protocols - set(PROTOCOLS))
         if unknown:
             raise ConfigError(f"protocols: {unknown[0]!r} is unknown, expected names among {sorted(PROTOCOLS)}")
@@ -130,7 +140,15 @@ class Consent:
             options = msgspec.json.decode(terms.options, type=dict[str, Any])
         except (msgspec.DecodeError, RecursionError) as error:
             raise ConfigError(f"options of {terms.protocol!r}: {error}") from None
-        return _built(terms.protocol, parties, options)
+        scheme = _built(terms.protocol, parties, options)
+        least = {**ASSUMPTIONS, **self.assumptions}
+        for name, value in scheme.assumptions.items():
+            if value < least.get(name, 0):
+                raise PolicyRefused(
+                    f"{scheme} with {name} {value}: a lying server could have chosen it, and this client asks for at "
+                    f"least {least[name]}"
+                )
+        return scheme
 
 
 def _built(name: str, parties: int, options: Mapping[str, Any]) -> Scheme:

@@ -32,6 +32,7 @@ class _Saved(codec.Message, frozen=True):
     policy: tuple[int, int, int]
     machine: bytes
     prepared: bool
+    ledger: bool
     step: int
     last: tuple[int, bytes, bytes] | None
     failure: str | None
@@ -65,8 +66,11 @@ class RoundParty:
         prepared: bool = False,
     ) -> None:
         self.context = session.context if context is None else context_of(context)
-        if ledger is not None and not self.context:
-            raise ConfigError("a ledger tells rounds apart by their context, and this session has none")
+        if ledger is not None and not context:
+            raise ConfigError(
+                "a ledger tells rounds apart by their context: give the context that this party received itself, "
+                "since the server names the session's"
+            )
         clients = scheme.clients(session)
         policy.check_session(session, len(clients))
         check_capacity(scheme, session)
@@ -146,6 +150,7 @@ class RoundParty:
                 policy=(self.policy.min_cohort, self.policy.max_dim, self.policy.min_threshold),
                 machine=b"" if self._failure is not None else self._machine.save(),
                 prepared=self._prepared,
+                ledger=self._ledger is not None,
                 step=self.step,
                 last=self._last,
                 failure=self._failure,
@@ -171,6 +176,8 @@ class RoundParty:
         try:
             saved = codec.decode(data, _Saved)
             check_fingerprint(saved.fingerprint, scheme)
+            if saved.ledger and ledger is None:
+                raise StateError("this party keeps a ledger of what it has helped to open: restore it with its ledger")
             if saved.step < latch:
                 raise StateError(f"state at step {saved.step}, but this party is known to have reached step {latch}")
             session, policy = Session.from_bytes(saved.session), Policy(*saved.policy)

@@ -9,9 +9,10 @@ from secagg.wire import codec
 
 
 class _Opened(codec.Message, frozen=True):
-    """One sum that was opened: the context's digest, and the ids in it."""
+    """One sum that was opened: the digests of its context and of its encoding, and the ids in it."""
 
     context: bytes
+    encoding: bytes
     contributors: tuple[int | str, ...]
 
 
@@ -30,34 +31,46 @@ class _Saved(codec.Message, frozen=True):
 
 
 class Ledger:
-    """Remembers, for each context, the cohort whose sum this party helped to open.
+    """Remembers, for each context, the cohort whose sum this party helped to open, and how updates were encoded.
 
     Two sums of the same updates over two cohorts give away the sum over those in which they differ; and sums over
-    cohorts that lie far apart may together give away one party, whatever each party sees of them. So a party
-    helps one cohort per context. And it enters a round of a family (`Session.family`) once, and none that came before
-    one it has entered: what it prepared for a round serves in one session.
+    cohorts that lie far apart may together give away one party, whatever each party sees of them. Two sums over one
+    cohort with different clips or weights do too: each is a different function of every update. So a party helps one
+    cohort per context, under one encoding. And it enters a round of a family (`Session.family`) once, and none that
+    came before one it has entered: what it prepared for a round serves in one session.
 
     Keep the ledger where the party's identity is kept, and save it before each reply leaves (`store` of
     `Participant.answer`).
     """
 
     def __init__(self) -> None:
-        self._opened: dict[bytes, frozenset[PartyId]] = {}
+        self._opened: dict[bytes, tuple[bytes, frozenset[PartyId]]] = {}
         self._entered: dict[bytes, int] = {}
 
-    def check(self, context: bytes, contributors: Set[PartyId]) -> None:
-        """Raise PolicyRefused if another cohort's sum was opened under `context` before."""
-        before = self._opened.get(_digest(context), contributors)
-        if before != contributors:
+    def check(self, context: bytes, encoding: bytes, contributors: Set[PartyId]) -> None:
+        """Raise PolicyRefused if another sum was opened under `context` before: of other parties, or encoded otherwise.
+
+        Args:
+            context: what the party says the round is about.
+            encoding: `Session.encoding_digest`.
+            contributors: ids of those in the sum.
+        """
+        known, cohort = self._opened.get(_digest(context), (encoding, contributors))
+        if cohort != contributors:
             raise PolicyRefused(
-                f"a second sum under the same context over a cohort that differs by {len(before ^ contributors)}: "
+                f"a second sum under the same context over a cohort that differs by {len(cohort ^ contributors)}: "
                 "the two would give away the difference; a retry with other parties needs a context of its own"
             )
+        if known != encoding:
+            raise PolicyRefused(
+                "a second sum under the same context with another structure, bits, clip, weight_max or rounding: "
+                "the two would tell more than one sum; a retry with others needs a context of its own"
+            )
 
-    def add(self, context: bytes, contributors: Set[PartyId]) -> None:
-        """Remember that a sum over `contributors` was opened under `context`. Raises what `check` does."""
-        self.check(context, contributors)
-        self._opened[_digest(context)] = frozenset(contributors)
+    def add(self, context: bytes, encoding: bytes, contributors: Set[PartyId]) -> None:
+        """Remember that this sum was opened under `context`. Raises what `check` does."""
+        self.check(context, encoding, contributors)
+        self._opened[_digest(context)] = encoding, frozenset(contributors)
 
     def forget(self, context: bytes) -> None:
         """Drop a context that no server can use again, because this party has moved on from its model."""
@@ -86,8 +99,8 @@ class Ledger:
         return codec.encode(
             _Saved(
                 tuple(
-                    _Opened(context, tuple(sorted(cohort, key=lambda party: (isinstance(party, str), party))))
-                    for context, cohort in sorted(self._opened.items())
+                    _Opened(context, encoding, tuple(sorted(cohort, key=lambda party: (isinstance(party, str), party))))
+                    for context, (encoding, cohort) in sorted(self._opened.items())
                 ),
                 tuple(_Entered(family, number) for family, number in sorted(self._entered.items())),
             )
@@ -99,9 +112,9 @@ class Ledger:
         ledger = cls()
         saved = codec.decode(data, _Saved)
         for row in saved.opened:
-            if len(row.context) != hashlib.sha256().digest_size:
-                raise WireError("ledger with a context that is no digest")
-            ledger._opened[row.context] = frozenset(row.contributors)
+            if {len(row.context), len(row.encoding)} != {hashlib.sha256().digest_size}:
+                raise WireError("ledger with a context or an encoding that is no digest")
+            ledger._opened[row.context] = row.encoding, frozenset(row.contributors)
         for entered in saved.entered:
             try:
                 check_round(entered.family, entered.round)

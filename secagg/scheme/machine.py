@@ -156,6 +156,11 @@ class Scheme(ABC):
         """Name, version and options, such as 'plain/1/{"key":2}': JSON with sorted keys and no spaces."""
         return f"{self.name}/{self.version}/{msgspec.json.encode(self.options, order='sorted').decode()}"
 
+    @property
+    def assumptions(self) -> Mapping[str, float]:
+        """What its security is computed from, by the names of `options`; a larger value assumes a worse world."""
+        return {}
+
     def occasion(
         self,
         family: bytes,

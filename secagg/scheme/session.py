@@ -164,6 +164,12 @@ class Session(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
         return hashlib.sha256(self.to_bytes()).digest()
 
     @cached_property
+    def encoding_digest(self) -> bytes:
+        """SHA-256 of what decides which vector an update becomes: layout, bits, clips, weight_max and rounding."""
+        alone = msgspec.structs.replace(self, id=b"", parties=(), context=b"", family=b"", round=0)
+        return hashlib.sha256(b"secagg/encoding/1" + codec.encode(alone)).digest()
+
+    @cached_property
     def encoding(self) -> UpdateEncoding:
         """How updates become ring vectors here."""
         return UpdateEncoding(

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from secagg.adapters.choice import Consent, Offer
 from secagg.adapters.family import MAX_PREPARED, Ahead, Family, Lateness, Opening
 from secagg.adapters.outcome import Outcome
 from secagg.adapters.update import update_of
-from secagg.errors import ConfigError, OutOfRange
+from secagg.errors import ConfigError, OutOfRange, PolicyRefused
 from secagg.testing import SeededEntropy
 from secagg_protocols import PairwiseMasking
 
@@ -95,3 +96,46 @@ def test_what_is_prepared_ahead_fits_the_round_after():
 def test_a_failed_round_has_no_contributors():
     outcome = Outcome.failed("too few", None)
     assert (outcome.contributors, outcome.left_out, outcome.failure) == (frozenset(), frozenset(), "too few")
+
+
+def consent(**options):
+    return Consent(frozenset(["secagg", "secagg+"]), None, authenticated=True, **options)
+
+
+def named(parties, **options):
+    """Terms as a server names them."""
+    offer = Offer("secagg+", {"adversary": "active"} | options)
+    return offer.terms(offer.made(parties), "weight", [])
+
+
+@pytest.mark.parametrize("parties", [10, 1000])
+def test_a_server_cannot_choose_how_many_are_corrupt(parties):
+    """With {"corrupt": 0, "dropout": 0, "sigma": 1} a thousand clients would have two neighbours each."""
+    assert consent().made(named(parties), parties).assumptions == {"corrupt": 0.05, "sigma": 40}
+    for weaker in ({"corrupt": 0.0, "dropout": 0.0, "sigma": 1}, {"corrupt": 0.049}, {"sigma": 39}):
+        with pytest.raises(PolicyRefused, match=r"this client asks for at least (0\.05|40)$"):
+            consent().made(named(parties, **weaker), parties)
+    for stronger in ({"corrupt": 0.1}, {"sigma": 50}):
+        assert consent().made(named(parties, **stronger), parties).assumptions.items() >= stronger.items()
+
+
+def test_a_client_sets_the_least_that_is_assumed():
+    careful, trusting = consent(assumptions={"corrupt": 0.1}), consent(assumptions={"corrupt": 0, "sigma": 20})
+    with pytest.raises(PolicyRefused, match=r"corrupt 0.05: .* this client asks for at least 0.1"):
+        careful.made(named(100), 100)
+    with pytest.raises(PolicyRefused, match=r"sigma 39: .* this client asks for at least 40"):
+        careful.made(named(100, corrupt=0.1, sigma=39), 100)
+    assert trusting.made(named(100, corrupt=0.0, sigma=20), 100).assumptions == {"corrupt": 0.0, "sigma": 20}
+    with pytest.raises(ConfigError, match="assumptions: 'dropout' is unknown"):
+        consent(assumptions={"dropout": 0.1})
+
+
+def test_passive_mode_and_a_scheme_of_the_clients_own_are_not_asked():
+    own = PairwiseMasking(adversary="active", corrupt=0.0)
+    assert Consent(frozenset(), own, authenticated=True).made(Offer(own, {}).terms(own, "weight", []), 5) is own
+    passive = Offer("secagg+", {"sigma": 10})
+    assert (
+        not Consent(frozenset(["secagg+"]), None, False)
+        .made(passive.terms(passive.made(50), "weight", []), 50)
+        .assumptions
+    )

@@ -77,6 +77,11 @@ def bound_of(scheme: PairwiseMasking, session: Session, roster: Roster | None = 
     return derive.binding(session.digest, session.context, scheme.fingerprint, digest)
 
 
+def statement_of(session: Session, i: int, keys: bytes) -> bytes:
+    """What party i's identity signs of its two public keys."""
+    return derive.advertisement(session.digest, derive.context_digest(session.context), i, keys)
+
+
 def interpolated(rows: Mapping[int, bytes]) -> bytes | None:
     """The secret through all the given shares {holder: share, salt}, None where there is none of 32 bytes."""
     if not rows:

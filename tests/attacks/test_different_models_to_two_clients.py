@@ -10,11 +10,11 @@ from attacker import DIM, OTHERS, UPDATES, VICTIM, LyingServer, N, make_session
 from twins import IgnoresItsModel
 
 from secagg.api import Participant
-from secagg.errors import InconsistentModel, TooFew
+from secagg.errors import InconsistentModel, PeerMisbehaved, TooFew
 from secagg.testing import TestRound, opened, rewritten
 from secagg_protocols import PairwiseMasking
 from secagg_protocols.pairwise import derive
-from secagg_protocols.pairwise.messages import Shares
+from secagg_protocols.pairwise.messages import KEY_SIZE, AskShares, Shares, pack_indices
 from secagg_protocols.pairwise.server import PairwiseServer
 
 ON_THE_CRAFTED_MODEL = np.zeros(DIM, np.uint16)
@@ -64,11 +64,13 @@ def test_parties_that_do_not_bind_their_model_are_open_to_it():
     np.testing.assert_array_equal(out.ring_sum, UPDATES[VICTIM])
 
 
-def test_an_honest_server_names_the_odd_ones():
-    round_ = make_round(PairwiseMasking())
+@pytest.mark.parametrize(("adversary", "phase"), [("passive", "shares"), ("active", "keys")])
+def test_an_honest_server_names_the_odd_ones(adversary, phase):
+    """In active mode as soon as they speak: what they received is in what they sign."""
+    round_ = make_round(PairwiseMasking(adversary=adversary))
     with pytest.raises(TooFew) as error:
         round_.run()
-    assert error.value.phase == "shares"
+    assert error.value.phase == phase
     assert set(round_.coordinator.misbehaved) == set(OTHERS)
     assert "received another model" in round_.coordinator.misbehaved[0]
 
@@ -85,11 +87,13 @@ def test_a_party_names_both_digests_where_its_neighbours_have_another_model():
         assert ("masked", i) not in round_.sent
 
 
-def masks_that_cancel_nobodys(adversary):
-    """The round's error, and the victim's share of itself: the most that the server gets of its seed."""
-    round_ = make_round(PairwiseMasking(adversary=adversary), replies=hiding_it(honest_digest()))
+@pytest.mark.usefixtures("agreeing_with_everyone")
+def test_a_server_that_hides_it_cannot_open_the_victims_mask():
+    """The victim's share of itself is the most that it gets of the victim's seed."""
+    round_ = make_round(PairwiseMasking(), replies=hiding_it(honest_digest()))
     with pytest.raises(TooFew) as error:
         round_.run()
+    assert (error.value.phase, error.value.needed) == ("unmask", 5)
     assert round_.coordinator.result is None
     server = LyingServer.of(round_)
     rows = server.shares_of(VICTIM, range(N), {i: list(range(N)) for i in range(N)})
@@ -97,16 +101,20 @@ def masks_that_cancel_nobodys(adversary):
     assert server.seed(VICTIM, rows) is None
     total = sum(server.masked(i).astype(np.uint64) for i in range(N)) % 2**round_.session.ring.bits
     assert (total[:DIM] != UPDATES[VICTIM]).any()
-    return error.value
 
 
-@pytest.mark.usefixtures("agreeing_with_everyone")
-def test_a_server_that_hides_it_cannot_open_the_victims_mask():
-    error = masks_that_cancel_nobodys("passive")
-    assert (error.phase, error.needed) == ("unmask", 5)
-
-
-@pytest.mark.usefixtures("agreeing_with_everyone")
-def test_in_active_mode_they_do_not_even_sign_the_same_set():
-    error = masks_that_cancel_nobodys("active")
-    assert (error.phase, error.needed) == ("consistency", 5)
+def test_in_active_mode_they_do_not_take_each_others_keys():
+    """Whatever the server says, each finds signatures of what it did not receive, and deals nothing."""
+    round_ = make_round(PairwiseMasking(adversary="active"))
+    round_.exchange()
+    server = LyingServer.of(round_)
+    shown = server.advertised()
+    ask = AskShares(
+        pack_indices(range(N)),
+        b"".join(key[: 2 * KEY_SIZE] for key in shown.values()),
+        b"".join(key[2 * KEY_SIZE :] for key in shown.values()),
+    )
+    for i, other in ((VICTIM, 0), (0, VICTIM)):
+        with pytest.raises(PeerMisbehaved, match=f"party {other}: signature does not verify") as error:
+            server.ask(i, "shares", ask)
+        assert not error.value.culprits

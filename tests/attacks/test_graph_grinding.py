@@ -10,7 +10,7 @@ import os
 
 import numpy as np
 import pytest
-from attacker import UPDATES, LyingServer, assert_is_update_of, pair_key
+from attacker import UPDATES, LyingServer, assert_is_update_of, pair_key, statement_of
 from twins import TakesNamedNeighbours
 
 from secagg.api import Participant
@@ -71,7 +71,12 @@ def show(server, colluders):
     keys, signatures = [own.sealing + own.mask], [own.signature]
     for i in colluders:
         keys.append(b"".join(CREW.public[i]))
-        signatures.append(signing.sign(CREW.identity[i], derive.advertisement(server.session.digest, i, keys[-1])))
+        signatures.append(
+            signing.sign(
+                CREW.identity[i],
+                statement_of(server.session, i, keys[-1]),
+            )
+        )
     server.ask(VICTIM, "shares", AskShares(pack_indices([VICTIM, *colluders]), b"".join(keys), b"".join(signatures)))
 
 
@@ -120,7 +125,10 @@ def advertisements(server):
     shown = {VICTIM: own.sealing + own.mask + own.signature}
     for i in COLLUDERS:
         key = b"".join(CREW.public[i])
-        shown[i] = key + signing.sign(CREW.identity[i], derive.advertisement(server.session.digest, i, key))
+        shown[i] = key + signing.sign(
+            CREW.identity[i],
+            statement_of(server.session, i, key),
+        )
     return shown
 
 

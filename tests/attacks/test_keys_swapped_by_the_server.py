@@ -7,7 +7,17 @@ Passive mode is open to this, as the threat model says: its keys are unsigned.
 import os
 
 import pytest
-from attacker import OTHERS, UPDATES, VICTIM, LyingServer, N, assert_is_update_of, interpolated, make_session
+from attacker import (
+    OTHERS,
+    UPDATES,
+    VICTIM,
+    LyingServer,
+    N,
+    assert_is_update_of,
+    interpolated,
+    make_session,
+    statement_of,
+)
 
 from secagg.api import Participant
 from secagg.errors import PeerMisbehaved
@@ -81,7 +91,7 @@ def signed_by(identities, server, puppets):
     keys, signatures = [], []
     for j in range(N):
         key = own.sealing + own.mask if j == VICTIM else b"".join(puppets.public[j])
-        statement = derive.advertisement(server.session.digest, j, key)
+        statement = statement_of(server.session, j, key)
         keys.append(key)
         signatures.append(own.signature if j == VICTIM else signing.sign(identities(j), statement))
     return AskShares(pack_indices(range(N)), b"".join(keys), b"".join(signatures))

@@ -6,7 +6,7 @@ behind it is known (Bonawitz et al. 2017, 6.2, on signed keys).
 
 import numpy as np
 import pytest
-from attacker import OTHERS, UPDATES, VICTIM, LyingServer, N, assert_is_update_of, bits, make_session
+from attacker import CONTEXT, OTHERS, UPDATES, VICTIM, LyingServer, N, assert_is_update_of, bits, make_session
 from test_lost_later_opens_earlier import DEALERS, earlier_vector
 from test_replayed_round import GHOSTS, LIVE, relayed, sum_of_the_live
 from twins import NeverUsedUp
@@ -80,12 +80,17 @@ def test_a_ledger_enters_no_round_twice_whatever_is_restored():
     saved = prepared.save(KEY)
     round_ = session_with(scheme, prepared)
     round_.participants[VICTIM] = Participant(
-        scheme, round_.session, VICTIM, ledger=ledger, prepared=Prepared.restore(saved, KEY)
+        scheme, round_.session, VICTIM, context=CONTEXT, ledger=ledger, prepared=Prepared.restore(saved, KEY)
     )
     assert VICTIM in round_.run().contributors
     for ask in ("shares", "keys"):
         again = Participant(
-            scheme, make_session(**FAMILY), VICTIM, ledger=ledger, prepared=Prepared.restore(saved, KEY)
+            scheme,
+            make_session(**FAMILY),
+            VICTIM,
+            context=CONTEXT,
+            ledger=ledger,
+            prepared=Prepared.restore(saved, KEY),
         )
         server = LyingServer(scheme, again.session, {VICTIM: again})
         with pytest.raises(PolicyRefused, match="has entered round 4"):
@@ -131,6 +136,7 @@ def second_round(before, old, names, ledgers):
             session,
             i,
             Policy(min_cohort=N),
+            context=session.context,
             credentials=before.credentials[i],
             ledger=ledgers.get(i),
         )
@@ -150,7 +156,7 @@ def second_round(before, old, names, ledgers):
     for i in LIVE:
         server.ask(i, "shares", ask)
     for i in LIVE:
-        server.ask(i, "masked", relayed(server, i), UPDATES[i])
+        server.ask(i, "masked", relayed(server, i, session.context), UPDATES[i])
     for i in LIVE:
         server.ask(i, "consistency", AskConsistency(bits(range(N))))
     signatures = b"".join(opened(server.sent["consistency", i], Consistency).signature for i in LIVE)

@@ -1,6 +1,6 @@
 """Messages of an earlier round come again: advertisements of clients that are not there and whose keys the server knows
-by now (so that a cohort looks larger than it is), a vector in another round's sum, an ask to a later round's party
-(Bonawitz et al. 2017, 6.2, on signed keys; NIST SP 800-57 on replays).
+by now (so that a cohort looks larger than it is), in another session or in the very same one, a vector in another
+round's sum, an ask to a later round's party (Bonawitz et al. 2017, 6.2, on signed keys; NIST SP 800-57 on replays).
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from secagg.api import Coordinator, Participant
 from secagg.engine import RoundServer
 from secagg.engine import server as server_module
 from secagg.errors import PeerMisbehaved, WireError
-from secagg.scheme import Policy
+from secagg.scheme import Ledger, Policy, Session
 from secagg.testing import opened, rewritten
 from secagg_protocols import PairwiseMasking
 from secagg_protocols.pairwise import derive
@@ -52,12 +52,20 @@ def row(shares, dealer, holder, size, own):
     return shares[size * place : size * (place + 1)]
 
 
-def second_round(before, ghosts_from):
-    """The live ones, each with a policy of at least N contributors; the ghosts' advertisements are old."""
-    session = make_session()
+def second_round(before, ghosts_from, session, context):
+    """The live ones, each with a policy of at least N contributors; the ghosts' advertisements are old.
+
+    Session and context are what the server sends again, and what the live ones received themselves.
+    """
     roster = before.roster
-    live = {i: Participant(SCHEME, session, i, Policy(min_cohort=N), credentials=before.credentials[i]) for i in LIVE}
+    live = {
+        i: Participant(
+            SCHEME, session, i, Policy(min_cohort=N), context, credentials=before.credentials[i], ledger=Ledger()
+        )
+        for i in LIVE
+    }
     server = LyingServer(SCHEME, session, live, roster)
+    server.bound = derive.binding(session.digest, context, SCHEME.fingerprint, roster.digest)
     for i in LIVE:
         server.ask(i, "keys", AskKeys())
     server.sent |= {("keys", g): ghosts_from.sent["keys", g] for g in GHOSTS}
@@ -70,7 +78,7 @@ def second_round(before, ghosts_from):
     for i in LIVE:
         server.ask(i, "shares", ask)
     for i in LIVE:
-        server.ask(i, "masked", relayed(server, i), UPDATES[i])
+        server.ask(i, "masked", relayed(server, i, context), UPDATES[i])
     for i in LIVE:
         server.ask(i, "consistency", AskConsistency(bits(range(N))))
     signatures = b"".join(opened(server.sent["consistency", i], Consistency).signature for i in LIVE)
@@ -79,7 +87,7 @@ def second_round(before, ghosts_from):
     return server
 
 
-def relayed(server, i):
+def relayed(server, i, context):
     """What the others dealt; the ghosts' boxes are empty, which counts as missing shares."""
     sealed, hashes = [], []
     for j in range(N):
@@ -91,7 +99,7 @@ def relayed(server, i):
             sealed.append(row(dealt.sealed, j, i, SEALED_SIZE, own=False))
             hashes.append(row(dealt.hashes, j, i, 2 * HASH_SIZE, own=True))
     dealers = pack_indices(j for j in range(N) if j != i)
-    return AskMasked(derive.context_digest(server.session.context), dealers, b"".join(sealed), b"".join(hashes))
+    return AskMasked(derive.context_digest(context), dealers, b"".join(sealed), b"".join(hashes))
 
 
 def sum_of_the_live(server, ghost_keys):
@@ -104,20 +112,43 @@ def sum_of_the_live(server, ghost_keys):
     return total % 2**server.session.ring.bits
 
 
-def test_signatures_that_name_no_session_can_be_replayed(monkeypatch):
+LATER = b"model 8, round 4"
+
+
+def again(round_):
+    """The session of an earlier round, as the server sends it for the next one."""
+    return Session.from_bytes(round_.session.to_bytes())
+
+
+def another(_round):
+    """A session of the next round."""
+    return make_session(context=LATER)
+
+
+@pytest.mark.parametrize(("opened_for", "named"), [(another, ("digest", "context")), (again, ("context",))])
+def test_signatures_that_name_no_round_can_be_replayed(monkeypatch, opened_for, named):
     """All four asked for a cohort of six, and the server has the sum of four."""
     statement = derive.advertisement
-    monkeypatch.setattr(derive, "advertisement", lambda digest, party, keys: statement(bytes(32), party, keys))
+    left_out = {"digest": slice(0, 1), "context": slice(1, 2)}
+
+    def weakened(*parts):
+        parts = list(parts)
+        for name in named:
+            parts[left_out[name]] = [bytes(32)]
+        return statement(*parts)
+
+    monkeypatch.setattr(derive, "advertisement", weakened)
     round_, before, ghost_keys = first_round()
-    server = second_round(round_, before)
+    server = second_round(round_, before, opened_for(round_), LATER)
     expected = sum(UPDATES[i].astype(np.uint64) for i in LIVE)
     np.testing.assert_array_equal(sum_of_the_live(server, ghost_keys)[: expected.size], expected)
 
 
-def test_a_replayed_advertisement_is_refused_by_each_client():
+@pytest.mark.parametrize("opened_for", [another, again])
+def test_a_replayed_advertisement_is_refused_by_each_client(opened_for):
     round_, before, _ = first_round()
     with pytest.raises(PeerMisbehaved, match="signature does not verify"):
-        second_round(round_, before)
+        second_round(round_, before, opened_for(round_), LATER)
 
 
 def test_a_replayed_advertisement_costs_whoever_sends_it():
@@ -130,12 +161,12 @@ def test_a_replayed_advertisement_costs_whoever_sends_it():
         keys = old.keys(i)
         return rewritten(message, Keys, sealing=keys.sealing, mask=keys.mask, signature=keys.signature)
 
-    again = make_round(SCHEME, replies=replay)
-    again.credentials, again.roster = before.credentials, before.roster
-    again.coordinator = Coordinator(SCHEME, again.session, again.roster)
+    today = make_round(SCHEME, replies=replay)
+    today.credentials, today.roster = before.credentials, before.roster
+    today.coordinator = Coordinator(SCHEME, today.session, today.roster)
     for i in range(N):
-        again.participants[i] = Participant(SCHEME, again.session, i, credentials=again.credentials[i])
-    out = again.run()
+        today.participants[i] = Participant(SCHEME, today.session, i, credentials=today.credentials[i])
+    out = today.run()
     assert out.contributors == set(LIVE)
     assert set(out.misbehaved) == set(GHOSTS)
     assert all("signature does not verify" in why for why in out.misbehaved.values())

@@ -20,7 +20,9 @@ def run(ledgers, session=None, **options):
     session = session or make_session()
     round_ = TestRound(SCHEME, session, UPDATES, **options)
     for party in session.parties:
-        round_.participants[party] = Participant(SCHEME, session, party, ledger=ledgers.get(party))
+        round_.participants[party] = Participant(
+            SCHEME, session, party, context=session.context, ledger=ledgers.get(party)
+        )
     return round_
 
 
@@ -64,11 +66,11 @@ def test_the_next_model_is_another_matter():
 class ComparesPairs(Ledger):
     """Allows two cohorts under one context that differ by the minimum cohort: no pair of sums tells of fewer."""
 
-    def check(self, context, contributors):
+    def check(self, context, encoding, contributors):
         if any(0 < len(before ^ contributors) < 3 for before in self.cohorts):
             raise PolicyRefused("too close")
 
-    def add(self, context, contributors):
+    def add(self, context, encoding, contributors):
         self.cohorts = [*self.cohorts, contributors]
 
     cohorts = ()

@@ -145,8 +145,8 @@ def test_fresh_keys_open_no_other_round():
 
 def test_a_second_cohort_under_one_context_is_refused_with_a_ledger():
     ledger = Ledger()
-    ledger.add(b"model 7, round 3", frozenset(range(N - 1)))
     round_ = played(make_round(PaillierSum(keys=KEYS)), "decrypt")
+    ledger.add(b"model 7, round 3", round_.session.encoding_digest, frozenset(range(N - 1)))
     for i in holders(round_):
         round_.participants[i]._round._machine._ledger = ledger
         with pytest.raises(PolicyRefused, match="second sum under the same context"):

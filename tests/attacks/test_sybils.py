@@ -9,14 +9,13 @@ import os
 
 import numpy as np
 import pytest
-from attacker import OTHERS, UPDATES, VICTIM, LyingServer, N, machine, make_round, make_session, play
+from attacker import OTHERS, UPDATES, VICTIM, LyingServer, N, machine, make_round, make_session, play, statement_of
 
 from secagg.api import Participant
 from secagg.errors import BadCohort, PeerMisbehaved
 from secagg.primitives import agreement, signing
 from secagg.scheme import Credentials
 from secagg_protocols import PairwiseMasking
-from secagg_protocols.pairwise import derive
 from secagg_protocols.pairwise.messages import SHARE_SIZE, AskKeys, AskShares, pack_indices, unpack_indices
 
 
@@ -46,7 +45,7 @@ def test_a_stranger_in_a_members_name_is_refused():
     own = server.keys(VICTIM)
     keys = [agreement.public_key(bytes([i] * 32)) + agreement.public_key(bytes([64 + i] * 32)) for i in range(N)]
     keys[VICTIM] = own.sealing + own.mask
-    signed = [signing.sign(invented[i], derive.advertisement(session.digest, i, key)) for i, key in enumerate(keys)]
+    signed = [signing.sign(invented[i], statement_of(session, i, key)) for i, key in enumerate(keys)]
     with pytest.raises(PeerMisbehaved, match="party 0: signature does not verify"):
         server.ask(VICTIM, "shares", AskShares(pack_indices(range(N)), b"".join(keys), b"".join(signed)))
 

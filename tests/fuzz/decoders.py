@@ -156,8 +156,8 @@ def sessions() -> tuple[bytes, ...]:
 def ledgers() -> tuple[bytes, ...]:
     ledger = Ledger()
     empty = ledger.to_bytes()
-    ledger.add(b"one", frozenset(PARTIES))
-    ledger.add(b"two", frozenset(PARTIES[:4]))
+    ledger.add(b"one", bytes(32), frozenset(PARTIES))
+    ledger.add(b"two", bytes(32), frozenset(PARTIES[:4]))
     ledger.enter(FAMILY, NUMBER)
     return empty, ledger.to_bytes()
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secagg import Coordinator, Participant, Policy, Session, prepare
-from secagg.errors import ConfigError, PolicyRefused, WireError
+from secagg.errors import ConfigError, PolicyRefused, StateError, WireError
 from secagg.scheme import Ledger
 from secagg.testing import TestRound
 from secagg_protocols import PairwiseMasking
@@ -15,44 +15,54 @@ ids = st.integers(-5, 5) | st.sampled_from("abcde")
 cohorts = st.frozensets(ids, max_size=8)
 
 
-@given(context=st.sampled_from([b"round 1", b"round 2"]), before=cohorts, cohort=cohorts)
-def test_the_rule(context, before, cohort):
-    """One context, one cohort."""
+encodings = st.sampled_from([bytes(32), b"other clips, or other weights..."])
+
+
+@given(context=st.sampled_from([b"round 1", b"round 2"]), before=cohorts, cohort=cohorts, old=encodings, new=encodings)
+def test_the_rule(context, before, cohort, old, new):
+    """One context, one cohort, one encoding."""
     ledger = Ledger()
-    ledger.add(b"round 1", before)
-    if context == b"round 1" and cohort != before:
+    ledger.add(b"round 1", old, before)
+    if context == b"round 1" and (new, cohort) != (old, before):
+        why = "with another structure, bits, clip" if cohort == before else f"differs by {len(before ^ cohort)}"
         for use in (ledger.check, ledger.add):
-            with pytest.raises(PolicyRefused, match=f"a cohort that differs by {len(before ^ cohort)}"):
-                use(context, cohort)
+            with pytest.raises(PolicyRefused, match=f"a second sum under the same context .*{why}"):
+                use(context, new, cohort)
     else:
-        ledger.check(context, cohort)
-        ledger.add(context, cohort)
+        ledger.check(context, new, cohort)
+        ledger.add(context, new, cohort)
 
 
-@given(history=st.dictionaries(st.sampled_from([b"", b"round 1", b"round 2", b"round 3"]), cohorts))
+@given(st.dictionaries(st.sampled_from([b"", b"round 1", b"round 2", b"round 3"]), st.tuples(encodings, cohorts)))
 def test_bytes_are_the_ledger_whatever_its_order(history):
     ledger, backwards = Ledger(), Ledger()
-    for opened in history.items():
-        ledger.add(*opened)
-    for opened in reversed(history.items()):
-        backwards.add(*opened)
+    for context, opened in history.items():
+        ledger.add(context, *opened)
+    for context, opened in reversed(history.items()):
+        backwards.add(context, *opened)
     data = ledger.to_bytes()
     assert backwards.to_bytes() == data
-    assert Ledger.from_bytes(data).to_bytes() == data
+    restored = Ledger.from_bytes(data)
+    assert restored.to_bytes() == data
+    for context, opened in history.items():
+        restored.check(context, *opened)
 
 
 def test_what_is_forgotten_no_longer_counts():
     ledger = Ledger()
-    ledger.add(b"round 1", frozenset("abcd"))
-    ledger.add(b"round 2", frozenset("abcd"))
+    ledger.add(b"round 1", bytes(32), frozenset("abcd"))
+    ledger.add(b"round 2", bytes(32), frozenset("abcd"))
     ledger.forget(b"round 1")
     ledger.forget(b"round 7")
-    ledger.check(b"round 1", frozenset("abc"))
+    ledger.check(b"round 1", bytes(32), frozenset("abc"))
     with pytest.raises(PolicyRefused):
-        ledger.check(b"round 2", frozenset("abc"))
+        ledger.check(b"round 2", bytes(32), frozenset("abc"))
 
 
-@pytest.mark.parametrize("data", [b"", b"\x90", b"\x91\x91\x92\xc4\x01c\x91\x01", None, 5, "ledger"])
+NO_DIGEST = msgspec.msgpack.encode([[[bytes(32), b"short", [1]]], []])
+
+
+@pytest.mark.parametrize("data", [b"", b"\x90", NO_DIGEST, None, 5, "ledger"])
 def test_what_is_no_ledger(data):
     with pytest.raises(WireError):
         Ledger.from_bytes(data)
@@ -89,7 +99,7 @@ def test_a_round_is_entered_with_its_first_reply():
         server = Coordinator(scheme, session, prepared={i: each.message for i, each in prepared.items()})
         if ahead:
             server.close_phase()
-        client = Participant(scheme, session, 0, ledger=ledger, prepared=prepared.get(0))
+        client = Participant(scheme, session, 0, context=b"c", ledger=ledger, prepared=prepared.get(0))
         ledger.check_round(bytes(16), 2)
         ask = server.asks()[0]
         reply = client.answer(ask)
@@ -98,7 +108,7 @@ def test_a_round_is_entered_with_its_first_reply():
         assert client.answer(ask) == reply
         again = Participant.restore(scheme, client.save(bytes(32)), bytes(32), latch=1, ledger=ledger)
         assert again.answer(ask) == reply
-        late = Participant(scheme, session, 0, ledger=ledger)
+        late = Participant(scheme, session, 0, context=b"c", ledger=ledger)
         with pytest.raises(PolicyRefused, match="has entered round 2"):
             late.answer(Coordinator(scheme, session).asks()[0])
 
@@ -109,11 +119,23 @@ def test_what_is_no_round_is_no_ledger(entered):
         Ledger.from_bytes(msgspec.msgpack.encode([[], entered]))
 
 
-def test_a_ledger_needs_a_context():
-    session = Session.create(range(3), 0.0)
-    with pytest.raises(ConfigError, match="a ledger tells rounds apart by their context, and this session has none"):
-        Participant(PairwiseMasking(), session, 0, ledger=Ledger())
+@pytest.mark.parametrize("context", [None, b""])
+def test_a_ledger_needs_a_context_of_the_partys_own(context):
+    """The server could give two rounds on one model two names."""
+    session = Session.create(range(3), 0.0, context=b"what the server says")
+    with pytest.raises(ConfigError, match=r"a ledger tells rounds apart .* give the context that this party received"):
+        Participant(PairwiseMasking(), session, 0, context=context, ledger=Ledger())
     Participant(PairwiseMasking(), session, 0, ledger=Ledger(), context=b"mine")
+
+
+def test_a_party_with_a_ledger_is_not_restored_without():
+    session = Session.create(range(3), 0, context=b"c")
+    kept = Participant(PairwiseMasking(), session, 0, context=b"c", ledger=Ledger()).save(bytes(32))
+    with pytest.raises(StateError, match="restore it with its ledger"):
+        Participant.restore(PairwiseMasking(), kept, bytes(32))
+    Participant.restore(PairwiseMasking(), kept, bytes(32), ledger=Ledger())
+    none = Participant(PairwiseMasking(), session, 0).save(bytes(32))
+    Participant.restore(PairwiseMasking(), none, bytes(32), ledger=Ledger())
 
 
 def opened(ledger, context, lost=(), restored=False):
@@ -121,7 +143,7 @@ def opened(ledger, context, lost=(), restored=False):
     scheme, session = PairwiseMasking(threshold=4), Session.create(range(7), 0, context=context)
     round_ = TestRound(scheme, session, dict.fromkeys(range(7), 1), lost=dict.fromkeys(lost, "masked"))
     key, policy = bytes(32), Policy(min_cohort=3)
-    round_.participants[0] = Participant(scheme, session, 0, policy, ledger=ledger)
+    round_.participants[0] = Participant(scheme, session, 0, policy, context=context, ledger=ledger)
     while round_.coordinator.phase != "unmask":
         round_.step()
     if restored:
@@ -147,7 +169,7 @@ def test_the_ledger_is_written_before_the_share_leaves():
     session = Session.create(range(3), 0, context=b"round 1")
     ledger, stored = Ledger(), []
     round_ = TestRound(PairwiseMasking(), session, dict.fromkeys(range(3), 1))
-    round_.participants[0] = Participant(PairwiseMasking(), session, 0, ledger=ledger)
+    round_.participants[0] = Participant(PairwiseMasking(), session, 0, context=b"round 1", ledger=ledger)
     while round_.coordinator.phase != "unmask":
         round_.step()
     empty = ledger.to_bytes()
@@ -155,4 +177,4 @@ def test_the_ledger_is_written_before_the_share_leaves():
     round_.participants[0].answer(ask, store=lambda _: stored.append(ledger.to_bytes()))
     assert empty == Ledger().to_bytes() != stored[0]
     with pytest.raises(PolicyRefused):
-        Ledger.from_bytes(stored[0]).check(b"round 1", frozenset([0, 1]))
+        Ledger.from_bytes(stored[0]).check(b"round 1", session.encoding_digest, frozenset([0, 1]))

@@ -137,13 +137,13 @@ class CkksParty(PartySide):
         self._policy.check_cohort(len(contributors))
         ids = frozenset(self._session.parties[i] for i in contributors)
         if self._ledger is not None:
-            self._ledger.check(self._context, ids)
+            self._ledger.check(self._context, self._session.encoding_digest, ids)
         dim, blocks = self._session.dim, self._parameters.blocks(self._session.dim)
         body = residues.unpack(ask.body, dim, self._parameters, "sum of ciphertexts")
         masks = residues.unpack(ask.masks, blocks * DEGREE, self._parameters, "sum of uniform halves")
         opened = SecretKey(stage.seed, self._parameters).decrypt(body, masks.reshape(blocks, DEGREE))
         if self._ledger is not None:
-            self._ledger.add(self._context, ids)
+            self._ledger.add(self._context, self._session.encoding_digest, ids)
         return Decrypted(pack(opened.astype(self._session.ring.lane), self._session.ring))
 
     def _check_round(self, ask: AskEncrypted) -> None:

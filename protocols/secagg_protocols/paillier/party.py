@@ -123,7 +123,8 @@ class PaillierParty(PartySide):
         label = opening_label(self._session.digest, self._context, ask.contributors)
         values, proof = opening.open(secret, ciphertexts, self._entropy, label)
         if self._ledger is not None:
-            self._ledger.add(self._context, self._terms.ids(unpack_set(ask.contributors, len(self._session.parties))))
+            contributors = self._terms.ids(unpack_set(ask.contributors, len(self._session.parties)))
+            self._ledger.add(self._context, self._session.encoding_digest, contributors)
         return Decrypted(values, proof), Finished()
 
     def _opening(self, stage: Fresh | Submitted) -> tuple[Opening, Secret]:
@@ -144,4 +145,4 @@ class PaillierParty(PartySide):
             raise PeerMisbehaved("the server asks for a decryption but leaves this party's vector out of the sum")
         self._policy.check_cohort(len(contributors))
         if self._ledger is not None:
-            self._ledger.check(self._context, self._terms.ids(contributors))
+            self._ledger.check(self._context, self._session.encoding_digest, self._terms.ids(contributors))

@@ -1,7 +1,8 @@
 """Key advertisements: what an identity signs of its keys, and what a client checks of those it is shown.
 
 Bonawitz et al. 2017, Fig. 4, rounds 0 and 1; Bell et al. 2020. An advertisement that was made in its session is signed
-over the session's digest. One that was prepared before its session is signed over the occasion: family, round, party.
+over the session's digest and what its party says the round is about. One that was prepared before its session is signed
+over the occasion: family, round, party.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,16 +27,18 @@ class Statements:
 
     Attributes:
         session: the round.
+        context: digest of what this end says the round is about; who says otherwise is not in it.
         occasion: of a party in it.
     """
 
     session: Session
+    context: bytes
     occasion: Callable[[PartyId], Occasion]
 
     def of(self, i: int, keys: bytes, *, prepared: bool) -> bytes:
         """Party i's, of its two public keys. Raises PeerMisbehaved for prepared ones in a session of no family."""
         if not prepared:
-            return derive.advertisement(self.session.digest, i, keys)
+            return derive.advertisement(self.session.digest, self.context, i, keys)
         party = self.session.parties[i]
         if not self.session.family:
             raise PeerMisbehaved("keys that were prepared, in a session that belongs to no family", {party})

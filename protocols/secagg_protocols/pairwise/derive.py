@@ -62,9 +62,12 @@ def commitment(bound: bytes, seed: bytes) -> bytes:
     return agreement.hkdf(seed, info=_LABEL + b"self-mask commitment", salt=bound)
 
 
-def advertisement(session_digest: bytes, party: int, keys: bytes) -> bytes:
-    """What an identity signs of its two public keys."""
-    return _LABEL + b"advertisement" + session_digest + struct.pack("<I", party) + keys
+def advertisement(session_digest: bytes, context: bytes, party: int, keys: bytes) -> bytes:
+    """What an identity signs of its two public keys; `context` is the digest of what it says the round is about.
+
+    A server may open a session of an earlier round again: only the context tells the rounds apart then.
+    """
+    return _LABEL + b"advertisement" + session_digest + context + struct.pack("<I", party) + keys
 
 
 def prepared_advertisement(occasion_digest: bytes, keys: bytes) -> bytes:

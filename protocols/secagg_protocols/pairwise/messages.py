@@ -26,11 +26,16 @@ class AskKeys(Message, frozen=True):
 
 
 class Keys(Message, frozen=True):
-    """Client: two fresh X25519 public keys, 32 bytes each, and in active mode its identity's signature of them."""
+    """Client: two fresh X25519 public keys, 32 bytes each, and in active mode its identity's signature of them.
+
+    `context` is in active mode SHA-256 of what the client says the round is about, which it signs too; no bytes where
+    the keys were prepared, before anybody could say.
+    """
 
     sealing: bytes
     mask: bytes
     signature: bytes
+    context: bytes = b""
 
 
 class AskShares(Message, frozen=True):

@@ -117,11 +117,10 @@ class PairwiseParty(PartySide):
         """Bonawitz et al. 2017, Fig. 4, Round 0: two fresh key pairs."""
         stage = Advertised(agreement.generate(self._entropy), agreement.generate(self._entropy))
         sealing_key, mask_key = agreement.public_key(stage.sealing), agreement.public_key(stage.mask)
-        signature = b""
-        if self._credentials is not None:
-            statement = self._statements.of(self._me, sealing_key + mask_key, prepared=False)
-            signature = self._credentials.sign(statement)
-        return Keys(sealing_key, mask_key, signature), stage
+        if self._credentials is None:
+            return Keys(sealing_key, mask_key, b""), stage
+        statement = self._statements.of(self._me, sealing_key + mask_key, prepared=False)
+        return Keys(sealing_key, mask_key, self._credentials.sign(statement), self._statements.context), stage
 
     def _deal(self, ask: AskShares, stage: Advertised) -> tuple[Shares, Dealt]:
         """Fig. 4, Round 1: share the mask key and a fresh self-mask seed, sealed to each neighbour."""
@@ -262,7 +261,7 @@ class PairwiseParty(PartySide):
         if contributed[unpack_indices(stage.absent, n)].any():
             raise PeerMisbehaved("the server counts a party as contributor whose shares it never relayed")
         if self._ledger is not None:
-            self._ledger.check(self._context, self._ids(contributed))
+            self._ledger.check(self._context, self._session.encoding_digest, self._ids(contributed))
         return contributed
 
     def _check_agreement(self, ask: AskUnmask, stage: Submitted, dealers: Sequence[int]) -> None:
@@ -289,7 +288,7 @@ class PairwiseParty(PartySide):
 
     def _enter_in_ledger(self, contributed: NDArray[np.bool_]) -> None:
         if self._ledger is not None:
-            self._ledger.add(self._context, self._ids(contributed))
+            self._ledger.add(self._context, self._session.encoding_digest, self._ids(contributed))
 
     def _ids(self, contributed: NDArray[np.bool_]) -> frozenset[PartyId]:
         return frozenset(self._session.parties[i] for i in np.flatnonzero(contributed))

@@ -108,7 +108,12 @@ class PairwiseMasking(Scheme):
     def options(self) -> Mapping[str, str | int | float | None]:
         """All that the constructor was given; rates and bits count in active mode only."""
         options = {"neighbours": self.neighbours, "threshold": self.threshold, "adversary": self.adversary}
-        return options | ({"corrupt": float(self._corrupt), "sigma": self._sigma} if self.authenticated else {})
+        return options | dict(self.assumptions)
+
+    @property
+    def assumptions(self) -> Mapping[str, int | float]:
+        """The rate of corrupt clients and the bits of security behind an active threshold."""
+        return {"corrupt": float(self._corrupt), "sigma": self._sigma} if self.authenticated else {}
 
     def __str__(self) -> str:
         graph = "complete graph" if self.neighbours is None else f"{self.neighbours} neighbours"
@@ -151,7 +156,7 @@ class PairwiseMasking(Scheme):
         roster = self._checked_roster(session.parties, roster)
         digest = derive.context_digest(session.context)
         bound = self._binding(session, session.context, roster)
-        statements = self._statements(session, roster)
+        statements = self._statements(session, session.context, roster)
         return PairwiseServer(session, self.terms(session), bound, digest, statements, roster, saved)
 
     def party(
@@ -177,7 +182,7 @@ class PairwiseMasking(Scheme):
             self.terms(session),
             self._binding(session, own, roster),
             own,
-            self._statements(session, roster),
+            self._statements(session, own, roster),
             policy or Policy(),
             entropy,
             None if roster is None else credentials,
@@ -194,9 +199,11 @@ class PairwiseMasking(Scheme):
             credentials.check_identity(occasion.party)
         return advertisement.prepare(occasion, entropy, None if roster is None else credentials)
 
-    def _statements(self, session: Session, roster: Roster | None) -> advertisement.Statements:
+    def _statements(self, session: Session, context: bytes, roster: Roster | None) -> advertisement.Statements:
         return advertisement.Statements(
-            session, lambda party: self.occasion(session.family, session.round, party, roster)
+            session,
+            derive.context_digest(context),
+            lambda party: self.occasion(session.family, session.round, party, roster),
         )
 
     def _binding(self, session: Session, context: bytes, roster: Roster | None) -> bytes:

@@ -226,6 +226,10 @@ class PairwiseServer(ServerSide):
             check_size(key, KEY_SIZE, "public key")
             # Any scalar shows a point of low order; an honest neighbour would have to leave over it.
             agreement.shared_secret(bytes(KEY_SIZE), key)
+        if self._roster is None or prepared:
+            check_rows(reply.context, HASH_SIZE, 0, "context")
+        else:
+            check_shown(reply.context, self._context, self._session.parties[i])
         if self._roster is None:
             check_rows(reply.signature, SIGNATURE_SIZE, 0, "signature")
         else:

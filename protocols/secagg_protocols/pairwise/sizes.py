@@ -46,7 +46,7 @@ def of_round(
         active_threshold: t in active mode, None in passive mode.
     """
     active = active_threshold is not None
-    signature, shown = (SIGNATURE_SIZE, n) if active else (0, neighbours)
+    signature, context, shown = (SIGNATURE_SIZE, CONTEXT_SIZE, n) if active else (0, 0, neighbours)
     signers = active_threshold or 0
     complete = neighbours == n - 1
     k, holders = neighbours, neighbours + complete  # in the complete graph a client holds its own share too
@@ -54,7 +54,7 @@ def of_round(
     encoding = encoding_of(n, dim, bits)
     vector = packed_size(encoding.dim, encoding.ring)
     return (
-        PhaseBytes("keys", _message(KEY_SIZE, KEY_SIZE, signature), n * _message()),
+        PhaseBytes("keys", _message(KEY_SIZE, KEY_SIZE, signature, context), n * _message()),
         PhaseBytes(
             "shares",
             _message(CONTEXT_SIZE, HASH_SIZE, k * SEALED_SIZE, holders * hashes),

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
 from flwr.app import Context, Error, Message, MessageType, RecordDict
@@ -50,9 +50,11 @@ class SecAggMod:
         scheme: takes the place of `protocols` where the server was given a scheme object: an equal one.
         credentials: from this node's context to its identity and the roster, for schemes that are `authenticated`;
             parties are named by their node ids as text. With it, only such schemes are accepted.
+        assumptions: with `credentials`, the least rate of corrupt clients ("corrupt") and bits of security ("sigma")
+            that the server's options may assume; 0.05 and 40 where not given.
         entropy: source of all secrets.
 
-    Raises ConfigError for a protocol that is not in `PROTOCOLS`.
+    Raises ConfigError for a protocol that is not in `PROTOCOLS`, or an assumption that has another name.
     """
 
     def __init__(
@@ -62,9 +64,10 @@ class SecAggMod:
         scheme: Scheme | None = None,
         credentials: Callable[[Context], Credentials] | None = None,
         entropy: Entropy = os.urandom,
+        assumptions: Mapping[str, float] | None = None,
     ) -> None:
         self._policy = policy or Policy()
-        self._consent = Consent(frozenset(protocols), scheme, authenticated=credentials is not None)
+        self._consent = Consent(frozenset(protocols), scheme, credentials is not None, assumptions or {})
         self._credentials = credentials
         self._entropy = entropy
 
@@ -136,6 +139,7 @@ class SecAggMod:
             session,
             me,
             policy=self._policy_at(context),
+            context=session.context,  # compared with what came, before anything is trained on it: `_Part.checked`
             entropy=self._entropy,
             credentials=credentials,
             ledger=ledger,

@@ -195,6 +195,7 @@ class SecAggExecutor(Executor):
             session,
             me,
             policy=site.policy,
+            context=session.context,  # compared with what came, before anything is trained on it
             entropy=self._entropy,
             credentials=site.credentials,
             ledger=ledger,

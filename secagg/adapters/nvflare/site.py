@@ -28,6 +28,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_dim: int = 2**28
     protocols: list[str] | None = None
     identity: _Identity | None = None
+    assumptions: dict[str, float] = {}
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,9 @@ class Site:
         """The limits in `folder`'s file, the defaults where there is none.
 
         The file is a JSON object: {"min_cohort": 3, "min_threshold": 2, "max_dim": 268435456, "protocols": ["secagg",
-        "secagg+"], "identity": {"key": FILE, "passphrase": FILE, "roster": FILE}}, all optional; the files that it
-        names lie in the same folder. Raises ConfigError, or StateError for a key that does not open.
+        "secagg+"], "identity": {"key": FILE, "passphrase": FILE, "roster": FILE}, "assumptions": {"corrupt": 0.05,
+        "sigma": 40}}, all optional; the files that it names lie in the same folder. Raises ConfigError, or StateError
+        for a key that does not open.
         """
         path = folder / FILE
         try:
@@ -61,7 +63,7 @@ class Site:
         protocols = PROTOCOLS if file.protocols is None else frozenset(file.protocols)
         return cls(
             Policy(min_cohort=file.min_cohort, max_dim=file.max_dim, min_threshold=file.min_threshold),
-            Consent(protocols, None, authenticated=credentials is not None),
+            Consent(protocols, None, credentials is not None, file.assumptions),
             credentials,
         )
 

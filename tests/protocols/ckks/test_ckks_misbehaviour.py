@@ -410,10 +410,10 @@ def test_who_was_not_named_a_holder_cannot_decrypt() -> None:
 def test_two_cohorts_of_one_context_that_differ_by_one_are_not_both_opened() -> None:
     """Their difference would be one client's update."""
     ledger = Ledger()
-    ledger.add(b"round 4", frozenset(range(N - 1)))
     round_ = make_round(holders=N)
     scheme, session = round_.scheme, round_.session
-    round_.participants[VICTIM] = Participant(scheme, session, VICTIM, ledger=ledger)
+    ledger.add(b"round 4", session.encoding_digest, frozenset(range(N - 1)))
+    round_.participants[VICTIM] = Participant(scheme, session, VICTIM, context=b"round 4", ledger=ledger)
     out = round_.run()
     refusal = round_.refusals[VICTIM]
     assert isinstance(refusal, PolicyRefused)

@@ -396,10 +396,10 @@ class TestWhatHoldersRefuse:
 
     def test_a_second_cohort_under_one_context(self):
         ledger = Ledger()
-        ledger.add(b"model 1", frozenset({0, 1, 2}))
         scheme = make(SHARED)
         round_ = make_round(scheme, UPDATES, context=b"model 1")
-        holder = Participant(scheme, round_.session, 0, ledger=ledger)
+        ledger.add(b"model 1", round_.session.encoding_digest, frozenset({0, 1, 2}))
+        holder = Participant(scheme, round_.session, 0, context=b"model 1", ledger=ledger)
         holder.answer(round_.coordinator.asks()[0], UPDATES[0])
         at_phase(round_, "decrypt")
         with pytest.raises(PolicyRefused, match="second sum under the same context"):
@@ -408,14 +408,15 @@ class TestWhatHoldersRefuse:
     def test_what_was_opened_is_entered_in_the_ledger(self):
         ledger = Ledger()
         round_ = make_round(make(SHARED), UPDATES, context=b"model 1")
-        holder = Participant(round_.scheme, round_.session, 0, ledger=ledger)
+        encoding = round_.session.encoding_digest
+        holder = Participant(round_.scheme, round_.session, 0, context=b"model 1", ledger=ledger)
         holder.answer(round_.coordinator.asks()[0], UPDATES[0])
         at_phase(round_, "decrypt")
-        ledger.check(b"model 1", frozenset({0, 1, 2}))
+        ledger.check(b"model 1", encoding, frozenset({0, 1, 2}))
         assert holder.answer(round_.coordinator.asks()[0])
-        ledger.check(b"model 1", frozenset(UPDATES))
+        ledger.check(b"model 1", encoding, frozenset(UPDATES))
         with pytest.raises(PolicyRefused):
-            ledger.check(b"model 1", frozenset({0, 1, 2}))
+            ledger.check(b"model 1", encoding, frozenset({0, 1, 2}))
 
     def test_a_second_question(self):
         round_ = at_phase(make_round(make(SHARED), UPDATES), "decrypt")

@@ -71,6 +71,7 @@ class ByHand:
                 session,
                 i,
                 policy,
+                context=session.context,
                 entropy=SeededEntropy(session.id + bytes([i])),
                 credentials=members[i],
                 ledger=(ledgers or {}).get(i),
@@ -192,6 +193,11 @@ def ask_shares(view: Mapping[int, Advertisement]) -> AskShares:
     """The ask of phase "shares" that shows these advertisements."""
     shown = sorted(view)
     return AskShares(pack_indices(shown), b"".join(view[i][0] for i in shown), b"".join(view[i][1] for i in shown))
+
+
+def statement_of(session: Session, i: int, keys: bytes) -> bytes:
+    """What party i's identity signs of its two public keys."""
+    return derive.advertisement(session.digest, derive.context_digest(session.context), i, keys)
 
 
 def by_hand(scheme: PairwiseMasking = COMPLETE, session: Session = SESSION, **options: object) -> ByHand:

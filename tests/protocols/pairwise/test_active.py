@@ -25,6 +25,7 @@ from byhand import (
     flipped,
     fresh_keys,
     regular_by_hand,
+    statement_of,
 )
 
 from secagg.errors import (
@@ -44,7 +45,7 @@ from secagg_protocols.pairwise.messages import AskShares, pack_indices
 def signed(i: int, keys: bytes, by: int | None = None, session: Session = SESSION) -> Advertisement:
     """An advertisement in i's name, signed with the identity of `by`."""
     signer = MEMBERS[i if by is None else by]
-    return keys, signer.sign(derive.advertisement(session.digest, i, keys))
+    return keys, signer.sign(statement_of(session, i, keys))
 
 
 # What a server shows of the advertisements.
@@ -75,7 +76,10 @@ def give(i: int, advertisement: Callable[[dict[int, Advertisement]], Advertiseme
         pytest.param(
             lambda view: (
                 fresh_keys(5),
-                signing.sign(bytes(32), derive.advertisement(SESSION.digest, OTHER, fresh_keys(5))),
+                signing.sign(
+                    bytes(32),
+                    statement_of(SESSION, OTHER, fresh_keys(5)),
+                ),
             ),
             id="of no roster",
         ),

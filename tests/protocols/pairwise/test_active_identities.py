@@ -18,6 +18,7 @@ from byhand import (
     by_hand,
     flipped,
     fresh_keys,
+    statement_of,
 )
 
 from secagg.api import Coordinator, Participant
@@ -30,7 +31,6 @@ from secagg.errors import (
 from secagg.scheme import Credentials, Roster, Session
 from secagg.testing import SeededEntropy, TestRound, opened, rewritten
 from secagg_protocols import PairwiseMasking
-from secagg_protocols.pairwise import derive
 from secagg_protocols.pairwise.messages import AskConsistency, Consistency, Keys
 
 # What a client sends: the server names the sender, and the others finish without it.
@@ -94,7 +94,7 @@ def test_the_server_refuses_one_key_twice_even_signed() -> None:
         if (phase, party) != ("keys", LIAR):
             return message
         copied = opened(round_.sent["keys", 0], Keys)
-        statement = derive.advertisement(SESSION.digest, LIAR, copied.sealing + copied.mask)
+        statement = statement_of(SESSION, LIAR, copied.sealing + copied.mask)
         return rewritten(
             message,
             Keys,

@@ -198,7 +198,7 @@ def rounds() -> list[Round]:
             PairwiseMasking(neighbours=6, adversary="active"),
             list(range(100, 112)),
             20,
-            {2: "keys", 9: "masked", 0: "consistency", 8: "unmask"},
+            {1: "keys", 9: "masked", 0: "consistency", 8: "unmask"},
         ),
         Round(
             "prepared_active",

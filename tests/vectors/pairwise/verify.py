@@ -253,11 +253,13 @@ def check_keys(document: dict[str, Any], r: Round) -> dict[int, list[int]]:
         same(occasion, r.occasion(i), f"what {i} prepared for")
         r.replies["keys"][i] = msgspec.msgpack.decode(reply)
         same(msgspec.msgpack.encode(r.replies["keys"][i]), reply, "canonical encoding")
-    for i, (sealing, mask, signature) in r.replies["keys"].items():
+    for i, (sealing, mask, signature, context) in r.replies["keys"].items():
         client = r.clients[i]
         same(sealing, public(client["sealing"]), f"sealing key of {i}")
         same(mask, public(client["mask"]), f"mask key of {i}")
-        statement = (LABEL, b"advertisement", r.digest, struct.pack("<I", i), sealing, mask)
+        says = r.context if document["roster"] and i not in r.prepared else b""
+        same(context, says, f"context that {i} signs")
+        statement = (LABEL, b"advertisement", r.digest, context, struct.pack("<I", i), sealing, mask)
         if i in r.prepared:
             occasion = sha256(b"secagg/occasion/1", msgspec.msgpack.encode(r.occasion(i)))
             statement = (LABEL, b"prepared advertisement", occasion, sealing, mask)
@@ -272,12 +274,12 @@ def check_view(r: Round, neighbours: dict[int, list[int]]) -> None:
     for i, ask in r.asks["shares"].items():
         shown = sorted(r.replies["keys"]) if r.active else neighbours[i]
         told = [r.replies["keys"][j] for j in shown]
-        keys = b"".join(sealing + mask for sealing, mask, _ in told)
+        keys = b"".join(sealing + mask for sealing, mask, *_ in told)
         ahead = [place for place, j in enumerate(shown) if j in r.prepared and r.active]
         expected = [
             struct.pack(f"<{len(shown)}I", *shown),
             keys,
-            b"".join(signature for *_, signature in told),
+            b"".join(signature for _, _, signature, _ in told),
             bits(ahead, len(shown)) if ahead else b"",
         ]
         same(ask, expected, f"advertisements shown to {i}")
@@ -353,10 +355,9 @@ def check_consistency(r: Round, holders: dict[int, list[int]], contributors: byt
         shown = sorted(r.replies["keys"])
         told = [r.replies["keys"][j] for j in shown]
         listed = struct.pack(f"<{len(shown)}I", *shown)
-        keys = b"".join(sealing + mask for sealing, mask, _ in told)
-        view = sha256(
-            LABEL, b"view", struct.pack("<Q", len(listed)), listed, keys, b"".join(signature for *_, signature in told)
-        )
+        keys = b"".join(sealing + mask for sealing, mask, *_ in told)
+        signed = b"".join(signature for _, _, signature, _ in told)
+        view = sha256(LABEL, b"view", struct.pack("<Q", len(listed)), listed, keys, signed)
         for i, ask in r.asks["consistency"].items():
             same(ask, [contributors], f"contributors that {i} is asked to sign")
         for i, (signature,) in r.replies["consistency"].items():
