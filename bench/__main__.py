@@ -42,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     suites = parser.add_subparsers(dest="suite", required=True)
     for name in SUITES:
         suite = suites.add_parser(name, help=_first_line(_source(name)))
-        suite.add_argument("--protocol", choices=("secagg", "secagg+", "paillier"))
+        suite.add_argument("--protocol", choices=("secagg", "secagg+", "paillier", "ckks"))
         for number, what in (
             ("clients", "n"),
             ("dim", "entries of each update"),

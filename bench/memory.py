@@ -16,6 +16,7 @@ from bench.machine import ROOT
 from bench.options import Tell
 from bench.replay import BITS, Cohort, update_of
 from secagg import Coordinator, Participant, Session
+from secagg.scheme import Scheme
 from secagg_protocols import PairwiseMasking
 
 _NUMBER = 4  # bytes of a length, or of a party's index
@@ -42,7 +43,7 @@ def peaks(cohort: Cohort, tell: Tell) -> tuple[int, int]:
     return before, after
 
 
-def _answer(scheme: PairwiseMasking, session: Session, server: "subprocess.Popen[bytes]", tell: Tell) -> None:
+def _answer(scheme: Scheme, session: Session, server: "subprocess.Popen[bytes]", tell: Tell) -> None:
     """All clients, until the server sends an empty ask."""
     clients = {party: Participant(scheme, session, party) for party in session.parties}
     update = update_of(session.encoding.entries)

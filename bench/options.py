@@ -14,7 +14,7 @@ class Options:
     """One case instead of the suite's own, where any of the first five is given.
 
     Attributes:
-        protocol: "secagg" or "secagg+"; "paillier" of `peers`.
+        protocol: "secagg", "secagg+", "paillier" or "ckks".
         clients: n.
         dim: entries of each update.
         neighbours: k of SecAgg+; of kernels, how many masks.

@@ -26,6 +26,28 @@ PARTS: dict[str, tuple[str, ...]] = {
     "quantize": ("secagg.kernels.quantize.quantize", "secagg.kernels.quantize.first_not_finite"),
     "pack": ("secagg_protocols.pairwise.party.pack",),
     "unpack and add": ("secagg_protocols.pairwise.server.add_packed",),
+    "Paillier keys and their proofs": (
+        "secagg.primitives.paillier.generate",
+        "secagg.primitives.paillier.prove_key",
+        "secagg_protocols.paillier.server.check_key",
+    ),
+    "Paillier encryption": ("secagg.primitives.paillier.keys.PublicKey.encrypt",),
+    "sums of Paillier ciphertexts": (
+        "secagg.primitives.paillier.keys.PublicKey.read_ciphertexts",
+        "secagg.primitives.modular.Accumulator.multiply",
+    ),
+    "opening of Paillier sums": (
+        "secagg_protocols.paillier.opening.SingleOpening.open",
+        "secagg_protocols.paillier.opening.SingleOpening.check",
+    ),
+    "CKKS keys from their seeds": ("secagg.primitives.ckks.SecretKey.__init__",),
+    "CKKS encryption": ("secagg.primitives.ckks.SecretKey.encrypt",),
+    "sums of CKKS ciphertexts": ("secagg.primitives.ckks.Masks.add", "secagg.primitives.ckks.add"),
+    "opening of CKKS sums": ("secagg.primitives.ckks.SecretKey.decrypt",),
+    "coefficients packed and unpacked": (
+        "secagg_protocols.ckks.residues.pack",
+        "secagg_protocols.ckks.residues.unpack",
+    ),
     "frames and their checksums": ("secagg.wire.frame.wrap", "secagg.wire.frame.unwrap"),
     "message codec": ("secagg.wire.codec.encode", "secagg.wire.codec.decode"),
 }

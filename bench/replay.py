@@ -9,26 +9,28 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import cache
 from statistics import median
 from time import perf_counter, process_time, thread_time
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.losses import spread
+from bench.losses import circle, spread
 from bench.measure import on_threads
 from bench.options import Tell
 from bench.parts import Parts
 from bench.results import Case
 from secagg import Coordinator, Participant, Session
-from secagg.errors import PartyId
-from secagg.testing.round import opened
-from secagg_protocols import PairwiseMasking
-from secagg_protocols.pairwise import graph
-from secagg_protocols.pairwise.messages import Keys
+from secagg.errors import ConfigError, PartyId
+from secagg.scheme import Scheme
+from secagg_protocols import PROTOCOLS, PairwiseMasking
 
 BITS = 16
-LOST_AT = "masked"
+MASKS = "pairwise"
+CIPHERTEXTS = {"paillier": "Paillier", "ckks": "CKKS"}
+FAMILIES = {MASKS: "SecAgg"} | CIPHERTEXTS
+"""{family of protocols: its name for people}."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Cohort:
         neighbours: k of SecAgg+, None for SecAgg.
         lost: clients that go silent when vectors are asked for.
         threshold: t, None for the scheme's own.
+        family: of `FAMILIES`; neighbours and threshold are terms of pairwise masking alone.
     """
 
     clients: int
@@ -47,24 +50,24 @@ class Cohort:
     neighbours: int | None = None
     lost: int = 0
     threshold: int | None = None
+    family: str = MASKS
 
     @property
-    def scheme(self) -> PairwiseMasking:
+    def scheme(self) -> Scheme:
         """The protocol with its options."""
-        return PairwiseMasking(self.neighbours, self.threshold)
+        if self.family == MASKS:
+            return PairwiseMasking(self.neighbours, self.threshold)
+        return PROTOCOLS[self.family](self.clients)
 
     @property
     def case(self) -> Case:
         """For a row of results."""
-        terms = self.scheme.terms(Session.create(range(self.clients), np.float32(0)))
-        return {
-            "protocol": "SecAgg" if terms.complete else "SecAgg+",
-            "clients": self.clients,
-            "dim": self.dim,
-            "neighbours": terms.degree,
-            "threshold": terms.threshold,
-            "lost": self.lost,
-        }
+        scheme, terms, name = self.scheme, {}, FAMILIES[self.family]
+        if isinstance(scheme, PairwiseMasking):
+            found = scheme.terms(Session.create(range(self.clients), np.float32(0)))
+            terms = {"neighbours": found.degree, "threshold": found.threshold}
+            name += "" if found.complete else "+"
+        return {"protocol": name, "clients": self.clients, "dim": self.dim, **terms, "lost": self.lost}
 
 
 @dataclass
@@ -72,7 +75,8 @@ class Trace:
     """What one round cost, by phase.
 
     Attributes:
-        client: seconds of each client that answered, on one core.
+        roles: who is asked, as the scheme calls them.
+        client: seconds of each party that answered, on one core.
         server: seconds of the server, on all cores.
         server_cpu: seconds that its threads computed, all together; other programs do not lengthen them.
         server_thread: those of the thread that drives it.
@@ -80,6 +84,7 @@ class Trace:
         replied: bytes of each reply.
     """
 
+    roles: Mapping[str, str]
     client: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     server: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     server_cpu: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
@@ -94,13 +99,24 @@ class Trace:
 
     @property
     def client_seconds(self) -> float:
-        """Of all phases, the median client of each."""
-        return sum(median(seconds) for seconds in self.client.values())
+        """Of the median client of each phase that all clients are asked in."""
+        return sum(median(seconds) for phase, seconds in self.client.items() if self.roles[phase] == "client")
+
+    @property
+    def holder_seconds(self) -> float:
+        """What a client that deals a key and opens the sum has on top of them; 0 where nobody does."""
+        return sum(median(seconds) for phase, seconds in self.client.items() if self.roles[phase] != "client")
 
 
 def update_of(dim: int) -> NDArray[np.float32]:
     """(dim,) float32: what every client submits. Some of it is clipped."""
     return (np.random.default_rng(0).normal(size=dim) * 0.4).astype(np.float32)
+
+
+@cache
+def warm(family: str) -> None:
+    """Compile and load what rounds of this family need, once in this process."""
+    replay(Cohort(4, 16, family=family), lambda _: None)
 
 
 def replay(cohort: Cohort, tell: Tell, parts: Parts | None = None) -> Trace:
@@ -114,14 +130,13 @@ class Replay:
 
     Args:
         scheme, session: the round.
-        lost: how many go silent at "masked".
+        lost: how many go silent when vectors are asked for.
         tell: hears how far it is.
         parts: told whose work begins, where it is wanted.
     """
 
-    def __init__(
-        self, scheme: PairwiseMasking, session: Session, lost: int, tell: Tell, parts: Parts | None = None
-    ) -> None:
+    def __init__(self, scheme: Scheme, session: Session, lost: int, tell: Tell, parts: Parts | None = None) -> None:
+        self._scheme = scheme
         self._session = session
         self._lost = lost
         self._tell = tell
@@ -129,8 +144,10 @@ class Replay:
         self._update = update_of(session.encoding.entries)
         self._coordinator = Coordinator(scheme, session)
         self._clients = {party: Participant(scheme, session, party) for party in session.parties}
-        self._keys: dict[PartyId, bytes] = {}
-        self.trace = Trace()
+        self._takes_input = next(phase.name for phase in scheme.phases if phase.takes_input)
+        self._first: dict[PartyId, bytes] = {}  # replies to the first phase, which decide the graph
+        self._busy: set[PartyId] = set()  # who had another role so far: a key may be theirs
+        self.trace = Trace({phase.name: phase.role for phase in scheme.phases})
 
     def run(self) -> Trace:
         """All phases, and the check of the sum."""
@@ -144,19 +161,20 @@ class Replay:
         return self.trace
 
     def first_upload(self) -> tuple[float, int]:
-        """Seconds and bytes of the first masked vector; the round is left there."""
-        while self._coordinator.phase != LOST_AT:
+        """Seconds and bytes of the first vector; the round is left there."""
+        phase = self._takes_input
+        while self._coordinator.phase != phase:
             self.step()
         party, ask = next(iter(self._coordinator.asks().items()))
-        reply = self.answer(LOST_AT, party, ask)
-        return self.trace.client[LOST_AT][0], len(reply)
+        reply = self.answer(phase, party, ask)
+        return self.trace.client[phase][0], len(reply)
 
     def step(self) -> None:
         """One phase."""
         phase = self._coordinator.phase or ""
         with self._server(phase):
             asks = self._coordinator.asks()
-        silent = self._silent() if phase == LOST_AT else frozenset()
+        silent = self._silent() if phase == self._takes_input else frozenset()
         for place, party in enumerate(asks):
             if place % 16 == 0:
                 self._tell(f"{phase} {place} of {len(asks)}")
@@ -174,23 +192,29 @@ class Replay:
                 self._coordinator.receive(party, reply)
 
     def answer(self, phase: str, party: PartyId, ask: bytes) -> bytes:
-        """One client's reply, timed on one core."""
-        with on_threads(1), self._charged(phase, "client"):
+        """One party's reply, timed on one core."""
+        role = self.trace.roles[phase]
+        with on_threads(1), self._charged(phase, role):
             start = perf_counter()
             reply = self._clients[party].answer(ask, self._update)
             self.trace.client[phase].append(perf_counter() - start)
         assert reply is not None
         self.trace.replied[phase].append(len(reply))
-        if phase == "keys":
-            keys = opened(reply, Keys)
-            self._keys[party] = keys.sealing + keys.mask + keys.signature
+        if role != "client":
+            self._busy.add(party)
+        if phase == self._scheme.phases[0].name:
+            self._first[party] = reply
         return reply
 
     def _silent(self) -> frozenset[PartyId]:
-        """Spread over the circle that the keys have decided; in the complete graph any would do."""
-        parties = [party for party in self._session.parties if party in self._keys]
-        order = graph.permutation([self._keys[party] for party in parties], len(parties))
-        return frozenset(parties[order[place]] for place in spread(len(parties), self._lost))
+        """Clients that had no other role so far, spread over a circle."""
+        order = circle(self._scheme, self._session, self._first)
+        clients = [party for party in order if party not in self._busy]
+        if self._lost > len(clients):
+            raise ConfigError(
+                f"{self._lost} clients cannot be lost: {len(clients)} hold no key and have answered so far"
+            )
+        return frozenset(clients[place] for place in spread(len(clients), self._lost))
 
     @contextmanager
     def _server(self, phase: str) -> Iterator[None]:

@@ -72,6 +72,12 @@ def row(what: str, case: Case, times: Times, **figures: float) -> Row:
     return Row(what, case, times.median, low, high, len(times.seconds), figures)
 
 
+def title_of(case: Case) -> str:
+    """The cohort of a replayed round, in a few words."""
+    graph = f" k = {case['neighbours']}" if case["protocol"] == "SecAgg+" else ""
+    return f"{case['protocol']}{graph}, n = {case['clients']}, dim {case['dim']}, {case['lost']} lost"
+
+
 def save(results: Results, path: Path) -> None:
     """Write JSON that a person can read: counts as they are, and of other figures the six digits that mean anything."""
     path.parent.mkdir(parents=True, exist_ok=True)

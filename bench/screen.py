@@ -61,6 +61,7 @@ _SHOWN: dict[str, Callable[[float], str]] = {
     "server unmask": duration,
     "client masked": duration,
     "client": duration,
+    "holder": duration,
     "before": _megabytes,
     "after": _megabytes,
     "ring bits": "{:.0f}".format,

@@ -2,7 +2,7 @@
 CKKS as NVFLARE uses it; and all protocols of ours beside each other.
 
 `python -m bench peers --clients 100 --neighbours 30 --dim 100000 --lost 29` measures one cohort,
-`python -m bench peers --protocol paillier` Paillier sums.
+`python -m bench peers --protocol paillier` Paillier sums, `--protocol ckks` CKKS sums.
 """
 
 from functools import partial
@@ -16,7 +16,7 @@ from bench.measure import Times, side_by_side
 from bench.options import Job, Options, Tell
 from bench.peers import families, fedavg
 from bench.peers.generators import MT19937, OPENSSL, PCG64, streams
-from bench.replay import Cohort, Trace, replay, update_of
+from bench.replay import Cohort, Trace, replay, update_of, warm
 from bench.results import Row, row
 from secagg.errors import ConfigError
 
@@ -36,6 +36,10 @@ def jobs(options: Options) -> list[Job]:
     paillier = _paillier(options)
     if options.protocol == "paillier":
         return paillier
+    work = SMALL if options.quick else WORK
+    ckks = Job("CKKS by others", partial(_ckks, *work))
+    if options.protocol == "ckks":
+        return [ckks]
     if find_spec("flwr") is None:
         raise ConfigError("flwr is not installed: `make bench` and `make bench-quick` install it")
     cohort = Cohort(10, 1000, 4, 2, threshold=3) if options.quick else STANDARD
@@ -45,8 +49,8 @@ def jobs(options: Options) -> list[Job]:
         Job(f"Flower and ours, {title(cohort)}", partial(_flower, cohort)),
         Job("plain FedAvg", partial(_fedavg, cohort)),
         Job("generators", partial(_generators, cohort.dim)),
-        Job("CKKS by others", partial(_ckks, *SMALL if options.quick else WORK)),
-        Job("all protocols", partial(families.rows, *SMALL if options.quick else WORK)),
+        ckks,
+        Job("all protocols", partial(families.rows, *work)),
         *([] if options.is_one_case else paillier),
     ]
 
@@ -59,7 +63,7 @@ def _paillier(options: Options) -> list[Job]:
 def _flower(cohort: Cohort, tell: Tell) -> list[Row]:
     """Both protocols with the same graph, threshold, losses and update; the means must agree."""
     flower = import_module("bench.peers.flower")  # which imports Flower
-    replay(Cohort(4, 16), tell)
+    warm(cohort.family)
     case = cohort.case
     degree, threshold = int(case["neighbours"]), int(case["threshold"])
     before = [replay(cohort, tell) for _ in range(OURS)]

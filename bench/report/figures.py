@@ -1,7 +1,8 @@
 """Figures as SVG, each from the rows of a suite."""
 
 import io
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -11,8 +12,9 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from bench.parts import PARTS, REST
-from bench.report.fits import AXES, CURVES, Axis, curve
-from bench.results import Results, Row
+from bench.report.fits import AXES, CIPHERTEXT_AXES, CIPHERTEXT_CURVES, CURVES, Axis, Curves, curve
+from bench.report.page import PHASES, ROLES
+from bench.results import Results, Row, title_of
 
 BLUE, ORANGE, GREEN, RED, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#777777"
 """Okabe and Ito's palette, which the colour-blind can tell apart."""
@@ -28,21 +30,26 @@ STYLE: Any = {
 }
 _PART_COLOURS = (
     *("#0072B2", "#D55E00", "#F0E442", "#E69F00", "#CC79A7", "#56B4E9", "#9467BD"),
-    *("#009E73", "#8C564B", "#444444", "#BCBD22", "#17BECF", "#AA3377", "#DDDDDD"),
+    *("#009E73", "#8C564B", "#444444", "#BCBD22", "#E377C2", "#1F3B73", "#B2DF8A", "#FB9A99"),
+    *("#7F7F7F", "#3D0C4F", "#6A9A3B", "#C49C94", "#F7B6D2", "#17BECF", "#AA3377", "#DDDDDD"),
 )
+_WORTH = 0.05
+"""Of a role's round: a phase below it gets no bar."""
 
 
 def all_of(found: Mapping[str, Results]) -> dict[str, str]:
     """{name: SVG} of all figures that the results allow."""
-    makers: tuple[tuple[str, str, Callable[[Results], Figure]], ...] = (
+    makers: tuple[tuple[str, str, Callable[[Results], Figure | None]], ...] = (
         ("masks", "kernels", masks),
         ("roofline", "kernels", roofline),
         ("growth", "rounds", growth),
+        ("growth-ciphertexts", "rounds", growth_of_ciphertexts),
         ("parts", "rounds", parts),
         ("peers", "peers", peers),
     )
     with mpl.rc_context(STYLE):
-        return {name: _svg(make(found[suite])) for name, suite, make in makers if suite in found}
+        made = {name: make(found[suite]) for name, suite, make in makers if suite in found}
+        return {name: _svg(figure) for name, figure in made.items() if figure is not None}
 
 
 def masks(results: Results) -> Figure:
@@ -97,19 +104,32 @@ def _counted(number: int, noun: str) -> str:
 
 def growth(results: Results) -> Figure:
     """Processor time of server and client along each axis, with fitted power laws."""
+    return _grid(results, AXES, CURVES)
+
+
+def growth_of_ciphertexts(results: Results) -> Figure | None:
+    """The same of Paillier and CKKS; None where older results lack them."""
+    measured = any(results.all(f"growth by {axis.name}") for axis in CIPHERTEXT_AXES)
+    return _grid(results, CIPHERTEXT_AXES, CIPHERTEXT_CURVES) if measured else None
+
+
+def _grid(results: Results, all_axes: Sequence[Axis], curves: Curves) -> Figure:
     figure = Figure((9, 5.4), layout="constrained")
     grid = figure.subplots(2, 3)
-    for axes, axis in zip(grid.flat, AXES, strict=False):
-        _growth(axes, results, axis)
-    key = grid.flat[len(AXES)]
+    for axes, axis in zip(grid.flat, all_axes, strict=False):
+        _growth(axes, results, axis, curves)
     handles, labels = grid.flat[0].get_legend_handles_labels()
-    key.axis("off")
-    key.legend(handles, labels, loc="center", title="processor time; lines: fitted power laws", fontsize=9)
+    key = {"title": "processor time; lines: fitted power laws", "fontsize": 9}
+    if len(all_axes) < grid.size:
+        grid.flat[-1].axis("off")
+        grid.flat[-1].legend(handles, labels, loc="center", **key)
+    else:
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(curves), **key)
     return figure
 
 
-def _growth(axes: Axes, results: Results, axis: Axis) -> None:
-    for (name, label), colour, mark in zip(CURVES, (BLUE, ORANGE, GREEN), "os^", strict=True):
+def _growth(axes: Axes, results: Results, axis: Axis, curves: Curves) -> None:
+    for (name, label), colour, mark in zip(curves, (BLUE, ORANGE, GREEN), "os^", strict=True):
         found = curve(results, axis, name)
         if found is None:
             continue
@@ -128,30 +148,32 @@ def _growth(axes: Axes, results: Results, axis: Axis) -> None:
 
 def parts(results: Results) -> Figure:
     """Where the time of the largest rounds goes: one bar a phase and role."""
-    cases = list(dict.fromkeys((row.case["protocol"], row.case["clients"]) for row in results.all("part")))
-    figure = Figure((9, 1.0 + 1.9 * max(1, len(cases))), layout="constrained")
-    for place, (protocol, clients) in enumerate(cases):
-        axes = figure.add_subplot(len(cases), 1, place + 1)
-        rows = results.all("part", protocol=protocol, clients=clients)
-        _parts(axes, rows)
-        case = rows[0].case
-        axes.set_title(
-            f"{protocol}, n = {clients}, k = {case['neighbours']}, dim {case['dim']}, {case['lost']} lost", fontsize=9
-        )
-        if place == 0:
-            axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8)
+    rows = results.all("part")
+    titles = list(dict.fromkeys(title_of(row.case) for row in rows))
+    figure = Figure((9, 1.0 + 1.9 * max(1, len(titles))), layout="constrained")
+    keys: dict[str, Any] = {}
+    for place, title in enumerate(titles):
+        axes = figure.add_subplot(len(titles), 1, place + 1)
+        _parts(axes, [row for row in rows if title_of(row.case) == title])
+        axes.set_title(title, fontsize=9)
+        keys |= {label: handle for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    figure.legend(keys.values(), keys.keys(), loc="outside right center", fontsize=8)
     return figure
 
 
 def _parts(axes: Axes, rows: list[Row]) -> None:
-    bars = [(phase, role) for phase in ("shares", "masked", "unmask") for role in ("client", "server")]
+    spent: defaultdict[tuple[str, str], defaultdict[str, float]] = defaultdict(lambda: defaultdict(float))
+    for row in rows:
+        spent[str(row.case["phase"]), str(row.case["role"])][str(row.case["part"])] += row.seconds
+    totals = {bar: sum(parts.values()) for bar, parts in spent.items()}
+    whole = {role: sum(total for (_, of), total in totals.items() if of == role) for role in ROLES}
+    found = ((phase, role) for phase in PHASES for role in ROLES)
+    bars = [bar for bar in found if totals.get(bar, 0.0) > _WORTH * whole[bar[1]]]
     left = [0.0] * len(bars)
     for part, colour in zip((*PARTS, REST), _PART_COLOURS, strict=True):
-        shares = []
-        for phase, role in bars:
-            chosen = [row for row in rows if row.case["phase"] == phase and row.case["role"] == role]
-            total = sum(row.seconds for row in chosen) or 1.0
-            shares.append(100 * sum(row.seconds for row in chosen if row.case["part"] == part) / total)
+        shares = [100 * spent[bar][part] / totals[bar] for bar in bars]
+        if not any(shares):
+            continue
         axes.barh(range(len(bars)), shares, 0.8, left, label=part, color=colour)
         left = [before + share for before, share in zip(left, shares, strict=True)]
     axes.set_yticks(range(len(bars)), [f"{phase}, {role}" for phase, role in bars])

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bench.replay import CIPHERTEXTS
 from bench.results import Results
 
 
@@ -30,12 +31,27 @@ AXES = (
     Axis("neighbours", "neighbours", "neighbours k"),
     Axis("losses", "lost", "clients lost"),
 )
-CURVES = (
+CIPHERTEXT_AXES = tuple(
+    Axis(f"{what}, {family}", x, f"{label}, {family}")
+    for family in CIPHERTEXTS.values()
+    for what, x, label in (
+        ("clients", "clients", "clients n"),
+        ("entries", "dim", "entries of an update"),
+        ("losses", "lost", "clients lost"),
+    )
+)
+Curves = tuple[tuple[str, str], ...]
+"""(figure, name). Of the server its processor time, which other programs lengthen little."""
+CURVES: Curves = (
     ("server cpu", "server, all phases"),
     ("server cpu unmask", "server, unmask"),
     ("client", "one client, all phases"),
 )
-"""(figure, name). Of the server its processor time, which other programs lengthen little."""
+CIPHERTEXT_CURVES: Curves = (
+    ("server cpu", "server, all phases"),
+    ("holder", "key holder, dealing and opening"),
+    ("client", "one client, all other phases"),
+)
 
 
 @dataclass(frozen=True)

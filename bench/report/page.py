@@ -6,9 +6,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bench.parts import REST
 from bench.report import ciphertexts
-from bench.report.fits import AXES, CURVES, curve
+from bench.report.fits import AXES, CIPHERTEXT_AXES, CIPHERTEXT_CURVES, CURVES, Axis, Curves, curve
 from bench.report.targets import TARGETS
-from bench.results import Results, Row
+from bench.results import Results, Row, title_of
 from bench.screen import duration
 
 REMEDIES = {
@@ -25,12 +25,22 @@ REMEDIES = {
     "unpack and add": "threads over tiles",
     "quantize": "threads over tiles",
     "pack": "threads over tiles",
+    "Paillier keys and their proofs": "keys dealt in advance, which serve many rounds",
+    "Paillier encryption": "wider vectors (AVX-512 IFMA)",
+    "sums of Paillier ciphertexts": "threads over ciphertexts",
+    "opening of Paillier sums": "threads over ciphertexts",
+    "CKKS keys from their seeds": "nothing: it is one transform, and SEAL's key",
+    "CKKS encryption": "noise drawn in a kernel instead of by SEAL",
+    "sums of CKKS ciphertexts": "uniform halves expanded in a kernel instead of by SEAL",
+    "opening of CKKS sums": "the product in a kernel instead of by SEAL",
+    "coefficients packed and unpacked": "threads over tiles",
     REST: "rows of messages as arrays where they are Python objects now",
 }
 """Part: what would remove it."""
 WORTH = 0.05  # of a role's whole round: a phase below it is not worth a row
 SUITES = ("kernels", "handlers", "rounds", "peers")
-PHASES = ("keys", "shares", "masked", "unmask")
+PHASES = ("keys", "deal", "shares", "masked", "encrypted", "unmask", "decrypt")
+ROLES = ("client", "dealer", "holder", "server")
 
 _TEMPLATES = Environment(
     loader=PackageLoader("bench.report", ""),
@@ -52,7 +62,8 @@ def text(found: Mapping[str, Results]) -> str:
         targets=_targets(found),
         kernels=_kernels(found["kernels"]) if "kernels" in found else None,
         phases=_phases(found["handlers"]) if "handlers" in found else None,
-        growth=_growth(found["rounds"]) if "rounds" in found else None,
+        growth=_growth(found["rounds"], AXES, CURVES) if "rounds" in found else None,
+        ciphertext_growth=_growth(found["rounds"], CIPHERTEXT_AXES, CIPHERTEXT_CURVES) if "rounds" in found else None,
         dominant=_dominant(found["rounds"]) if "rounds" in found else None,
         peers=_peers(found["peers"]) if "peers" in found else None,
     )
@@ -150,22 +161,24 @@ def _phases(results: Results) -> list[tuple[str, str]]:
     ]
 
 
-def _growth(results: Results) -> str:
+def _growth(results: Results, axes: Sequence[Axis], figures: Curves) -> str:
+    """Empty where none of the axes was measured."""
     rows = []
-    for axis in AXES:
+    for axis in axes:
         points = results.all(f"growth by {axis.name}")
-        curves = [curve(results, axis, figure) for figure, _ in CURVES]
+        curves = [curve(results, axis, figure) for figure, _ in figures]
         cells = [f"{found.exponent:.2f} ({found.last:.2f})" for found in curves if found is not None]
-        if len(cells) == len(CURVES):
+        if len(cells) == len(figures):
             rows.append((axis.label, f"{points[0].case[axis.x]} .. {points[-1].case[axis.x]}", *cells))
-    return _table(("what grows", "from .. to", *(name for _, name in CURVES)), rows, numbers=2)
+    head = ("what grows", "from .. to", *(name for _, name in figures))
+    return _table(head, rows, numbers=2) if rows else ""
 
 
 def _dominant(results: Results) -> str:
     parts = results.all("part")
     rows: list[Sequence[str]] = []
     for title in dict.fromkeys(map(_title, parts)):
-        for role in ("client", "server"):
+        for role in ROLES:
             rows += _dominant_rows(title, [p for p in parts if _title(p) == title and p.case["role"] == role])
     return _table(("round", "phase, role", "seconds", "largest parts", "what would remove the largest"), rows)
 
@@ -177,7 +190,7 @@ def _dominant_rows(title: str, parts: Sequence[Row]) -> list[Sequence[str]]:
     for phase in PHASES:
         chosen = sorted((part for part in parts if part.case["phase"] == phase), key=lambda part: -part.seconds)
         total = sum(part.seconds for part in chosen)
-        if total < WORTH * whole:
+        if not chosen or total < WORTH * whole:
             continue
         listed = ", ".join(f"{part.case['part']} {100 * part.seconds / total:.0f} %" for part in chosen[:3])
         where = f"{phase}, {chosen[0].case['role']}"
@@ -219,9 +232,7 @@ def _plain(row: Row) -> str:
 
 
 def _title(row: Row) -> str:
-    case = row.case
-    graph = f"SecAgg+ k = {case['neighbours']}" if case["protocol"] == "SecAgg+" else "SecAgg"
-    return f"{graph}, n = {case['clients']}, dim {case['dim']}, {case['lost']} lost"
+    return title_of(row.case)
 
 
 def _bytes(row: Row) -> str:

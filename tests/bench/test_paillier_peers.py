@@ -4,21 +4,23 @@ import json
 
 import pytest
 
-from bench import handlers, peers
+from bench import handlers, peers, rounds
 from bench.__main__ import main
 from bench.options import Options
-from secagg.errors import ConfigError
 
 
 def test_one_protocol_alone_needs_no_flower():
     names = [job.name for job in peers.jobs(Options(protocol="paillier", quick=True))]
     assert len(names) == 4
     assert all(name.startswith("Paillier") for name in names)
+    assert [job.name for job in peers.jobs(Options(protocol="ckks", quick=True))] == ["CKKS by others"]
 
 
-def test_other_suites_do_not_take_it():
-    with pytest.raises(ConfigError, match="bench peers"):
-        handlers.jobs(Options(protocol="paillier"))
+@pytest.mark.parametrize("suite", [handlers, rounds])
+@pytest.mark.parametrize(("protocol", "name"), [("paillier", "Paillier, n = 16"), ("ckks", "CKKS, n = 16")])
+def test_other_suites_take_one_round_of_it(suite, protocol, name):
+    (job,) = suite.jobs(Options(protocol=protocol))
+    assert name in job.name
 
 
 @pytest.mark.nightly

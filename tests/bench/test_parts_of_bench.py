@@ -2,6 +2,7 @@
 
 import threading
 import time
+from pkgutil import resolve_name
 
 import numpy as np
 import pytest
@@ -12,13 +13,14 @@ from bench.losses import spread
 from bench.machine import Machine
 from bench.measure import Times, side_by_side
 from bench.options import Options
-from bench.parts import REST, Parts
+from bench.parts import PARTS, REST, Parts
 from bench.peers import families, nvflare
-from bench.replay import Cohort, replay
-from bench.report import page
+from bench.replay import CIPHERTEXTS, Cohort, replay
+from bench.report import figures, page
 from bench.report.fits import AXES, curve
 from bench.report.targets import TARGETS
 from bench.results import Results, Row
+from secagg.testing import small_keys
 from secagg_protocols import PROTOCOLS
 
 MACHINE = Machine("cpu", ("aes",), 2, 2**30, "Linux", "3.11", {}, "OpenSSL", "vaes256", "abc", 0.0)
@@ -98,6 +100,44 @@ def test_a_replay_is_a_round():
     assert all(seconds > 0 for seconds in trace.server.values())
 
 
+REPLAYS = {
+    "paillier": {"deal": ("dealer", 3), "encrypted": ("client", 6), "decrypt": ("holder", 1)},
+    "ckks": {"keys": ("client", 8), "deal": ("dealer", 3), "encrypted": ("client", 6), "decrypt": ("holder", 3)},
+}
+
+
+@pytest.mark.parametrize("family", REPLAYS)
+def test_a_replay_of_ciphertexts_is_a_round_with_roles(family):
+    with small_keys():
+        trace = replay(Cohort(8, 40, lost=2, family=family), quiet)
+    assert {phase: (trace.roles[phase], len(seconds)) for phase, seconds in trace.client.items()} == REPLAYS[family]
+    assert list(trace.server) == list(REPLAYS[family])
+    assert trace.holder_seconds > 0
+    assert replay(Cohort(4, 10), quiet).holder_seconds == 0
+
+
+@pytest.mark.parametrize("family", REPLAYS)
+def test_key_holders_are_not_among_the_lost(family):
+    """All may go silent but for three: who dealt, and may have to open the sum, stays."""
+    for _ in range(3):
+        replay(Cohort(9, 5, lost=6, family=family), quiet)
+
+
+@pytest.mark.parametrize("family", REPLAYS)
+def test_a_replay_of_ciphertexts_checks_the_sum(family, monkeypatch):
+    where = {"paillier": "secagg.primitives.modular.Accumulator.multiply", "ckks": "secagg.primitives.ckks.Masks.add"}
+    real = resolve_name(where[family])
+    seen = []
+
+    def all_but_one(self, values):
+        seen.append(values)
+        return None if len(seen) == 2 else real(self, values)
+
+    monkeypatch.setattr(where[family], all_but_one)
+    with pytest.raises(AssertionError):
+        replay(Cohort(5, 10, family=family), quiet)
+
+
 def test_a_replay_checks_the_sum(monkeypatch):
     monkeypatch.setattr("secagg_protocols.pairwise.server.add_packed", lambda *arguments: None)
     with pytest.raises(AssertionError):
@@ -147,6 +187,21 @@ def test_parts_name_functions_that_there_are():
     with Parts() as parts:
         replay(Cohort(6, 10, 4), quiet, parts)
     assert {part for _, _, part in parts.busy} >= {"mask streams", "X25519 and HKDF of pairs", "unpack and add", REST}
+
+
+def test_parts_of_ciphertexts():
+    """Every part of these families is somebody's, and charged to the role that the phase asks."""
+    with Parts() as parts:
+        for family in CIPHERTEXTS:
+            replay(Cohort(4, 10, family=family), quiet, parts)
+    assert {part for _, _, part in parts.busy} >= {part for part in PARTS if "Paillier" in part or "CKKS" in part}
+    assert ("deal", "dealer", "Paillier keys and their proofs") in parts.busy
+    assert ("decrypt", "holder", "opening of CKKS sums") in parts.busy
+
+
+def test_every_part_has_a_colour_and_a_remedy():
+    assert len(figures._PART_COLOURS) == len(set(figures._PART_COLOURS)) == len(PARTS) + 1
+    assert set(page.REMEDIES) == {*PARTS, REST}
 
 
 def test_a_power_law_is_found():
@@ -247,3 +302,21 @@ def test_options_fill_in_what_is_left_open():
     assert chosen(Options(clients=50), standard) == Cohort(50, 1000, 30, 10)
     assert chosen(Options(protocol="secagg", lost=0), standard) == Cohort(100, 1000, None, 0)
     assert chosen(Options(neighbours=10, dim=7), standard) == Cohort(100, 7, 10, 20)
+    assert chosen(Options(protocol="ckks", clients=20), standard) == Cohort(20, 1000, None, 4, family="ckks")
+
+
+def test_results_that_lack_ciphertexts_are_drawn_without_them():
+    """As those of before they were measured."""
+    rows = [
+        a_row(
+            f"growth by {AXES[0].name}",
+            Cohort(n, 10).case,
+            1.0,
+            **{"server cpu": 1, "server cpu unmask": 1, "client": 1},
+        )
+        for n in (8, 16)
+    ]
+    old = made("rounds", *rows)
+    assert "Sums of ciphertexts" not in page.text(old)
+    assert "growth-ciphertexts" not in figures.all_of(old)
+    assert "growth" in figures.all_of(old)

@@ -42,11 +42,14 @@ def test_json_reads_back_as_it_was_saved(folder, tmp_path):
 
 def test_the_page_and_its_figures_are_drawn(folder, tmp_path):
     written = draw(results.load(folder), tmp_path)
-    assert {path.name for path in written} >= {"benchmarks.md", "bench-roofline.svg", "bench-growth.svg"}
+    figures = {f"bench-{name}.svg" for name in ("roofline", "growth", "growth-ciphertexts", "parts")}
+    assert {path.name for path in written} >= {"benchmarks.md", *figures}
     for path in written[1:]:
         assert ET.fromstring(path.read_text()).tag.endswith("svg")
     text = written[0].read_text()
     assert "tiny sizes" in text
+    assert "| clients n, CKKS | 5 .. 8 |" in text
+    assert "| decrypt | holder |" in text.partition("### Paillier")[2]
     assert "Not measured yet: peers." in text
     assert all(len(line) <= 120 for line in text.splitlines() if not line.startswith(("|", "![")))
 
@@ -89,11 +92,34 @@ def test_one_cohort_instead_of_the_suites_own(tmp_path):
     }
 
 
+def test_one_cohort_of_ciphertexts(tmp_path):
+    path = tmp_path / "one.json"
+    sizes = ["--protocol", "ckks", "--clients", "6", "--dim", "50", "--lost", "2"]
+    assert main(["handlers", *sizes, "--json", str(path)]) == 0
+    rows = json.loads(path.read_text())["rows"]
+    assert {row["what"] for row in rows} == {"phase", "part"}
+    assert rows[0]["case"] == {
+        "protocol": "CKKS",
+        "clients": 6,
+        "dim": 50,
+        "lost": 2,
+        "phase": "keys",
+        "role": "client",
+    }
+    roles = {(row["case"]["phase"], row["case"]["role"]) for row in rows}
+    assert roles >= {("deal", "dealer"), ("encrypted", "client"), ("decrypt", "holder"), ("decrypt", "server")}
+
+
 def test_a_round_that_cannot_stand_is_one_line(capsys):
     assert main(["rounds", "--protocol", "secagg", "--clients", "6", "--dim", "10", "--lost", "3"]) == 2
     err = capsys.readouterr().err
     assert err.startswith("bench: phase 'masked': 3 ")
     assert err.count("\n") == 1
+
+
+def test_more_lost_than_there_are_is_one_line(capsys):
+    assert main(["rounds", "--protocol", "ckks", "--clients", "6", "--dim", "10", "--lost", "4"]) == 2
+    assert "4 clients cannot be lost: 3 hold no key" in capsys.readouterr().err
 
 
 def test_peers_without_flower_say_what_installs_it(monkeypatch, capsys):
