@@ -5,8 +5,10 @@ class TestMine(SchemeConformance):
         return MyScheme(...)
 """
 
+import tracemalloc
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Set
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,11 @@ from secagg.testing.round import TestRound
 
 Vectors = dict[PartyId, NDArray[np.uint16]]
 
+BOOKKEEPING = 4096
+"""Bytes that a server may need for one client, its vector aside: its place, its digest, room for what it sends next."""
+VECTORS = 12
+"""As many vectors, as they travel, a server may need room for."""
+
 
 class SchemeConformance(ABC):
     """What every scheme promises: the sum over the contributors is exact, or the round ends in a named error.
@@ -30,20 +37,22 @@ class SchemeConformance(ABC):
         dim: entries of an update.
         bits: of an entry; updates are integers, so that nothing is rounded.
         patterns: loss patterns that are tried.
+        long: entries of an update where memory is measured.
     """
 
     n = 6
     dim = 19
     bits = 16
     patterns = 60
+    long = 20_000
 
     @abstractmethod
     def make(self, n: int) -> Scheme:
         """The scheme under test for n parties."""
 
-    def parties(self) -> list[PartyId]:
+    def parties(self, n: int | None = None) -> list[PartyId]:
         """Ids of both kinds."""
-        return [f"party {i}" if i % 2 else i for i in range(self.n)]
+        return [f"party {i}" if i % 2 else i for i in range(self.n if n is None else n)]
 
     def updates(self, seed: int = 0) -> Vectors:
         """Random integers over the whole range."""
@@ -204,6 +213,15 @@ class SchemeConformance(ABC):
             named = error.culprits
         assert (named | set(round_.refusals)) == {cautious}
 
+    def test_the_server_folds_vectors_in_as_they_come(self) -> None:
+        """Four times the clients take it no more memory than their names do, and no larger state."""
+        self._memory_at(self.n)  # compiles what is compiled once
+        few, many = self._memory_at(self.n), self._memory_at(4 * self.n)
+        names = 3 * self.n * BOOKKEEPING
+        assert many.peak - few.peak < 2 * many.reply + names
+        assert many.peak < VECTORS * many.reply + 4 * self.n * BOOKKEEPING
+        assert many.state - few.state < many.reply + names
+
     def test_capacity_covers_the_cohort(self) -> None:
         """The ring holds the sum of all parties."""
         session = self.round().session
@@ -250,6 +268,35 @@ class SchemeConformance(ABC):
             assert out.lost == {culprit: first}
             self.check(out, updates)
 
+    def _memory_at(self, n: int) -> "_Memory":
+        """Of the server, while the vectors of n clients arrive and their phase closes."""
+        updates: Vectors = dict.fromkeys(self.parties(n), np.zeros(self.long, np.uint16))
+        takes_input = next(phase.name for phase in self.make(n).phases if phase.takes_input)
+        held: list[tuple[PartyId, bytes]] = []
+
+        def hold_back(phase: str, party: PartyId, message: bytes) -> bytes | None:
+            if phase != takes_input:
+                return message
+            held.append((party, message))
+            return None
+
+        round_ = self.round(updates, replies=hold_back)
+        while round_.coordinator.phase != takes_input:
+            round_.step()
+        round_.exchange()
+        assert len(held) == n
+        tracemalloc.start()
+        try:
+            for party, reply in held:
+                round_.coordinator.receive(party, reply)
+            round_.coordinator.close_phase()
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        state = len(round_.coordinator.save(bytes(32)))
+        assert round_.run().contributors == frozenset(updates)
+        return _Memory(peak, state, len(held[0][1]))
+
     def _with_one_of(self, party: PartyId, policy: Policy, lost: Mapping[PartyId, str]) -> TestRound:
         """A round in which one party has a policy of its own, and the others allow sums of two."""
         round_ = self.round(policy=Policy(min_cohort=2), lost=lost)
@@ -269,6 +316,15 @@ class SchemeConformance(ABC):
             return None
         except ConfigError as error:  # pragma: no cover
             pytest.fail(f"a peer's message is no configuration: {error}")
+
+
+@dataclass(frozen=True)
+class _Memory:
+    """Bytes that Python and NumPy allocated at most, of the saved state afterwards, and of one client's vector."""
+
+    peak: int
+    state: int
+    reply: int
 
 
 class _Damage:
