@@ -322,14 +322,15 @@ class PairwiseParty(PartySide):
         return pairs
 
     def _agree(self, purpose: bytes, private: bytes, peers: Sequence[int], publics: Sequence[bytes]) -> list[bytes]:
-        """The pair's key with each peer."""
+        """The pair's key with each peer. A key of low order is the fault of who signed it; unsigned, the server's."""
         own = agreement.public_key(private)
         infos = [derive.pair_info(purpose, self._me, own, j, key) for j, key in zip(peers, publics, strict=True)]
         found = []
         keys = agreement.derive_many([private] * len(peers), publics, infos, self._bound)
         for j, key in zip(peers, keys, strict=True):
             if key is None:
-                raise PeerMisbehaved("a public key of low order", {self._session.parties[j]})
+                signers = set() if self._credentials is None else {self._session.parties[j]}
+                raise PeerMisbehaved("the server relays a public key of low order", signers)
             found.append(key)
         return found
 
