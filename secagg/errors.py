@@ -6,9 +6,10 @@
 | `InputError` | one party's update or weight | mend that party's input; it names party and position |
 | `LocalMisuse` | the caller broke the order of calls | a bug on this side |
 | `WireError` | whoever made the bytes | drop them: they decode to nothing |
-| `StateError` | saved state that is foreign, stale or forged | the party sits this round out |
+| `StateError` | saved state that is foreign, stale or forged, or a key file that does not open | sit this round out |
 | `PeerMisbehaved` | the `culprits` | a server counts them as lost; a party leaves the round |
 | `PolicyRefused` | the server asks what the party's policy forbids | the party reveals nothing |
+| `InconsistentModel` | who gave parties different models, rounds or configurations | the party leaves the round |
 | `TooFew` | nobody: too many went silent, or fewer than the `culprits` ask for | run another round; no sum was opened |
 """
 
@@ -88,7 +89,7 @@ class WireError(SecaggError, ValueError):
 
 
 class StateError(SecaggError):
-    """Saved state that does not open, belongs elsewhere, or is older than its latch."""
+    """Saved state or a key file that does not open, belongs elsewhere, or is older than its latch."""
 
 
 class ProtocolError(SecaggError):

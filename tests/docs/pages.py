@@ -88,10 +88,16 @@ def rows(page: Path, heading: str) -> list[list[str]]:
     """Cells of the first table under `heading`, without its head."""
     after = f"\n{page.read_text('utf-8')}".split(f"\n{heading}\n", 1)
     assert len(after) == 2, f"{name(page)} has no heading {heading!r}"
-    table: list[str] = []
-    for line in after[1].splitlines():
-        if line.startswith("|"):
-            table.append(line)
-        elif table:
-            break
-    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in table[2:]]
+    table = re.search(r"(?:^\|.*\n)+", after[1] + "\n", re.MULTILINE)
+    return [] if table is None else _cells(table[0])[1:]
+
+
+def tables(page: Path) -> list[list[list[str]]]:
+    """Cells of every table of the page, its head first."""
+    return [_cells(table) for table in re.findall(r"(?:^\|.*\n)+", page.read_text("utf-8"), re.MULTILINE)]
+
+
+def _cells(table: str) -> list[list[str]]:
+    """Row by row, without the line of dashes below the head."""
+    head, _, *body = table.splitlines()
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in (head, *body)]

@@ -8,7 +8,7 @@ import pytest
 from pages import PAGES, ROOT, anchors, links, name, prose
 
 BASES = (ROOT, ROOT / "secagg", ROOT / "protocols" / "secagg_protocols")
-_SOURCE = re.compile(r"`((?:\w+/)+\w+\.py)(?:::(\w+))?`")
+_SOURCE = re.compile(r"`((?:\w+/)+\w+\.py)((?:::\w+)*)`")
 _NAMED = re.compile(r"`((?:\w+/)+\w+\.py)` `([\w.]+)`")
 
 
@@ -36,10 +36,10 @@ def test_relative_links_resolve(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_named_files_exist(page):
-    for path, test in _SOURCE.findall(prose(page)):
+    for path, tests in _SOURCE.findall(prose(page)):
         found = source(path)
         assert found is not None, f"{name(page)} names {path}"
-        if test:
+        for test in tests.split("::")[1:]:
             assert re.search(rf"def {test}\(|class {test}\b", found.read_text("utf-8")), f"{name(page)}: {path}::{test}"
 
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 from diagram import diagram
-from pages import ROOT, rows
+from pages import ROOT, rows, tables
 
 from secagg import errors
 from secagg.scheme import Session
@@ -40,6 +40,13 @@ def test_errors_page_lists_every_class_with_its_bases():
     }
     listed = {names(cells[0])[0]: names(cells[1]) for cells in rows(ERRORS, "# Errors")}
     assert listed == found
+
+
+def test_the_table_above_the_errors_has_every_kind_of_them():
+    """Those that are direct children of the two bases; their own children are a page's matter."""
+    kinds = [*errors.SecaggError.__subclasses__(), *errors.ProtocolError.__subclasses__()]
+    listed = re.findall(r"^\| `(\w+)` \|", errors.__doc__ or "", re.MULTILINE)
+    assert sorted(listed) == sorted(kind.__name__ for kind in kinds if kind is not errors.ProtocolError)
 
 
 @pytest.mark.parametrize("scheme", [PairwiseMasking(), ACTIVE], ids=["passive", "active"])
@@ -97,7 +104,12 @@ def test_wire_page_has_every_field_of_a_session():
     assert [names(cells[0])[0] for cells in rows(WIRE, "## Session")] == list(Session.__struct_fields__)
 
 
-@pytest.mark.parametrize("heading", ["## Who learns what", "## What is detected"])
-def test_every_statement_of_the_threat_model_names_its_test(heading):
-    for cells in rows(THREATS, heading):
-        assert re.search(r"`tests/[\w/]+\.py(::\w+)?`", cells[-1]) or cells[-1] == "by design", cells[0]
+def test_every_statement_of_the_threat_model_names_its_test():
+    """In whichever table it stands; that those tests exist is test_links.py's."""
+    shown = [table for table in tables(THREATS) if table[0][-1] == "shown by"]
+    assert len(shown) >= 8
+    for cells in (row for _, *body in shown for row in body):
+        assert re.search(r"`tests/[\w/]+\.py(::\w+)*`", cells[-1]) or cells[-1] == "by design", cells[0]
+    assert [table[0] for table in tables(THREATS) if table[0][-1] != "shown by"] == [
+        ["secret", "held by", "from", "to"]
+    ]
