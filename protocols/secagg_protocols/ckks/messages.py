@@ -74,7 +74,7 @@ class AskEncrypted(Message, frozen=True):
 
 
 class Encrypted(Message, frozen=True):
-    """Client: its ciphertexts.
+    """Client: its ciphertexts; or, both fields empty, its word that the key in its box is not the one dealt.
 
     Attributes:
         body: one coefficient an entry, packed to the modulus' bits.

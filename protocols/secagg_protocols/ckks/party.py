@@ -110,9 +110,8 @@ class CkksParty(PartySide):
         self._policy.check_cohort(len(clients))
         infos = [derive.sealing_info(self._me, own, i, key) for i, key in zip(clients, keys, strict=True)]
         shared = agreement.derive_many([stage.private] * len(keys), keys, infos, self._bound)
-        low = {self._session.parties[i] for i, key in zip(clients, shared, strict=True) if key is None}
-        if low:
-            raise PeerMisbehaved("a public key of low order", low)
+        if any(key is None for key in shared):
+            raise PeerMisbehaved("the server relays a public key of low order")
         seed = draw(self._entropy, KEY_SEED_BYTES)
         commitment = derive.commitment(self._bound, seed)
         sealed = [
@@ -125,6 +124,8 @@ class CkksParty(PartySide):
     def _encrypt(self, ask: AskEncrypted, stage: Advertised, vector: Lanes) -> tuple[Encrypted, Stage]:
         self._check_round(ask)
         seed = self._opened(ask, stage)
+        if seed is None:
+            return Encrypted(b"", b""), Finished()
         body, seeds = SecretKey(seed, self._parameters).encrypt(vector)
         reply = Encrypted(residues.pack(body, self._parameters), seeds)
         return reply, Holding(seed) if ask.holder else Finished()
@@ -152,23 +153,24 @@ class CkksParty(PartySide):
         if ask.parameters != self._parameters.digest:
             raise PeerMisbehaved("the server asks for ciphertexts of other parameters than the session's")
 
-    def _opened(self, ask: AskEncrypted, stage: Advertised) -> bytes:
-        """The seed that the dealer sealed for this party."""
+    def _opened(self, ask: AskEncrypted, stage: Advertised) -> bytes | None:
+        """The seed that the dealer sealed for this party, or None where the box holds none, or another.
+
+        Whose fault that is this party cannot tell: the dealer's key came by the server. A server that follows the
+        protocol can, so it is told.
+        """
         if not 0 <= ask.dealer < len(self._session.parties):
             raise PeerMisbehaved(f"the dealer is no party of the session: index {ask.dealer}")
-        dealer = {self._session.parties[ask.dealer]}
         check_size(ask.key, KEY_SIZE, "dealer's public key")
         check_size(ask.commitment, DIGEST_SIZE, "dealer's commitment")
         check_size(ask.box, SEALED_SIZE, "sealed key")
         info = derive.sealing_info(ask.dealer, ask.key, self._me, agreement.public_key(stage.private))
         (key,) = agreement.derive_many([stage.private], [ask.key], [info], self._bound)
         if key is None:
-            raise PeerMisbehaved("a public key of low order", dealer)
+            raise PeerMisbehaved("the server relays a public key of low order")
         data = derive.sealing_data(self._bound, ask.commitment, ask.dealer, self._me)
         try:
             seed = sealing.open_sealed(key, ask.box, data)
         except PeerMisbehaved:
-            raise PeerMisbehaved("the round's key, as dealt to this party, does not open", dealer) from None
-        if derive.commitment(self._bound, seed) != ask.commitment:
-            raise PeerMisbehaved("the dealer sealed another key for this party than it committed to", dealer)
-        return seed
+            return None
+        return seed if derive.commitment(self._bound, seed) == ask.commitment else None

@@ -22,11 +22,16 @@ class CkksSum(Scheme):
 
     Args:
         holders: how many clients are asked to deal the key (the first that answers does), and how many keep it
-            until they have opened the sum. The round is lost when all of either few are.
+            until they have opened the sum.
+        agreeing: how many of those must answer, all with the same sum; that many that collude choose it. None: 2, or 1
+            where there is one holder. The round is lost when fewer are left, or no dealer is.
         adversary: "passive", the only one: the server follows the protocol and looks at all it sees.
 
     Raises:
         OutOfRange, ConfigError: naming the parameter and its range, or why there is no active mode.
+
+    Attributes:
+        holders, agreeing, adversary: as above, `agreeing` never None.
     """
 
     name: ClassVar[str] = "ckks"
@@ -38,7 +43,7 @@ class CkksSum(Scheme):
         Phase("decrypt", messages.AskDecrypt, messages.Decrypted, role="holder"),
     )
 
-    def __init__(self, holders: int = 3, adversary: str = "passive") -> None:
+    def __init__(self, holders: int = 3, agreeing: int | None = None, adversary: str = "passive") -> None:
         if adversary == "active":
             raise ConfigError(
                 "adversary='active' is not what CKKS sums withstand: key holders decrypt what the server hands them, "
@@ -46,31 +51,39 @@ class CkksSum(Scheme):
             )
         if adversary != "passive":
             raise ConfigError(f"adversary is {adversary!r}: expected 'passive'")
-        if isinstance(holders, bool) or not isinstance(holders, int) or not 1 <= holders <= MAX_HOLDERS:
+        if not _is_count(holders, MAX_HOLDERS):
             raise OutOfRange(f"holders is {holders!r}: expected an integer in 1..2**20")
+        if agreeing is not None and not _is_count(agreeing, holders):
+            raise OutOfRange(f"agreeing is {agreeing!r}: expected None, or an integer in 1..{holders} (holders)")
         self.holders = holders
+        self.agreeing = min(2, holders) if agreeing is None else agreeing
         self.adversary = adversary
 
     def __repr__(self) -> str:
-        return f"CkksSum(holders={self.holders})"
+        return f"CkksSum(holders={self.holders}, agreeing={self.agreeing})"
 
     @property
     def options(self) -> Mapping[str, str | int | float | None]:
-        """How many deal, and how many hold the key."""
-        return {"holders": self.holders}
+        """How many deal and hold the key, and how many of them must say the same."""
+        return {"holders": self.holders, "agreeing": self.agreeing}
 
     def parameters(self, session: Session) -> Parameters:
         """Modulus and scale for the session's ring and cohort. Raises ConfigError where SEAL has no such prime."""
         return Parameters.holding(len(session.parties), session.ring.bits)
 
     def capacity(self, session: Session) -> int:
-        """What both the session's ring and half the scale hold, above the largest noise there can be."""
+        """What both the session's ring and half the scale hold, above the largest noise there can be.
+
+        Raises ConfigError also for a session of fewer parties than must agree.
+        """
+        if self.agreeing > len(session.parties):
+            raise ConfigError(f"agreeing is {self.agreeing}: the session has {len(session.parties)} parties")
         return min(session.ring.capacity(session.bits), self.parameters(session).capacity)
 
     def server(self, session: Session, saved: bytes | None = None, *, roster: Roster | None = None) -> CkksServer:  # noqa: ARG002
         """The server's machine; it asks for no roster."""
         digest = derive.context_digest(session.context)
-        return CkksServer(session, self.parameters(session), self.holders, digest, saved)
+        return CkksServer(session, self.parameters(session), self.holders, self.agreeing, digest, saved)
 
     def party(
         self,
@@ -91,6 +104,10 @@ class CkksSum(Scheme):
         return CkksParty(session, session.index(me), parameters, bound, own, policy or Policy(), entropy, ledger, saved)
 
 
-def ckks(n: int, holders: int = 3, adversary: str = "passive") -> CkksSum:
+def _is_count(value: object, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most
+
+
+def ckks(n: int, holders: int = 3, agreeing: int | None = None, adversary: str = "passive") -> CkksSum:
     """CKKS sums for n clients: of fewer than `holders` all of them hold the key."""
-    return CkksSum(min(holders, n), adversary)
+    return CkksSum(min(holders, n), agreeing, adversary)

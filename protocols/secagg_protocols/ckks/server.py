@@ -46,6 +46,7 @@ class _Saved(Message, frozen=True):
     masks: bytes
     contributors: tuple[int, ...]
     answers: tuple[tuple[int, bytes], ...]
+    keyless: tuple[int, ...]
 
 
 class CkksServer(ServerSide):
@@ -54,16 +55,24 @@ class CkksServer(ServerSide):
     Args:
         session, parameters: the round.
         designated: how many clients are asked to deal, and how many to hold the key.
+        agreeing: how many of the holders must open the same sum.
         context: digest that clients show of what they say the round is about.
         saved: what `save` returned.
     """
 
     def __init__(
-        self, session: Session, parameters: Parameters, designated: int, context: bytes, saved: bytes | None = None
+        self,
+        session: Session,
+        parameters: Parameters,
+        designated: int,
+        agreeing: int,
+        context: bytes,
+        saved: bytes | None = None,
     ) -> None:
         self._session = session
         self._parameters = parameters
         self._designated = designated
+        self._agreeing = agreeing
         self._context = context
         self._keys: dict[int, bytes] = {}
         self._least: dict[int, int] = {}  # fewest contributors that each of those asks for
@@ -74,6 +83,7 @@ class CkksServer(ServerSide):
         self._masks = Masks(parameters, session.dim)
         self._contributors: frozenset[int] = frozenset()
         self._answers: dict[int, bytes] = {}
+        self._keyless: set[int] = set()  # who says that the dealer's box for it holds no key
         if saved is not None:
             self._load(codec.decode(saved, _Saved))
 
@@ -101,7 +111,7 @@ class CkksServer(ServerSide):
             case Deal():
                 self._absorb_deal(i, reply)
             case Encrypted():
-                self._absorb_encrypted(reply)
+                self._absorb_encrypted(i, reply)
             case Decrypted():
                 unpack(reply.vector, self._session.dim, self._session.ring)
                 self._answers[i] = reply.vector
@@ -115,11 +125,16 @@ class CkksServer(ServerSide):
         if phase.reply is Deal and self._deal is None:
             raise TooFew(phase.name, 0, 1, "dealers answered")
         if phase.reply is Encrypted:
-            self._contributors = frozenset(map(self._session.index, answered))
-            self._check_least(phase, self._contributors)
-            if not self._holders & self._contributors:
-                raise TooFew(phase.name, 0, 1, "designated key holders answered")
+            self._contributors = frozenset(map(self._session.index, answered)) - self._keyless
+            self._check_contributors(phase)
         return self._finish(phase) if phase.reply is Decrypted else None
+
+    def accusations(self) -> Mapping[PartyId, str]:
+        """The dealer, if clients say that what it sealed for them is no key."""
+        if self._dealer is None or not self._keyless:
+            return {}
+        dealer = self._session.parties[self._dealer]
+        return {dealer: f"the key that it dealt does not open, say {len(self._keyless)} of those it was dealt to"}
 
     def save(self) -> bytes:
         """All state: ciphertexts, and at the end the sum; never a secret key."""
@@ -135,11 +150,16 @@ class CkksServer(ServerSide):
                 masks=b"" if masks is None else residues.pack(masks.reshape(-1), self._parameters),
                 contributors=tuple(sorted(self._contributors)),
                 answers=tuple(self._answers.items()),
+                keyless=tuple(sorted(self._keyless)),
             )
         )
 
     def _load(self, saved: _Saved) -> None:
-        indices = [i for i, _ in (*saved.keys, *saved.answers)] + [*saved.holders, *saved.contributors]
+        indices = [i for i, _ in (*saved.keys, *saved.answers)] + [
+            *saved.holders,
+            *saved.contributors,
+            *saved.keyless,
+        ]
         if not all(0 <= i < len(self._session.parties) for i in indices):
             raise WireError("saved server of another round: an index of no party")
         if (saved.dealer is None) != (saved.deal is None) or (saved.dealer or 0) not in range(
@@ -151,6 +171,7 @@ class CkksServer(ServerSide):
             raise WireError("saved server of another round: a party without a key, or without its least cohort")
         self._dealer, self._deal = saved.dealer, saved.deal
         self._holders, self._contributors = frozenset(saved.holders), frozenset(saved.contributors)
+        self._keyless = set(saved.keyless)
         dim, blocks = self._session.dim, self._parameters.blocks(self._session.dim)
         self._body = residues.unpack(saved.body, dim, self._parameters, "saved sum of ciphertexts")
         if saved.masks:
@@ -168,6 +189,21 @@ class CkksServer(ServerSide):
 
     def _check_least(self, phase: Phase, among: frozenset[int]) -> None:
         check_least(phase.name, {self._session.parties[i]: self._least[i] for i in sorted(among)})
+
+    def _check_contributors(self, phase: Phase) -> None:
+        """Enough for each one's own policy, and enough key holders; where the dealer is why not, the error says so."""
+        came, claim = len(self._contributors), self._claim()
+        needed = max((self._least[i] for i in self._contributors), default=1)
+        if claim and came < needed <= came + len(self._keyless):
+            raise TooFew(phase.name, came, needed, f"parties sent ciphertexts{claim}")
+        self._check_least(phase, self._contributors)
+        holding = len(self._holders & self._contributors)
+        if holding < self._agreeing:
+            raise TooFew(phase.name, holding, self._agreeing, f"designated key holders sent ciphertexts{claim}")
+
+    def _claim(self) -> str:
+        """Of `accusations`, in an error's text."""
+        return "".join(f" (of party {dealer!r}: {why})" for dealer, why in self.accusations().items())
 
     def _ask_deal(self) -> AskDeal:
         clients = sorted(self._keys)
@@ -223,8 +259,11 @@ class CkksServer(ServerSide):
         if self._deal is None:
             self._dealer, self._deal = i, reply
 
-    def _absorb_encrypted(self, reply: Encrypted) -> None:
+    def _absorb_encrypted(self, i: int, reply: Encrypted) -> None:
         """Nothing of a client's bytes reaches SEAL but seeds of the right length."""
+        if not reply.body and not reply.seeds:
+            self._keyless.add(i)
+            return
         blocks = self._parameters.blocks(self._session.dim)
         check_size(reply.seeds, SEED_BYTES * blocks, "seeds")
         body = residues.unpack(reply.body, self._session.dim, self._parameters, "ciphertexts")
@@ -232,9 +271,12 @@ class CkksServer(ServerSide):
         ckks.add(self._body, body, self._parameters)
 
     def _finish(self, phase: Phase) -> Sum:
-        """The holders decrypted the same ciphertexts, so what they say must be one and the same."""
-        if not self._answers:
-            raise TooFew(phase.name, 0, 1, "key holders answered")
+        """The holders decrypted the same ciphertexts, so what they say must be one and the same.
+
+        Only they can tell the sum, so as many as must agree, if they collude, say what they like.
+        """
+        if len(self._answers) < self._agreeing:
+            raise TooFew(phase.name, len(self._answers), self._agreeing, "key holders answered")
         ((vector, times), *others) = Counter(self._answers.values()).most_common()
         if others:
             majority = vector if times > others[0][1] else None
