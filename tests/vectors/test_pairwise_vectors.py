@@ -105,6 +105,15 @@ def test_the_reader_notices_every_change(name):
     assert [path for path in paths[:: 1 + len(paths) // 100] if agrees(changed(FILES[name], path))] == []
 
 
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
+def test_the_reader_refuses(case):
+    """In place of the true message, in an otherwise true round."""
+    document = json.loads(json.dumps(FILES[case["round"].removesuffix(".json")]))
+    phase = next(phase for phase in document["phases"] if phase["name"] == case["phase"])
+    phase["asks" if case["end"] == "client" else "replies"][str(case["party"])] = case["message"]
+    assert not agrees(document)
+
+
 def client_before(round_, i, phase):
     """Client i as it was when that phase's ask came, having given the recorded replies."""
     client = round_.participant(i)
