@@ -13,7 +13,6 @@ from secagg.scheme import Session
 from secagg.testing import TestRound
 from secagg.wire import codec
 from secagg_protocols import PROTOCOLS, CkksSum
-from secagg_protocols.ckks import derive
 from secagg_protocols.ckks.messages import KEY_SIZE
 from secagg_protocols.ckks.server import _Saved as SavedServer
 from secagg_protocols.ckks.stages import Advertised, Finished, Fresh, Holding, Saved
@@ -128,21 +127,6 @@ def test_the_server_saves_no_secret() -> None:
             secret = getattr(stage, "private", None) or getattr(stage, "seed", None)
             assert secret is None or secret not in state
     codec.decode(state, SavedServer)
-
-
-def test_whatever_a_key_is_bound_to_changes_it() -> None:
-    """Each argument of each derivation, one at a time."""
-    for derivation, given in (
-        (derive.binding, (b"session", b"context", b"scheme", b"parameters")),
-        (derive.sealing_info, (1, b"dealer's", 2, b"client's")),
-        (derive.sealing_data, (b"bound", b"commitment", 1, 2)),
-        (derive.commitment, (b"bound", b"seed")),
-    ):
-        made = {derivation(*given)}
-        for place, value in enumerate(given):
-            other = value + 5 if isinstance(value, int) else b"?" + value[1:]
-            made.add(derivation(*given[:place], other, *given[place + 1 :]))  # type: ignore[operator]
-        assert len(made) == len(given) + 1
 
 
 def test_every_round_has_another_key() -> None:
