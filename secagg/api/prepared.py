@@ -1,7 +1,7 @@
 """A party's reply to the first phase of a round whose session does not exist yet."""
 
 import os
-from typing import Self
+from typing import NoReturn, Self
 
 from secagg.engine import prepared as ahead
 from secagg.errors import ConfigError, LocalMisuse, PartyId, SecaggError, StateError, WireError
@@ -25,8 +25,9 @@ class _Saved(codec.Message, frozen=True):
 class Prepared:
     """What `prepare` made: a message that may leave at any time, and the secrets behind it, for one round.
 
-    The secrets serve one `Participant` and are gone from here then. Whoever saves them erases what was saved before
-    that participant's first reply leaves: two rounds from one set of keys would open each other.
+    The secrets serve one `Participant` and are gone from here then; `copy` and `pickle` raise LocalMisuse. Whoever
+    saves them erases what was saved before that participant's first reply leaves: two rounds from one set of keys would
+    open each other.
 
     Attributes:
         message: bytes for the server, such as beside the last reply of the round before.
@@ -41,6 +42,10 @@ class Prepared:
     def __repr__(self) -> str:
         used = ", used" if self._state is None else ""
         return f"Prepared(party={self.party!r}, round={self.round}, family={self.family.hex()}{used})"
+
+    def __reduce__(self) -> NoReturn:
+        """What `copy` and `pickle` call. Keys in two places would serve two rounds."""
+        raise LocalMisuse(f"{self!r}: its keys serve one round, so there are no copies; save(key) keeps it")
 
     @property
     def family(self) -> bytes:

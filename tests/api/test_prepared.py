@@ -1,5 +1,8 @@
 """A first phase that is answered before its session exists: who is asked, what fits, and that it serves once."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -361,3 +364,23 @@ def test_a_session_of_no_family_takes_nothing():
     with pytest.raises(ConfigError, match="belongs to no family"):
         coordinator(PASSIVE, {"a": made(PASSIVE, "a").message}, family=b"", round=0)
     assert coordinator(PASSIVE, {}, family=b"", round=0).waiting == set(PARTIES)
+
+
+COPIES = {
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+    "deepcopy of what holds it": lambda prepared: copy.deepcopy([{"next": prepared}]),
+    "pickle": pickle.dumps,
+    "old pickle": lambda prepared: pickle.dumps(prepared, 0),
+}
+
+
+@pytest.mark.parametrize("duplicate", COPIES.values(), ids=COPIES)
+def test_no_copies(duplicate):
+    """Two of them would serve two participants. What a refused copy leaves serves one still."""
+    prepared = made(PASSIVE, "a")
+    with pytest.raises(LocalMisuse, match="its keys serve one round") as error:
+        duplicate(prepared)
+    assert prepared._state is not None
+    assert prepared._state.hex() not in str(error.value)
+    Participant(PASSIVE, session(), "a", prepared=prepared)
