@@ -3,20 +3,22 @@
 Shared by the Hypothesis tests, which run in `make test`, and `atheris_target`, which runs as long as asked.
 """
 
+import base64
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import msgspec
 import numpy as np
 
-from secagg import Ledger, Prepared, Roster, Session, prepare
+from secagg import Journal, Ledger, Prepared, Roster, Session, prepare
 from secagg.encoding.layout import Layout
 from secagg.engine import RoundParty, RoundServer
 from secagg.engine import prepared as ahead
 from secagg.errors import ConfigError, PartyId, PeerMisbehaved, PolicyRefused, SecaggError, StateError, WireError
-from secagg.primitives import passphrase
+from secagg.primitives import passphrase, signing
 from secagg.scheme import Credentials, Scheme
 from secagg.testing import SeededEntropy, TestRound
 from secagg.wire import codec, frame
@@ -210,6 +212,40 @@ def opened_cheaply(data: bytes) -> PaillierKeys:
         passphrase.MOST_LOG_COST = most
 
 
+def identity_file(der: bytes) -> bytes:
+    """In PEM."""
+    label = b"ENCRYPTED PRIVATE KEY-----"
+    return b"-----BEGIN " + label + b"\n" + base64.encodebytes(der) + b"-----END " + label + b"\n"
+
+
+def identity_cheaply(data: bytes) -> bytes:
+    """A file that asks for more than twice the iterations that we write is refused here."""
+    most, signing.MAX_ITERATIONS = signing.MAX_ITERATIONS, 4096
+    try:
+        return signing.load_private(data, b"passphrase")
+    finally:
+        signing.MAX_ITERATIONS = most
+
+
+JOURNALS = TemporaryDirectory()
+"""Until this process ends."""
+
+
+def journal_of(state: bytes, latch: bytes) -> bytes | None:
+    """What a journal reads from these two files."""
+    path = Path(JOURNALS.name) / "state"
+    path.write_bytes(state)
+    path.with_name("latch").write_bytes(latch)
+    return Journal(path, path.with_name("latch")).load()
+
+
+def journal_files() -> tuple[bytes, bytes]:
+    """Of a state at step 3, and its latch."""
+    path = Path(JOURNALS.name) / "example"
+    Journal(path).save(bytes(range(40)), 3)
+    return path.read_bytes(), path.with_name("example.latch").read_bytes()
+
+
 def keys_inside() -> tuple[bytes, ...]:
     return tuple(codec.encode(each._saved(secrets=True)) for each in (KEYS, KEYS.share("one"), KEYS.public))
 
@@ -229,6 +265,9 @@ FRAMES = tuple(
     for kept in (recorded.asks, recorded.replies)
     for message in list(kept.values())[1]
 )
+IDENTITY = signing.save_private(bytes(32), b"passphrase")
+IDENTITY_DER = base64.b64decode(b"".join(IDENTITY.splitlines()[1:-1]))
+STATE, LATCH = journal_files()
 PREPARED = tuple(each.message for each in prepared())
 DECODERS: dict[str, Decoder] = {
     "frame": Decoder(frame.unwrap, FRAMES, growth=4),
@@ -238,6 +277,12 @@ DECODERS: dict[str, Decoder] = {
     "paillier keys": Decoder(PaillierKeys.from_bytes, (KEYS.public.to_bytes(),)),
     "paillier key file": Decoder(opened_cheaply, key_files(), (StateError,)),
     "what a paillier key file holds": Decoder(lambda data: loaded_keys(codec.decode(data, SavedKeys)), keys_inside()),
+    "identity file": Decoder(identity_cheaply, (IDENTITY, identity_file(IDENTITY_DER)), (StateError,)),
+    "what an identity file frames": Decoder(
+        lambda data: identity_cheaply(identity_file(data)), (IDENTITY_DER,), (StateError,)
+    ),
+    "journal": Decoder(lambda data: journal_of(data, LATCH), (STATE,), (StateError,)),
+    "journal's latch": Decoder(lambda data: journal_of(STATE, data), (LATCH, b"0\n"), (StateError,)),
     "fresh paillier key": Decoder(
         checked_deal,
         (frame.unwrap(RECORDED["paillier"].replies["deal"][0]).body,),

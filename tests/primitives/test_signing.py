@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from secagg.errors import ConfigError, PeerMisbehaved, StateError
 from secagg.primitives import signing
+from secagg.scheme import Credentials, Roster
 
 CASES = json.loads((Path(__file__).parents[1] / "vectors" / "ed25519_rfc8032.json").read_text())["cases"]
 ORDER = 2**252 + 27742317777372353535851937790883648493
@@ -192,7 +193,7 @@ def test_a_file_may_not_ask_for_hours_of_work():
 
 @settings(max_examples=200)
 @given(st.integers(0, len(FILE) - 1), st.integers(1, 255), st.integers(0, len(FILE)))
-def test_damaged_files_do_not_open(at, flip, length):
+def test_damaged_files_hold_some_key_or_do_not_open(at, flip, length):
     damaged = bytearray(FILE[:length] + FILE[length + 1 :])
     damaged[at % len(damaged)] ^= flip
     try:
@@ -200,6 +201,27 @@ def test_damaged_files_do_not_open(at, flip, length):
     except StateError:
         return
     assert len(key) == 32
+
+
+@pytest.mark.parametrize("at", range(-48, -32))
+def test_a_changed_file_may_open_as_another_key(at):
+    """CBC, no tag: a change in the second of four blocks garbles half of the key and leaves the format sound.
+
+    What a file holds is therefore checked against the roster before it is used.
+    """
+    der = bytearray(base64.b64decode(b"".join(FILE.splitlines()[1:-1])))
+    der[at] ^= 1
+    other = signing.load_private(pem_block(bytes(der)), PASSPHRASE)
+    assert other != PRIVATE
+    roster = Roster({"a": signing.public_key(PRIVATE)})
+    Credentials(PRIVATE, roster).check_identity("a")
+    with pytest.raises(ConfigError, match="identity"):
+        Credentials(other, roster).check_identity("a")
+
+
+def pem_block(der):
+    label = b"ENCRYPTED PRIVATE KEY-----\n"
+    return b"-----BEGIN " + label + base64.encodebytes(der) + b"-----END " + label
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the openssl command")
