@@ -14,7 +14,9 @@ from secagg import errors
 from secagg.engine import RoundServer
 from secagg.engine.exchange import check_header
 from secagg.errors import ProtocolError, WireError
+from secagg.testing import opened
 from secagg.wire import frame
+from secagg_protocols.ckks.messages import Encrypted
 
 FOLDER = Path(__file__).parent / "ckks"
 
@@ -30,7 +32,8 @@ def module_of(name):
 generate, verify = module_of("generate"), module_of("verify")
 ROUNDS = {round_.name: round_ for round_ in generate.rounds()}
 FILES = {name: json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8")) for name in ROUNDS}
-CASES = json.loads((FOLDER / "negative.json").read_text(encoding="utf-8"))["cases"]
+NEGATIVE = json.loads((FOLDER / "negative.json").read_text(encoding="utf-8"))
+CASES, KEYLESS = NEGATIVE["cases"], [case | {"end": "client"} for case in NEGATIVE["keyless"]]
 ALLOWED = {
     *("collections", "cryptography", "functools", "hashlib", "hmac"),
     *("json", "msgspec", "pathlib", "struct", "sys", "typing"),
@@ -172,6 +175,23 @@ def test_both_ends_reproduce_their_messages(name):
     for i, reply in last["replies"].items():
         client = client_before(round_, int(i), "decrypt")
         assert client.answer(bytes.fromhex(last["asks"][i])) == bytes.fromhex(reply)
+
+
+@pytest.mark.parametrize("case", KEYLESS, ids=lambda case: case["name"])
+def test_a_client_without_a_key_says_so(case):
+    round_ = ROUNDS[case["round"].removesuffix(".json")]
+    client = client_before(round_, case["party"], case["phase"])
+    reply = client.answer(bytes.fromhex(case["message"]), round_.update(case["party"]))
+    assert opened(reply, Encrypted) == Encrypted(b"", b"")
+
+
+@pytest.mark.parametrize("case", CASES + KEYLESS, ids=lambda case: case["name"])
+def test_the_reader_refuses(case):
+    """In place of the true message, in an otherwise true round."""
+    document = json.loads(json.dumps(FILES[case["round"].removesuffix(".json")]))
+    phase = next(phase for phase in document["phases"] if phase["name"] == case["phase"])
+    phase["asks" if case["end"] == "client" else "replies"][str(case["party"])] = case["message"]
+    assert not agrees(document)
 
 
 @pytest.mark.parametrize("case", [c for c in CASES if c["end"] == "client"], ids=lambda case: case["name"])

@@ -28,6 +28,7 @@ from secagg.testing import SeededEntropy, opened
 from secagg.wire import codec, frame
 from secagg.wire.codec import Message
 from secagg_protocols import CkksSum
+from secagg_protocols.ckks.messages import AskEncrypted
 from secagg_protocols.ckks.stages import Advertised
 
 ENTRIES = 5
@@ -214,7 +215,7 @@ TABLE: dict[tuple[str, str, str, int], list[Row]] = {
     ("two_holders", "client", "deal", 3): [
         ("another key in its own name", {"keys": lambda ask, _: _flip(ask.keys, 3 * 32)}, "PeerMisbehaved"),
         ("one key twice", {"keys": lambda ask, _: ask.keys[:-32] + ask.keys[-64:-32]}, "PeerMisbehaved"),
-        ("a relayed key of low order", {"keys": lambda ask, _: ask.keys[:-32] + LOW_ORDER}, "PeerMisbehaved", 4),
+        ("a relayed key of low order", {"keys": lambda ask, _: ask.keys[:-32] + LOW_ORDER}, "PeerMisbehaved"),
         ("a key too few", {"keys": lambda ask, _: ask.keys[:-32]}, "WireError"),
         ("a bit set with padding", {"parties": lambda ask, _: bytes([ask.parties[0] | 0x80])}, "WireError"),
     ],
@@ -227,11 +228,7 @@ TABLE: dict[tuple[str, str, str, int], list[Row]] = {
         ("the others have another model", {"context": lambda ask, _: _flip(ask.context, 0)}, "InconsistentModel"),
         ("other parameters", {"parameters": lambda ask, _: _flip(ask.parameters, 0)}, "PeerMisbehaved"),
         ("a dealer that is nobody", {"dealer": _to(5)}, "PeerMisbehaved"),
-        ("another dealer", {"dealer": _to(0)}, "PeerMisbehaved", 0),
-        ("a dealer's key of low order", {"key": _to(LOW_ORDER)}, "PeerMisbehaved", 3),
-        ("another commitment", {"commitment": lambda ask, _: _flip(ask.commitment, 0)}, "PeerMisbehaved", 3),
-        ("a changed box", {"box": lambda ask, _: _flip(ask.box, 0)}, "PeerMisbehaved", 3),
-        ("another client's box", {"box": lambda _, others: others[0].box}, "PeerMisbehaved", 3),
+        ("a dealer's key of low order", {"key": _to(LOW_ORDER)}, "PeerMisbehaved"),
         ("a box of 47 bytes", {"box": lambda ask, _: ask.box[1:]}, "WireError"),
     ],
     ("two_holders", "server", "encrypted", 3): [
@@ -263,6 +260,22 @@ TABLE: dict[tuple[str, str, str, int], list[Row]] = {
         ),
     ],
 }
+
+KEYLESS: dict[str, Change] = {
+    "another dealer": {"dealer": _to(0)},
+    "another commitment": {"commitment": lambda ask, _: _flip(ask.commitment, 0)},
+    "a changed box": {"box": lambda ask, _: _flip(ask.box, 0)},
+    "another client's box": {"box": lambda _, others: others[0].box},
+}
+"""Changes of an ask to encrypt to which a client answers that it was dealt no key."""
+
+
+def keyless(run: Mapping[str, Round]) -> Iterator[dict[str, Any]]:
+    """Those asks as their file has them, of the last client of the first round."""
+    messages = run["two_holders"].asks["encrypted"]
+    for what, change in KEYLESS.items():
+        message = _changed(messages, 4, AskEncrypted, change).hex()
+        yield {"name": what, "round": "two_holders.json", "phase": "encrypted", "party": 4, "message": message}
 
 
 def negative(run: Mapping[str, Round]) -> Iterator[dict[str, Any]]:
@@ -299,8 +312,10 @@ def documents() -> dict[str, bytes]:
     run = {round_.name: round_ for round_ in rounds()}
     found: dict[str, Any] = {f"{name}.json": round_.run() for name, round_ in run.items()}
     found["negative.json"] = {
-        "about": "Each message, in place of the true one, gets `expect` from the end that it is for.",
+        "about": "Each message, in place of the true one, gets `expect` from the end that it is for; the asks "
+        "in `keyless` get the reply of a client whose box holds no key.",
         "cases": list(negative(run)),
+        "keyless": list(keyless(run)),
     }
     return {name: (json.dumps(content, indent=1) + "\n").encode() for name, content in found.items()}
 

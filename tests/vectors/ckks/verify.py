@@ -203,6 +203,7 @@ def packed(entries: Sequence[int], width: int) -> bytes:
 
 def unpacked(data: bytes, count: int, width: int) -> list[int]:
     total = int.from_bytes(data, "little")
+    same(len(data), (count * width + 7) // 8, "size of packed numbers")
     same(total >> (count * width), 0, "padding")
     return [total >> (e * width) & (2**width - 1) for e in range(count)]
 
@@ -243,8 +244,9 @@ class Round:
         same(msgspec.msgpack.encode(session), encoded, "canonical session")
         name, version, options = document["scheme"].split("/", 2)
         same((name, version), ("ckks", "1"), "protocol")
-        self.designated = json.loads(options)["holders"]
-        same(options, json.dumps({"holders": self.designated}, separators=(",", ":")), "options")
+        self.agreeing, self.designated = (json.loads(options)[name] for name in ("agreeing", "holders"))
+        told = {"agreeing": self.agreeing, "holders": self.designated}
+        same(options, json.dumps(told, separators=(",", ":")), "options")
         self.n, entry_bits, context = len(session[2]), session[4], session[8]
         self.start = int.from_bytes(session[1], "little") % self.n
         self.clients = document["clients"]
@@ -393,6 +395,7 @@ def check_decrypt(r: Round, secret: list[int], dealer: int) -> None:
     opened = [((b + m) % r.q + r.scale // 2) % r.q // r.scale % 2**r.ring for b, m in zip(body, noisy, strict=True)]
     for i, ask in r.asks["decrypt"].items():
         same(ask, expected, f"what {i} is asked to decrypt")
+    same(len(r.replies["decrypt"]) >= r.agreeing, True, "as many holders as must agree")
     for i, reply in r.replies["decrypt"].items():
         same(reply, [packed(opened, r.ring)], f"sum that {i} opened")
     same(opened, [sum(r.clients[i]["update"][e] for i in encrypted) for e in range(r.dim - 1)] + [0], "opened sum")
