@@ -34,11 +34,10 @@ import sys
 from numba import types
 from secagg.kernels.montgomery import lanes
 
-limb = getattr(types, sys.argv[1])
-table = types.Array(limb, 4, "C")
-numbers, modulus, room = types.Array(limb, 3, "C"), types.Array(limb, 1, "C"), types.Array(types.uint64, 2, "C")
-digits, exponents = types.Array(types.int64, 1, "C"), types.Array(types.uint8, 2, "C")
-lanes.fixed_power.compile((numbers, table, exponents, types.int64, digits, numbers, modulus, room))
+limb, table, indices = getattr(types, sys.argv[1]), types.Array(types.uint32, 5, "C"), types.Array(types.int32, 2, "C")
+numbers, modulus, exponents = types.Array(limb, 3, "C"), types.Array(limb, 1, "C"), types.Array(types.uint8, 2, "C")
+room = types.Array(types.uint64, 1 + int(sys.argv[2]), "C")
+lanes.fixed_power.compile((numbers, table, exponents, types.int64, indices, numbers, modulus, room))
 print(*lanes.fixed_power.inspect_asm().values())
 """
 TARGETS = {
@@ -46,11 +45,14 @@ TARGETS = {
     "fma": ("float64", "y", "znver3", "+avx,+avx2,+fma,+bmi,+bmi2"),
 }
 WORK = {"ifma": ("vpmadd52luq", "vpmadd52huq"), "fma": ("vfmadd", "vsubpd")}
+EACH = {"ifma": 1, "fma": 2}
+"""How many of the first instruction a product of two limbs takes."""
 
 
 @pytest.mark.skipif(not _cpu.x86_features(), reason="compiled for x86-64 only where it can also run")
+@pytest.mark.parametrize(("parts", "products"), [(1, 2), (2, 5)], ids=["numbers", "pairs"])
 @pytest.mark.parametrize("name", TARGETS)
-def test_what_the_compiler_emits(name, tmp_path):
+def test_what_the_compiler_emits(name, parts, products, tmp_path):
     """Compiled for a processor that may not be this one, so nothing compiled is called."""
     limb, register, cpu, features = TARGETS[name]
     environment = os.environ | {
@@ -59,16 +61,19 @@ def test_what_the_compiler_emits(name, tmp_path):
         "NUMBA_CACHE_DIR": str(tmp_path),
         "NUMBA_BOUNDSCHECK": "0",
     }
-    command = [sys.executable, "-c", COMPILE, limb]
+    command = [sys.executable, "-c", COMPILE, limb, str(parts)]
     result = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     code = result.stdout
     for instruction in WORK[name]:
         operands = re.findall(rf"\t{instruction}\w*\t(.*)", code)
-        assert len(operands) >= 16
+        assert len(operands) >= products
         assert all(f"%{register}mm" in operand for operand in operands)
     assert not re.search(r"\t(call|mulx|imulq?)\t.*(fma|__multi3)", code)  # no soft multiplication
     assert "gather" not in code
     straight = re.split(r"^\S+:|^\t(?:j|call).*", code, flags=re.MULTILINE)
-    inner = [block for block in straight if len(re.findall(WORK[name][0], block)) in (8, 16)]
-    assert inner  # two positions of two rows each, without a branch
+    counts = [len(re.findall(WORK[name][0], block)) for block in straight]
+    assert {products * EACH[name], 2 * products * EACH[name]} & {*counts}  # one position or two, without a branch
+    chosen = [block for block in straight if block.count("\tvpshufb\t") == 8]
+    assert chosen  # from a block of a table's entries, without a branch
+    assert all("%ymm" in line for line in chosen[0].splitlines() if "vpshufb" in line)

@@ -77,6 +77,21 @@ class TestChoice:
         assert ring.powers([longest - 1, 2, longest - 2], 3) == [longest - 1, 8, longest - 8]
         assert isinstance(Modulus(2 * longest + 1)._engine, Gmp)
 
+    @needs_a_kernel
+    def test_the_longest_square_of_a_kernel(self, monkeypatch):
+        monkeypatch.delenv("SECAGG_KERNEL", raising=False)
+        longest = (1 << MAX_BITS // 2) - 1
+        ring = Modulus.square(longest)
+        assert ring._power_engine.parts == 2
+        assert ring.powers([ring.n - 1, 2, ring.n - 2], 3) == [ring.n - 1, 8, ring.n - 8]
+        assert isinstance(Modulus.square(2 * longest + 1)._power_engine, Gmp)
+
+    @every_kernel
+    def test_pairs_only_for_powers_mod_a_square(self, name):
+        ring = Modulus.square(N, name)
+        assert (ring._engine.parts, ring._power_engine.parts, ring.fixed_base(3, 10)._table._ring.parts) == (1, 2, 2)
+        assert Modulus(N**2, name)._power_engine.parts == 1  # never guessed
+
     @pytest.mark.parametrize(
         ("has", "names"),
         [
@@ -96,11 +111,18 @@ class TestChoice:
 @needs_a_kernel
 class TestProof:
     @every_kernel
-    def test_every_kernel_here_passes(self, name):
-        assert _lanes.proved(name) == montgomery.IMPLEMENTATIONS[name]
+    @pytest.mark.parametrize("square", [False, True])
+    def test_every_kernel_here_passes(self, name, square):
+        assert _lanes.proved(name, square) == montgomery.IMPLEMENTATIONS[name]
 
-    @pytest.mark.parametrize("what", ["multiply", "fold", "power", "fill", "fixed_power"])
-    def test_one_wrong_bit_is_seen(self, monkeypatch, what):
+    @pytest.mark.parametrize(
+        ("make", "what"),
+        [
+            *((Modulus, what) for what in ("multiply", "fold", "power", "fill", "fixed_power")),
+            *((Modulus.square, what) for what in ("multiply", "power", "fill", "fixed_power")),
+        ],
+    )
+    def test_one_wrong_bit_is_seen(self, monkeypatch, make, what):
         right = getattr(lanes, what)
 
         def flawed(out, *arguments):
@@ -111,7 +133,7 @@ class TestProof:
         monkeypatch.setattr(lanes, what, flawed)
         for _ in range(2):
             with pytest.raises(ConfigError, match=r"Montgomery kernel '\w+' disagrees .* set SECAGG_KERNEL=portable"):
-                Modulus(N).powers([1], 1)
+                make(N).powers([1], 1)
 
     def test_a_passed_proof_is_not_repeated(self, monkeypatch):
         monkeypatch.delenv("SECAGG_KERNEL", raising=False)
@@ -125,25 +147,31 @@ TO_NEAREST, *OTHERWISE = 0, 0x400, 0x800, 0xC00
 
 
 @every_kernel
+@pytest.mark.parametrize("parts", [1, 2])
 @pytest.mark.parametrize("rounding", OTHERWISE)
-def test_results_do_not_depend_on_the_rounding_mode(monkeypatch, name, rounding):
-    """Which some library may have left changed. R is little more than 4n here, so that nothing hides a large Q."""
+def test_results_do_not_depend_on_the_rounding_mode(monkeypatch, name, parts, rounding):
+    """Which some library may have left changed. R is as small as it may be here, so that nothing hides a large Q."""
     monkeypatch.setenv("SECAGG_THREADS", "1")
     kind = montgomery.IMPLEMENTATIONS[name]
-    n = (1 << 12 * lanes.MULTIPLIERS[str(kind)].radix - 2) - 1
-    ring, values = Lanes(n, kind), [0, 1, n - 1, n - 2, *(pow(3, 500 + i, n) for i in range(60))]
+    multiplier = lanes.MULTIPLIERS[str(kind)]
+    root = (1 << 12 * multiplier.radix - multiplier.spare) - 1
+    n = root**parts
+    ring, values = Lanes(n, kind, root if parts == 2 else None), [0, 1, n - 1, n - 2]
+    assert ring.length == 12
+    values += [pow(3, 500 + i, n) for i in range(60)]
+    plain = Lanes(n, kind)
 
     def read(values):
-        return ring.read(b"".join(value.to_bytes((n.bit_length() + 7) // 8) for value in values))[0]
+        return plain.read(b"".join(value.to_bytes((n.bit_length() + 7) // 8) for value in values))[0]
 
     libm = ctypes.CDLL(find_library("m"))
     libm.fesetround(rounding)
     try:
-        running = ring.accumulator(len(values))
+        running = plain.accumulator(len(values))
         for _ in range(20):
             running.multiply(read(values))
         found = ring.powers(values, 3**200), ring.fixed_base(3, 5, 30).powers(values[:2]), running.values()
-        products = [ring.product(read(values[4:count])) for count in range(4, 64)]
+        products = [plain.product(read(values[4:count])) for count in range(4, 64)]
     finally:
         libm.fesetround(TO_NEAREST)
     assert found == ([pow(x, 3**200, n) for x in values], [1, 3], [pow(x, 20, n) for x in values])
@@ -174,9 +202,10 @@ class Spy:
 
 
 @every_kernel
+@pytest.mark.parametrize("root", [None, N])
 class TestWiping:
-    def test_after_fixed_powers(self, monkeypatch, name):
-        ring = Lanes(N, montgomery.IMPLEMENTATIONS[name])
+    def test_after_fixed_powers(self, monkeypatch, name, root):
+        ring = Lanes(N if root is None else N**2, montgomery.IMPLEMENTATIONS[name], root)
         table = ring.fixed_base(3, 5, 20)
         spy = Spy(monkeypatch)
         table.powers([(1 << 100) - 1] * 20)
@@ -184,8 +213,8 @@ class TestWiping:
         for secret in (out, exponents, digits, entry, room, *spy.scratch):
             assert not secret.view(np.uint8).any()
 
-    def test_after_powers(self, monkeypatch, name):
-        ring = Lanes(N, montgomery.IMPLEMENTATIONS[name])
+    def test_after_powers(self, monkeypatch, name, root):
+        ring = Lanes(N if root is None else N**2, montgomery.IMPLEMENTATIONS[name], root)
         spy = Spy(monkeypatch)
         ring.powers(list(range(20)), (1 << 100) - 1)
         (out, digits, _, table, _, entry, _, _, room), *_ = spy.arguments["power"]
@@ -193,8 +222,8 @@ class TestWiping:
             assert not secret.view(np.uint8).any()
         assert table.any()  # of bases, which are public
 
-    def test_after_a_failure(self, monkeypatch, name):
-        ring = Lanes(N, montgomery.IMPLEMENTATIONS[name])
+    def test_after_a_failure(self, monkeypatch, name, root):
+        ring = Lanes(N if root is None else N**2, montgomery.IMPLEMENTATIONS[name], root)
         table = ring.fixed_base(3, 5, 20)
         spy, kernel, seen = Spy(monkeypatch), lanes.fixed_power, []
 

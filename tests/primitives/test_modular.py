@@ -36,14 +36,24 @@ def read(ring, numbers):
 
 
 odd = st.integers(1, 1 << 600).map(lambda x: 2 * x + 1)
+every_modulus = pytest.mark.parametrize("make", [Modulus, Modulus.square], ids=["number", "square"])
 
 
 class TestPowers:
+    @every_modulus
     @pytest.mark.parametrize("bits", SIZES)
     @pytest.mark.parametrize("exponent", [0, 1, 2, 3, 65537, (1 << 130) - 1])
-    def test_one_exponent(self, bits, exponent):
-        n = modulus(bits)
-        assert Modulus(n).powers(values(n), exponent) == [pow(value, exponent, n) for value in values(n)]
+    def test_one_exponent(self, bits, exponent, make):
+        ring = make(modulus(bits))
+        assert ring.powers(values(ring.n), exponent) == [pow(value, exponent, ring.n) for value in values(ring.n)]
+
+    @pytest.mark.parametrize("root", [*range(3, 99, 2), 1031**2, (1 << 50) - 1, (1 << 52) - 1, (1 << 100) + 1])
+    def test_mod_a_square_with_multiples_of_the_root(self, root):
+        """Which share factors with it, as the multiple of the root does by which lanes compute."""
+        ring = Modulus.square(root)
+        bases = [0, root, ring.n - root, root + 1, ring.n - 1, root // 3 * root, ring.n // 2]
+        for exponent in (1, 2, root, 12345):
+            assert ring.powers(bases, exponent) == [pow(base, exponent, ring.n) for base in bases]
 
     @pytest.mark.parametrize("threads", ["1", "2", "3", "64"])
     def test_over_threads(self, monkeypatch, threads):
@@ -56,20 +66,36 @@ class TestPowers:
 
 
 class TestFixedBase:
+    @every_modulus
     @pytest.mark.parametrize("bits", SIZES)
     @pytest.mark.parametrize("length", [1, 2, 7, 64, 257])
-    def test_edges_of_the_exponent(self, bits, length):
-        n = modulus(bits)
+    def test_edges_of_the_exponent(self, bits, length, make):
+        ring = make(modulus(bits))
         exponents = [0, 1, 1 << (length - 1), (1 << length) - 1, (1 << length) // 3]
-        for base in values(n, 6):
-            fixed = Modulus(n).fixed_base(base, length)
-            assert fixed.powers(exponents) == [pow(base, exponent, n) for exponent in exponents]
+        for base in values(ring.n, 6):
+            fixed = ring.fixed_base(base, length)
+            assert fixed.powers(exponents) == [pow(base, exponent, ring.n) for exponent in exponents]
 
+    @every_modulus
     @pytest.mark.parametrize("uses", [1, 10, 1000, 10**6])
-    def test_whatever_use_is_foreseen(self, uses):
-        n = modulus(128)
+    def test_whatever_use_is_foreseen(self, uses, make):
+        ring = make(modulus(128))
         exponents = [0, (1 << 90) - 1, 12345 << 70]
-        assert Modulus(n).fixed_base(7, 90, uses).powers(exponents) == [pow(7, e, n) for e in exponents]
+        assert ring.fixed_base(7, 90, uses).powers(exponents) == [pow(7, e, ring.n) for e in exponents]
+
+    @every_modulus
+    @pytest.mark.parametrize("count", [0, 1, 3, 4, 5, 8, 9, 31, 77])
+    def test_as_many_as_are_asked_for(self, count, make):
+        ring = make(modulus(200))
+        exponents = [pow(5, i, 1 << 60) for i in range(count)]
+        assert ring.fixed_base(3, 60).powers(exponents) == [pow(3, e, ring.n) for e in exponents]
+
+    @pytest.mark.parametrize("threads", ["1", "2", "5"])
+    def test_over_threads(self, monkeypatch, threads):
+        monkeypatch.setenv("SECAGG_THREADS", threads)
+        ring = Modulus.square(modulus(200))
+        exponents = [pow(5, i, 1 << 60) for i in range(171)]
+        assert ring.fixed_base(3, 60).powers(exponents) == [pow(3, e, ring.n) for e in exponents]
 
     @pytest.mark.parametrize("bits", [1, 90, 1024, 4096])
     @pytest.mark.parametrize("size", [64, 4096, 12288])
@@ -178,9 +204,11 @@ class TestMultiPower:
 
 
 class TestLaws:
+    @every_modulus
     @given(odd, st.integers(0), st.integers(0), st.integers(0, 1 << 300), st.integers(0, 1 << 300))
-    def test_powers(self, n, a, b, x, y):
-        ring, a, b = Modulus(n), a % n, b % n
+    def test_powers(self, make, n, a, b, x, y):
+        ring = make(n)
+        a, b = a % ring.n, b % ring.n
         (both,), (left, right) = ring.powers(ring.products([a], [b]), x), ring.powers([a, b], x)
         assert read(ring, [left, right]).product() == both == ring.multi_power([a, b], [x, x])
         fixed = ring.fixed_base(a, 302, 1)
@@ -192,6 +220,11 @@ class TestRefusals:
     def test_a_modulus_that_is_none(self, n):
         with pytest.raises(ConfigError, match="modulus: expected"):
             Modulus(n)
+
+    @pytest.mark.parametrize("root", [-3, 0, 1, 2, 4, 1 << 64, 3.0, "3", None])
+    def test_a_root_that_is_none(self, root):
+        with pytest.raises(ConfigError, match="root of a modulus: expected"):
+            Modulus.square(root)
 
     @pytest.mark.parametrize("value", [-1, 15, 1 << 70])
     def test_values_out_of_range(self, value):
