@@ -94,7 +94,7 @@ class PublicKey:
     @cached_property
     def modulus(self) -> Modulus:
         """Arithmetic mod n**2."""
-        return Modulus(self.n_squared)
+        return Modulus.square(self.n)
 
     @cached_property
     def blinding_base(self) -> int:
@@ -209,7 +209,7 @@ class PrivateKey:
         halves = []
         for prime in self.factors:
             square = prime * prime
-            powers = Modulus(square).powers([c % square for c in ciphertexts], prime - 1)
+            powers = Modulus.square(prime).powers([c % square for c in ciphertexts], prime - 1)
             # L(g**(p-1) mod p**2) with g = 1 + n is (p - 1) * q mod p
             inverse = pow((prime - 1) * (self.public.n // prime), -1, prime)
             halves.append([(power - 1) // prime * inverse % prime for power in powers])
