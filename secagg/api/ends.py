@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from statistics import median
 from time import perf_counter
-from typing import Self
+from typing import NoReturn, Self
 
 from secagg.api.prepared import Prepared
 from secagg.api.result import Aggregate, PhaseRole
 from secagg.encoding.layout import Update
 from secagg.encoding.ring import Lanes
 from secagg.engine import RoundParty, RoundServer
-from secagg.errors import InputError, PartyId, SecaggError
+from secagg.errors import InputError, LocalMisuse, PartyId, SecaggError
 from secagg.primitives import sealing
 from secagg.primitives.entropy import Entropy
 from secagg.scheme import Credentials, Ledger, Policy, Roster, Scheme, Session, Sum
@@ -194,6 +194,10 @@ class Participant:
         )
         if prepared is not None:
             prepared.erase()
+
+    def __reduce__(self) -> NoReturn:
+        """What `copy` and `pickle` call. Two of one party would answer one ask with two vectors under one mask."""
+        raise LocalMisuse(f"party {self.me!r} answers each ask once, so there are no copies; save(key) keeps it")
 
     @property
     def me(self) -> PartyId:

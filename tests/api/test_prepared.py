@@ -383,4 +383,6 @@ def test_no_copies(duplicate):
         duplicate(prepared)
     assert prepared._state is not None
     assert prepared._state.hex() not in str(error.value)
-    Participant(PASSIVE, session(), "a", prepared=prepared)
+    participant = Participant(PASSIVE, session(), "a", prepared=prepared)
+    with pytest.raises(LocalMisuse, match="party 'a' answers each ask once, so there are no copies"):
+        duplicate(participant)
