@@ -433,7 +433,7 @@ def test_active_clients_open_no_second_sum_of_nearly_the_same_cohort():
     names = list(map(str, grid_of(5).apps))
     known = Credentials.generate(names, SeededEntropy("flower"))
     grid = grid_of(5, mods=(SecAggMod(credentials=lambda context: known[str(context.node_id)]),))
-    how = {"options": {"adversary": "active", "threshold": 4, "corrupt": 0.0}, "roster": known[names[0]].roster}
+    how = {"options": {"adversary": "active", "threshold": 4}, "roster": known[names[0]].roster}
     secure(**how).start(grid, model_record(), num_rounds=1)
     grid.lose = losing({next(iter(grid.apps)): "keys"})
     again = secure(**how)
@@ -442,6 +442,19 @@ def test_active_clients_open_no_second_sum_of_nearly_the_same_cohort():
     refusals = [reply.error.reason for reply in grid.replies if reply.has_error()]
     assert len(refusals) == 4
     assert all("second sum under the same context" in reason for reason in refusals)
+
+
+@pytest.mark.parametrize(("assumptions", "agreed"), [(None, False), ({"sigma": 50}, False), ({"corrupt": 0}, True)])
+def test_active_clients_say_how_many_may_be_corrupt(assumptions, agreed):
+    names = list(map(str, grid_of(4).apps))
+    known = Credentials.generate(names, SeededEntropy("flower"))
+    mod = SecAggMod(credentials=lambda context: known[str(context.node_id)], assumptions=assumptions)
+    grid = grid_of(4, mods=(mod,))
+    strategy = secure(options={"adversary": "active", "corrupt": 0.0}, roster=known[names[0]].roster)
+    strategy.start(grid, model_record(), num_rounds=1)
+    assert (strategy.outcomes[1].failure is None) == agreed
+    if not agreed:
+        assert all("this client asks for at least" in reply.error.reason for reply in grid.replies)
 
 
 def test_active_clients_refuse_a_passive_round():

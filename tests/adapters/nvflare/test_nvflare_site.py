@@ -217,7 +217,7 @@ def test_another_version_of_the_adapter_says_so(tmp_path, caplog):
     assert "version 3 of this adapter, expected 2" in log
 
 
-def active(federation, folder):
+def active(federation, folder, **more):
     """Identity files for every site, the roster for the server."""
     known = Credentials.generate(federation.names, SeededEntropy("nvflare"))
     for name, mine in known.items():
@@ -226,7 +226,7 @@ def active(federation, folder):
         (local / "passphrase").write_bytes(b"six words drawn with dice\n")
         (local / "roster.json").write_bytes(mine.roster.to_bytes())
         identity = {"key": "me.pem", "passphrase": "passphrase", "roster": "roster.json"}
-        (local / "secagg.json").write_text(json.dumps({"identity": identity}))
+        (local / "secagg.json").write_text(json.dumps({"identity": identity} | more))
     (folder / "server" / "local").mkdir(parents=True)
     (folder / "server" / "local" / "roster.json").write_bytes(known[federation.names[0]].roster.to_bytes())
 
@@ -249,12 +249,21 @@ def test_active_sites_open_no_second_sum_of_nearly_the_same_cohort(tmp_path):
     """The same job and round again, with one site less: the difference would be that site's update."""
     federation = Federation(tmp_path, 5)
     active(federation, tmp_path)
-    how = {"options": {"adversary": "active", "threshold": 4, "corrupt": 0.0}, "roster": "roster.json"}
+    how = {"options": {"adversary": "active", "threshold": 4}, "roster": "roster.json"}
     assert federation.secure(**how).outcomes[0].failure is None
     for site in federation.sites.values():
         site.start()  # what each has helped to open outlives its process
     federation.lose = lambda site, phase: "silent" if site == "site-1" else None
     assert federation.secure(**how).outcomes[0].failure is not None
+
+
+@pytest.mark.parametrize(("more", "agreed"), [({}, False), ({"assumptions": {"corrupt": 0}}, True)], ids=["", "told"])
+def test_active_sites_say_how_many_may_be_corrupt(tmp_path, caplog, more, agreed):
+    federation = Federation(tmp_path, 4)
+    active(federation, tmp_path, **more)
+    how = {"options": {"adversary": "active", "corrupt": 0.0}, "roster": "roster.json"}
+    assert (federation.secure(**how).outcomes[0].failure is None) == agreed
+    assert ("this client asks for at least 0.05" in caplog.text) != agreed
 
 
 def test_active_sites_refuse_a_passive_round(tmp_path, caplog):
