@@ -1,11 +1,12 @@
 """What secure aggregation adds to the rounds of a Flower simulation, and how much of it is not Flower's.
 
-    .venv-flower/bin/python -m bench.flower [--clients 20 --dim 100000 --rounds 6 --training 0.5] [--json]
-    .venv-flower/bin/python -m bench.flower --perceptron    # a real model of 99,385 parameters (bench/perceptron.py)
+    .venv-flower/bin/python -m bench.flower [--clients 20 --rounds 6 --epochs 5] [--json]
+    .venv-flower/bin/python -m bench.flower --training 0.5 [--dim 100000]    # no model: clients are just busy
 
-Needs Flower with its simulation (`make .venv-flower`). "Engine" is all time inside the mod but outside the user's train
-function, divided by the processes that clients share (Flower gives each two processors), and all time inside the
-strategy but outside the grid, the wrapped strategy's own included. The rest of what is added is Flower's: two more
+Needs Flower with its simulation (`make .venv-flower`). Clients train a perceptron of 99,385 parameters, each on its
+share of as many images as MNIST has (bench/perceptron.py). "Engine" is all time inside the mod but outside the user's
+train function, divided by the processes that clients share (Flower gives each two processors), and the time inside the
+strategy but outside the grid, less what plain FedAvg takes there. The rest of what is added is Flower's: two more
 trips, with a message to and from each client.
 """
 
@@ -51,7 +52,7 @@ class Cost:
         training: processor seconds that a client trains.
         plain, secure: wall time of a round.
         client_engine: of all clients together, a client's median each, divided by processes.
-        server_engine: of the server.
+        server_engine: of the server, less that of plain FedAvg.
         engine_share: (client_engine + server_engine) / plain.
         plain_trips, secure_trips: of the last round.
     """
@@ -97,14 +98,46 @@ def busy(flat: NDArray[np.float32], training: float) -> NDArray[np.float32]:
     return moved
 
 
-def client_app(training: float | None, *, secure: bool) -> ClientApp:
-    """Clients that are busy for `training` seconds, or train the perceptron."""
+@dataclass(frozen=True)
+class Work:
+    """What each client does in a round.
+
+    Attributes:
+        dim: of the model.
+        clients: that share the images.
+        epochs: of the perceptron's training.
+        busy: seconds to be busy instead of training; None to train.
+    """
+
+    dim: int
+    clients: int
+    epochs: int
+    busy: float | None
+
+    def start(self) -> NDArray[np.float32]:
+        """(dim,), the model to begin with."""
+        return perceptron.start() if self.busy is None else np.zeros(self.dim, np.float32)
+
+    def done(self, flat: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
+        """(dim,), one client's model after its work."""
+        if self.busy is None:
+            return perceptron.trained(flat, seed, self.clients, self.epochs)
+        return busy(flat, self.busy)
+
+    def seconds(self) -> float:
+        """Processor time of one client's."""
+        start, flat = time.process_time(), self.start()
+        self.done(flat, 0)
+        return time.process_time() - start
+
+
+def client_app(work: Work, *, secure: bool) -> ClientApp:
+    """Clients that do it."""
     app = ClientApp(mods=[timed_mod] if secure else [])
 
     @app.train()
     def train(message: Message, context: Context) -> Message:
-        flat = message.content["arrays"]["w"].numpy()
-        moved = perceptron.trained(flat, context.node_id) if training is None else busy(flat, training)
+        moved = work.done(message.content["arrays"]["w"].numpy(), context.node_id)
         metrics = MetricRecord({"num-examples": 10 + context.node_id % 7})
         return Message(RecordDict({"arrays": ArrayRecord({"w": Array(moved)}), "metrics": metrics}), reply_to=message)
 
@@ -130,7 +163,7 @@ class TimedGrid:
         return replies
 
 
-def simulated(clients: int, dim: int, rounds: int, training: float | None, *, secure: bool) -> dict[str, list[float]]:
+def simulated(rounds: int, work: Work, *, secure: bool) -> dict[str, list[float]]:
     """{what: one number a round}: wall seconds, trips, seconds in the strategy and out of the grid."""
     told: dict[str, list[float]] = {"wall": [], "trips": [], "strategy": []}
     server = ServerApp()
@@ -148,7 +181,7 @@ def simulated(clients: int, dim: int, rounds: int, training: float | None, *, se
 
             return call
 
-        strategy: Any = FedAvg(fraction_evaluate=0.0, min_train_nodes=clients, min_available_nodes=clients)
+        strategy: Any = FedAvg(fraction_evaluate=0.0, min_train_nodes=work.clients, min_available_nodes=work.clients)
         if secure:
             strategy = SecureAggregation(strategy, weight_max=20, clip=1.0)
         strategy.configure_train = timing(strategy.configure_train)
@@ -159,13 +192,12 @@ def simulated(clients: int, dim: int, rounds: int, training: float | None, *, se
                 told[what].append(value)
             return MetricRecord()
 
-        model = ArrayRecord({"w": Array(perceptron.start() if training is None else np.zeros(dim, np.float32))})
-        strategy.start(timed, model, num_rounds=rounds, evaluate_fn=note)
+        strategy.start(timed, ArrayRecord({"w": Array(work.start())}), num_rounds=rounds, evaluate_fn=note)
         failures = [o.failure for o in getattr(strategy, "outcomes", {}).values() if o.failure]
         if failures:
             raise RuntimeError(failures[0])
 
-    run_simulation(server, client_app(training, secure=secure), num_supernodes=clients)
+    run_simulation(server, client_app(work, secure=secure), num_supernodes=work.clients)
     return {what: np.diff(values).tolist() for what, values in told.items()}
 
 
@@ -180,22 +212,22 @@ def spent_by_a_client(folder: str) -> tuple[float, int]:
     return sum(median(seconds) for phase, seconds in spent.items() if phase != "keys"), len(files)
 
 
-def measured(clients: int, dim: int, rounds: int, training: float | None) -> Cost:
-    """A plain simulation, then a secure one; of the perceptron where `training` is None."""
-    plain = simulated(clients, dim, rounds, training, secure=False)
+def measured(rounds: int, work: Work) -> Cost:
+    """A plain simulation, then a secure one."""
+    plain = simulated(rounds, work, secure=False)
     with tempfile.TemporaryDirectory() as folder:
         os.environ[SPENT] = folder
-        secure = simulated(clients, dim, rounds, training, secure=True)
+        secure = simulated(rounds, work, secure=True)
         one, processes = spent_by_a_client(folder)
-    client = one * clients / processes
-    server = median(secure["strategy"][1:])
+    client = one * work.clients / processes
+    server = median(secure["strategy"][1:]) - median(plain["strategy"][1:])
     wall = median(plain["wall"][1:])
     return Cost(
-        clients,
-        dim,
+        work.clients,
+        work.dim,
         rounds,
         processes,
-        _training_of_perceptron() if training is None else training,
+        work.seconds(),
         wall,
         median(secure["wall"][1:]),
         client,
@@ -206,24 +238,18 @@ def measured(clients: int, dim: int, rounds: int, training: float | None) -> Cos
     )
 
 
-def _training_of_perceptron() -> float:
-    start, flat = time.process_time(), perceptron.start()
-    perceptron.trained(flat, 0)
-    return time.process_time() - start
-
-
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m bench.flower", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--clients", type=int, default=20)
-    parser.add_argument("--dim", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=6)
-    parser.add_argument("--training", type=float, default=0.5, metavar="SECONDS", help="of each client, in each round")
-    parser.add_argument("--perceptron", action="store_true", help="train a real model instead; --dim is its own")
+    parser.add_argument("--epochs", type=int, default=5, help="of each client, in each round")
+    parser.add_argument("--training", type=float, metavar="SECONDS", help="clients are just busy for so long instead")
+    parser.add_argument("--dim", type=int, default=100_000, help="with --training")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    dim, training = (perceptron.DIM, None) if options.perceptron else (options.dim, options.training)
-    cost = measured(options.clients, dim, options.rounds, training)
+    dim = perceptron.DIM if options.training is None else options.dim
+    cost = measured(options.rounds, Work(dim, options.clients, options.epochs, options.training))
     if options.json:
         sys.stdout.write(json.dumps(asdict(cost)) + "\n")
         return

@@ -197,6 +197,7 @@ def _agreement(pairs: int, runs: int, _tell: Tell) -> list[Row]:
         for public, info in zip(publics, infos, strict=True):
             HKDF(SHA256(), 32, salt, info).derive(own.exchange(X25519PublicKey.from_public_bytes(public)))
 
+    agreement_kernel.load()
     path = agreement_kernel.selected()
     cases: list[tuple[Case, Work]] = [
         ({"by": "derive_many", "path": path, "threads": count}, partial(together, count)) for count in (1, 2)

@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 INPUTS, HIDDEN, CLASSES = 784, 125, 10
-EXAMPLES, EPOCHS, BATCH, RATE = 600, 5, 10, np.float32(0.05)
-"""A client's share of MNIST among 100, and its work of a round: McMahan et al. 2017, Section 3, with E = 5, B = 10."""
+EXAMPLES, BATCH, RATE = 60_000, 10, np.float32(0.05)
+"""As many as MNIST has, which clients share equally, and their batches: McMahan et al. 2017, Section 3, B = 10."""
 SHAPES = (INPUTS, HIDDEN), (HIDDEN,), (HIDDEN, CLASSES), (CLASSES,)
 DIM = sum(int(np.prod(shape)) for shape in SHAPES)
 
@@ -15,20 +15,20 @@ def start() -> NDArray[np.float32]:
     return np.random.default_rng(1).normal(0, 0.05, DIM).astype(np.float32)
 
 
-def examples(seed: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(EXAMPLES, INPUTS) images and (EXAMPLES, CLASSES) labels, drawn: of MNIST's shape and size, not MNIST."""
+def examples(seed: int, count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(count, INPUTS) images and (count, CLASSES) labels, drawn: of MNIST's shape, not MNIST."""
     draw = np.random.default_rng(seed)
-    images = draw.random((EXAMPLES, INPUTS), np.float32)
-    return images, np.eye(CLASSES, dtype=np.float32)[draw.integers(0, CLASSES, EXAMPLES)]
+    images = draw.random((count, INPUTS), np.float32)
+    return images, np.eye(CLASSES, dtype=np.float32)[draw.integers(0, CLASSES, count)]
 
 
-def trained(flat: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
-    """(DIM,) after `EPOCHS` over one client's examples."""
-    draw = np.random.default_rng([seed, 1])
-    images, labels = examples(seed)
+def trained(flat: NDArray[np.float32], seed: int, clients: int, epochs: int) -> NDArray[np.float32]:
+    """(DIM,) after `epochs` over one client's examples, whole batches of them; paper's E = 5, or 1 or 20."""
+    draw, count = np.random.default_rng([seed, 1]), EXAMPLES // clients // BATCH * BATCH
+    images, labels = examples(seed, count)
     into, bias, out, offset = (part.copy() for part in unflattened(flat))
-    for _ in range(EPOCHS):
-        for batch in draw.permutation(EXAMPLES).reshape(-1, BATCH):
+    for _ in range(epochs):
+        for batch in draw.permutation(count).reshape(-1, BATCH):
             x = images[batch]
             hidden, odds = forward(x, into, bias, out, offset)
             error = (odds - labels[batch]) / np.float32(BATCH)

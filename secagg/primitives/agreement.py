@@ -15,7 +15,20 @@ from secagg.primitives.entropy import Entropy, draw
 KEY_BYTES = 32
 """Length of a private scalar, of a public key and of a shared secret."""
 
+_P = 2**255 - 19
+_LOW_ORDER = frozenset(
+    {
+        0,
+        1,
+        _P - 1,
+        325606250916557431795983626356110631294008115727848805560023387167927233504,
+        39382357235489614581723060781553021112529911719440698176882885853963445705823,
+    }
+)
+"""All u of points whose order divides 8, on the curve and on its twist; X25519's scalars are multiples of 8."""
+
 _PRIVATE, _PUBLIC = "X25519 private key", "X25519 public key"
+_IS_LOW = "X25519 public key is a point of low order: the shared secret would be zero"
 _HASH = 32
 _BLOCK = 64
 _INNER = bytes(byte ^ 0x36 for byte in range(256))  # RFC 2104: ipad and opad, as translation tables
@@ -45,8 +58,22 @@ def shared_secret(private: bytes, public: bytes) -> bytes:
     """
     secret = _exchange(_private_key(private), _public_key(public))
     if secret is None:
-        raise PeerMisbehaved("X25519 public key is a point of low order: the shared secret would be zero")
+        raise PeerMisbehaved(_IS_LOW)
     return secret
+
+
+def check_order(public: bytes) -> None:
+    """Raise PeerMisbehaved (no culprits) for a point of low order, whose product with every scalar is all zero.
+
+    So says RFC 7748, 6.1 and 7, of the points that `_LOW_ORDER` lists; X25519 reads `public` without its highest bit
+    and modulo 2**255 - 19 (5). Not constant-time: what it reads is public.
+
+    Raises:
+        ConfigError: `public` is not 32 bytes.
+    """
+    u = int.from_bytes(of_length(public, KEY_BYTES, _PUBLIC), "little") % 2**255
+    if u % _P in _LOW_ORDER:
+        raise PeerMisbehaved(_IS_LOW)
 
 
 def hkdf(secret: bytes, *, info: bytes, salt: bytes = b"", length: int = 32) -> bytes:

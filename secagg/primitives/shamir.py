@@ -108,13 +108,19 @@ def combine_many(points: NDArray[np.uint64], values: NDArray[np.uint64]) -> tupl
     return _from_limbs(limbs), ok
 
 
+def are_limbs(values: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Whether all limbs of each share, (..., 5) uint64, are elements of the field."""
+    sound: NDArray[np.bool_] = np.all(values < np.uint64(field.P), axis=-1)
+    return sound
+
+
 def check_limbs(values: NDArray[np.uint64]) -> None:
     """Refuse shares, of any shape, with a limb that is no element of the field.
 
     Raises:
         WireError: a limb is 2**61 - 1 or more.
     """
-    if (values >= np.uint64(field.P)).any():
+    if not are_limbs(values).all():
         raise WireError("share: every limb must be below 2**61 - 1")
 
 

@@ -90,3 +90,33 @@ def test_a_box_flipped_on_its_way_is_one_missing_share(at):
     assert set(out.accused) == {0}
     assert "no sound share of its secrets, say the holders [2]" in out.accused[0]
     np.testing.assert_array_equal(out.ring_sum, EXPECTED)
+
+
+class Garbler(PairwiseParty):
+    """Deals one holder a limb that is no element of the field, under a hash that fits."""
+
+    honest, at = 3, 0
+
+    def _split(self, seed, private, holders):
+        pairs = super()._split(seed, private, holders)
+        if self._me == LIAR:
+            pair = pairs[self.honest]
+            pairs[self.honest] = pair[: self.at] + b"\xff" * 8 + pair[self.at + 8 :]
+        return pairs
+
+
+@pytest.mark.parametrize("at", [0, SHARE_SIZE - SALT_SIZE - 8, SHARE_SIZE, 2 * SHARE_SIZE - SALT_SIZE - 8])
+def test_whoever_is_dealt_no_share_is_not_taken_for_a_forger(at, monkeypatch):
+    """First and last limb of the seed share and of the key share."""
+
+    class Scheme(Twin):
+        client = Garbler
+
+    monkeypatch.setattr(Garbler, "at", at)
+    round_ = make_round(Scheme())
+    out = round_.run()
+    held = unpack_bits(opened(round_.sent["unmask", Garbler.honest], Unmask).held, N)
+    assert held.tolist() == [i != LIAR for i in range(N)]
+    assert not out.misbehaved
+    assert set(out.accused) == {LIAR}
+    np.testing.assert_array_equal(out.ring_sum, EXPECTED)

@@ -4,17 +4,20 @@ import numpy as np
 
 from bench import perceptron
 
+CLIENTS = 100
+
 
 def loss(flat, seed):
-    images, labels = perceptron.examples(seed)
+    images, labels = perceptron.examples(seed, perceptron.EXAMPLES // CLIENTS)
     _, odds = perceptron.forward(images, *perceptron.unflattened(flat))
     return -np.log((odds * labels).sum(1)).mean()
 
 
 def test_training_lowers_the_loss_of_the_clients_own_examples_and_nothing_else_changes():
     before = perceptron.start()
-    after = perceptron.trained(before, 3)
+    after = perceptron.trained(before, 3, CLIENTS, 5)
     assert (after.shape, after.dtype) == ((99_385,), np.float32)
     assert loss(after, 3) < loss(before, 3)
     assert (before == perceptron.start()).all()
-    assert not (perceptron.trained(before, 4) == after).all()
+    assert not (perceptron.trained(before, 4, CLIENTS, 5) == after).all()
+    assert loss(after, 3) < loss(perceptron.trained(before, 3, CLIENTS, 1), 3)

@@ -11,13 +11,14 @@ from secagg.kernels import _cpu, agreement, mask
 from secagg.primitives import agreement as primitive
 
 CACHES = (agreement.selected, agreement._proved, mask.selected, mask._proved, _cpu.x86_features)
-ROWS = agreement.LEAST
+ROWS = 2 * agreement.proof.PAIRS
 
 
 @pytest.fixture(autouse=True)
-def fresh_choice():
+def fresh_choice(monkeypatch):
     for cached in CACHES:
         cached.cache_clear()
+    monkeypatch.setattr(agreement, "_asked", 0)
     yield
     for cached in CACHES:
         cached.cache_clear()
@@ -81,16 +82,29 @@ def rigged(monkeypatch):
 
 
 class TestSmallCounts:
-    def test_few_pairs_do_not_load_it(self, rigged):
-        primitive.derive_many(*some_pairs(ROWS - 1), b"salt")
+    """Loading costs as much as `LOADING` pairs."""
+
+    @pytest.fixture(autouse=True)
+    def quickly(self, monkeypatch):
+        monkeypatch.setattr(agreement, "LOADING", 3 * ROWS)
+        monkeypatch.setattr(agreement.proof, "prove", lambda *arguments: None)
+
+    def test_a_process_that_asks_for_few_pairs_does_not_load_it(self, rigged):
+        for rows in (ROWS, ROWS, ROWS - 1):
+            primitive.derive_many(*some_pairs(rows), b"salt")
         assert not rigged
 
-    def test_once_loaded_it_serves_fewer(self, rigged, monkeypatch):
-        monkeypatch.setattr(agreement.proof, "prove", lambda *arguments: None)
-        primitive.derive_many(*some_pairs(), b"salt")
-        primitive.derive_many(*some_pairs(agreement.LEAST_LOADED), b"salt")
-        primitive.derive_many(*some_pairs(agreement.LEAST_LOADED - 1), b"salt")
-        assert rigged == [ROWS, agreement.LEAST_LOADED]
+    @pytest.mark.parametrize("calls", [[3 * ROWS], [ROWS] * 3, [1] * ROWS + [2 * ROWS]])
+    def test_it_is_loaded_with_the_call_that_brings_enough(self, rigged, calls):
+        for rows in calls:
+            primitive.derive_many(*some_pairs(rows), b"salt")
+        assert rigged == [calls[-1]]
+
+    def test_once_loaded_it_serves_few(self, rigged):
+        agreement.load()
+        primitive.derive_many(*some_pairs(agreement.LEAST), b"salt")
+        primitive.derive_many(*some_pairs(agreement.LEAST - 1), b"salt")
+        assert rigged == [agreement.LEAST]
 
     def test_no_rows(self):
         assert primitive.derive_many([], [], [], b"") == []
@@ -101,10 +115,11 @@ class TestProof:
     def test_every_kernel_here_passes(self, name):
         agreement.proof.prove(name, agreement.IMPLEMENTATIONS[name])
 
-    def test_one_that_is_wrong_derives_nothing(self, rigged):
-        for _ in range(2):
+    def test_one_that_is_wrong_derives_nothing(self, rigged, monkeypatch):
+        monkeypatch.setattr(agreement, "LOADING", ROWS)
+        for use in (agreement.load, lambda: primitive.derive_many(*some_pairs(), b"salt")):
             with pytest.raises(ConfigError, match=r"'rigged' disagrees with OpenSSL .*set SECAGG_KERNEL=portable"):
-                primitive.derive_many(*some_pairs(), b"salt")
+                use()
         assert set(rigged) == {agreement.proof.PAIRS}
 
     @pytest.mark.parametrize("row", range(agreement.proof.PAIRS))
@@ -132,6 +147,7 @@ def test_derive_many_is_the_same_with_and_without_a_kernel(monkeypatch):
     infos[7], publics[9], publics[10] = b"alone", bytes(32), b"\1" + bytes(31)
     expected = primitive._one_by_one(privates, publics, infos, b"salt")
     assert expected[9] is expected[10] is None
+    agreement.load()
     asked = []
     derive = agreement.derive
     monkeypatch.setattr(agreement, "derive", lambda *arguments: asked.append(len(arguments[0])) or derive(*arguments))

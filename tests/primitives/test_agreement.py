@@ -91,6 +91,50 @@ def test_points_of_low_order(point):
     assert derived[0] == derived[2] == agreement.hkdf(agreement.shared_secret(private, good), info=b"a")
 
 
+@pytest.mark.parametrize("point", LOW_ORDER)
+def test_the_order_of_a_point_is_checked_without_a_scalar(point):
+    with pytest.raises(PeerMisbehaved, match="low order") as caught:
+        agreement.check_order(bytes.fromhex(point))
+    assert not caught.value.culprits
+
+
+@given(keys | st.sampled_from(LOW_ORDER).map(bytes.fromhex))
+def test_the_order_of_a_point_is_low_exactly_where_the_product_is_zero(point):
+    def refused(check):
+        try:
+            check()
+        except PeerMisbehaved:
+            return True
+        return False
+
+    assert refused(lambda: agreement.check_order(point)) == refused(lambda: agreement.shared_secret(bytes(32), point))
+
+
+def test_no_other_point_doubles_to_the_neutral_element_in_three_steps():
+    """RFC 7748, 5: u doubles to (u^2 - 1)^2 / (4 u (u^2 + A u + 1)). Backwards, all roots modulo p are counted."""
+    p, a = 2**255 - 19, 486662
+
+    def is_square(x):
+        return pow(x % p, (p - 1) // 2, p) in (0, 1)
+
+    def halves_of(sign):
+        """How many u double to `sign`: with y = u + 1 / u, that is y^2 - 4 = 4 sign (y + A), and u^2 - y u + 1 = 0."""
+        return sum(2 * is_square(y * y - 4) for y in roots(sign))
+
+    def roots(sign):
+        found = square_root(4 * (2 + a * sign))
+        return [] if found is None else [2 * sign + found, 2 * sign - found]
+
+    def square_root(x):
+        root = pow(x % p, (p + 3) // 8, p)
+        candidates = (root, root * pow(2, (p - 1) // 4, p) % p)
+        return next((r for r in candidates if (r * r - x) % p == 0), None)
+
+    assert not is_square(a * a - 4)  # only 0 doubles to the neutral element, and only 1 and -1 to 0
+    of_order_8 = halves_of(1) + halves_of(-1)
+    assert len(agreement._LOW_ORDER) == 3 + of_order_8
+
+
 def test_generate_takes_exactly_one_key_from_its_entropy():
     asked = []
     assert agreement.generate(lambda n: asked.append(n) or bytes(n)) == bytes(32)
@@ -111,6 +155,7 @@ def test_keys_of_another_length_are_named_and_not_shown(key):
         lambda: agreement.public_key(key),
         lambda: agreement.shared_secret(key, good),
         lambda: agreement.shared_secret(good, key),
+        lambda: agreement.check_order(key),
         lambda: agreement.derive_many([key], [good], [b""], b""),
         lambda: agreement.derive_many([good], [key], [b""], b""),
     ]

@@ -242,8 +242,7 @@ class CkksServer(ServerSide):
     def _absorb_keys(self, i: int, reply: Keys) -> None:
         check_shown(reply.context, self._context, self._session.parties[i])
         check_size(reply.key, KEY_SIZE, "public key")
-        # Any scalar shows a point of low order; an honest dealer would have to leave over it.
-        agreement.shared_secret(bytes(KEY_SIZE), reply.key)
+        agreement.check_order(reply.key)  # an honest dealer would have to leave over it
         if reply.key in self._keys.values():
             raise PeerMisbehaved("a public key that was advertised before", {self._session.parties[i]})
         parties = len(self._session.parties)

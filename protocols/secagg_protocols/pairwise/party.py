@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from secagg.encoding.packing import pack
 from secagg.encoding.ring import Lanes
-from secagg.errors import LocalMisuse, PartyId, PeerMisbehaved, WireError
+from secagg.errors import LocalMisuse, PartyId, PeerMisbehaved
 from secagg.primitives import agreement, prg, sealing, shamir
 from secagg.primitives.entropy import Entropy, draw
 from secagg.scheme import Credentials, Ledger, PartySide, Policy, Session, Sum
@@ -336,8 +336,8 @@ class PairwiseParty(PartySide):
 
     def _hashes(self, dealers: ArrayLike, holders: ArrayLike, pairs: Sequence[bytes]) -> NDArray[np.uint8]:
         """(n, 64): of each pair the hash of the seed share, then that of the key share."""
-        table = np.frombuffer(b"".join(pairs), np.uint8).reshape(-1, 2 * SHARE_SIZE)
-        halves = ((True, table[:, :SHARE_SIZE]), (False, table[:, SHARE_SIZE:]))
+        table = _table(pairs)
+        halves = ((True, table[:, 0]), (False, table[:, 1]))
         return np.hstack(
             [derive.share_hashes(self._bound, of_seed, dealers, holders, half) for of_seed, half in halves]
         )
@@ -347,20 +347,19 @@ class PairwiseParty(PartySide):
     ) -> dict[int, bytes | None]:
         """{dealer: the pair that it sealed, or None where it is not what it published: one missing share}."""
         opened = {j: self._open(j, key, box) for j, key, box in zip(dealers, keys, boxes, strict=True)}
-        found = self._hashes(dealers, self._me, [pair or bytes(2 * SHARE_SIZE) for pair in opened.values()])
+        pairs = [pair or bytes(2 * SHARE_SIZE) for pair in opened.values()]
+        shares = np.ascontiguousarray(_table(pairs)[..., : shamir.SHARE_BYTES]).view("<u8")
         published = np.frombuffer(hashes, np.uint8).reshape(-1, 2 * HASH_SIZE)
-        sound = (found == published).all(axis=1)
+        as_published = (self._hashes(dealers, self._me, pairs) == published).all(axis=1)
+        sound = as_published & shamir.are_limbs(shares).all(axis=1)
         return {j: pair if is_sound else None for (j, pair), is_sound in zip(opened.items(), sound, strict=True)}
 
     def _open(self, dealer: int, key: bytes, box: bytes) -> bytes | None:
-        """The pair that `dealer` sealed, or None where the box does not open or holds no shares."""
+        """The pair that `dealer` sealed, or None where the box does not open."""
         try:
-            pair = sealing.open_sealed(key, box, derive.sealing_data(self._bound, dealer, self._me))
-            for share in (pair[:SHARE_SIZE], pair[SHARE_SIZE:]):
-                shamir.from_bytes(share[: shamir.SHARE_BYTES])
-        except (PeerMisbehaved, WireError):
+            return sealing.open_sealed(key, box, derive.sealing_data(self._bound, dealer, self._me))
+        except PeerMisbehaved:
             return None
-        return pair
 
     def _mask(self, vector: Lanes, stage: Dealt, dealers: Sequence[int], publics: Sequence[bytes]) -> Lanes:
         """vector + PRG(self) + sum of +-PRG(pair): plus towards higher indices, minus towards lower."""
@@ -370,3 +369,8 @@ class PairwiseParty(PartySide):
         masked = vector.copy()
         prg.add_masks(masked, np.frombuffer(b"".join(seeds), np.uint8).reshape(-1, 16), signs)
         return masked
+
+
+def _table(pairs: Sequence[bytes]) -> NDArray[np.uint8]:
+    """(n, 2, SHARE_SIZE): of each pair the seed share and the key share, salts included."""
+    return np.frombuffer(b"".join(pairs), np.uint8).reshape(-1, 2, SHARE_SIZE)

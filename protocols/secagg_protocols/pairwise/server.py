@@ -224,8 +224,7 @@ class PairwiseServer(ServerSide):
         keys = (reply.sealing, reply.mask)
         for key in keys:
             check_size(key, KEY_SIZE, "public key")
-            # Any scalar shows a point of low order; an honest neighbour would have to leave over it.
-            agreement.shared_secret(bytes(KEY_SIZE), key)
+            agreement.check_order(key)  # an honest neighbour would have to leave over it
         if self._roster is None or prepared:
             check_rows(reply.context, HASH_SIZE, 0, "context")
         else:

@@ -6,6 +6,7 @@ NumPy's costs more than all else that an envelope does. All other records are th
 """
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import msgspec
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
@@ -22,6 +23,8 @@ VERSION = 3
 _ASK, _REPLY, _SESSION, _PREPARED = "ask", "reply", "session", "prepared"
 _RAW = "secagg.bytes"
 """Serialization type of the arrays: their data are the bytes."""
+
+R = TypeVar("R", ArrayRecord, ConfigRecord)
 
 
 @dataclass(frozen=True)
@@ -93,14 +96,14 @@ def read_ask(content: RecordDict) -> Ask:
         ConfigError: another version of the envelope.
         WireError: an envelope that is damaged.
     """
-    if HEADER not in content.config_records:
+    header = _header(content)
+    if header is None:
         raise PolicyRefused(
             "a train message without secure aggregation, expected one of a SecureAggregation strategy: "
             "this client's updates leave it inside a secure sum only"
         )
-    header = _header(content)
     ahead = None if header.ahead is None else _read_ahead(header.ahead)
-    frames = content.array_records.get(FRAMES)
+    frames = record_of(content, FRAMES, ArrayRecord)
     if header.phase == PREPARE and header.terms is not None and ahead is not None:
         return Ask(PREPARE, b"", read_terms(header.terms), None, ahead)
     if frames is None or _ASK not in frames or (header.terms is None) != (_SESSION not in frames):
@@ -120,13 +123,18 @@ def reply_record(phase: str, reply: bytes | None, prepared: bytes | None = None)
 
 def read_reply(content: RecordDict) -> Reply:
     """What a reply holds. Raises WireError or ConfigError."""
-    if HEADER not in content.config_records:
+    if _header(content) is None:
         raise WireError("a reply without secure aggregation, expected a ClientApp with secagg_mod")
-    _header(content)
-    frames = content.array_records.get(FRAMES)
+    frames = record_of(content, FRAMES, ArrayRecord)
     if frames is None or set(frames) - {_REPLY, _PREPARED}:
         raise WireError(f"a reply without the record {FRAMES!r}")
     return Reply(*(_bytes(frames[name]) if name in frames else None for name in (_REPLY, _PREPARED)))
+
+
+def record_of(content: RecordDict, name: str, kind: type[R]) -> R | None:
+    """The record of that name, if there is one of that kind. Flower's own views copy all records at each look."""
+    record = content.get(name)
+    return record if isinstance(record, kind) else None
 
 
 def users_part(content: RecordDict) -> RecordDict:
@@ -141,8 +149,11 @@ def _read_ahead(data: bytes) -> Ahead:
         raise WireError(f"not a round to prepare for: {error}") from None
 
 
-def _header(content: RecordDict) -> _Header:
-    record = content.config_records[HEADER]
+def _header(content: RecordDict) -> _Header | None:
+    """None where there is none. Raises ConfigError for another version, WireError for a damaged one."""
+    record = record_of(content, HEADER, ConfigRecord)
+    if record is None:
+        return None
     version = record.get("version")
     if version != VERSION:
         raise ConfigError(

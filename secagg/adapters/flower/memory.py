@@ -6,6 +6,7 @@ import msgspec
 from flwr.app import ConfigRecord, Context
 
 from secagg.adapters import choice
+from secagg.adapters.flower.envelope import record_of
 from secagg.api import Participant, Prepared
 from secagg.errors import ConfigError, StateError, WireError
 from secagg.primitives.entropy import Entropy
@@ -74,7 +75,7 @@ class Memory:
 
     def ledger(self) -> Ledger:
         """What this client has helped to open in this run, which outlives its rounds. Raises StateError."""
-        record = self._context.state.config_records.get(LEDGER)
+        record = record_of(self._context.state, LEDGER, ConfigRecord)
         if record is None:
             return Ledger()
         try:
@@ -84,7 +85,7 @@ class Memory:
 
     def resume(self, ledger: Ledger | None) -> tuple[Remembered, "Writer"]:
         """The round this client is in, and its writer. Raises StateError where it is in none."""
-        record = self._context.state.config_records.get(RECORD)
+        record = record_of(self._context.state, RECORD, ConfigRecord)
         if record is None:
             raise StateError("this client is in no round: it was asked for a later phase first, or has left the round")
         try:
@@ -96,7 +97,7 @@ class Memory:
 
     def prepared(self) -> Prepared | None:
         """What this client prepared and has not used. Raises StateError, once, for a record that does not open."""
-        record = self._context.state.config_records.get(PREPARED)
+        record = record_of(self._context.state, PREPARED, ConfigRecord)
         if record is None:
             return None
         try:

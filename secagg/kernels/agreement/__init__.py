@@ -22,9 +22,9 @@ FAST: Mapping[str, tuple[int, frozenset[str]]] = {
 }
 """Name -> bits of a vector and the instruction sets that it needs, by LLVM's names; the fastest first."""
 
-LEAST = 256
-"""Fewest pairs for which a kernel is worth loading, which takes as long as ten thousand pairs do without it."""
-LEAST_LOADED = 4
+LOADING = 8192
+"""Pairs that are derived one by one in the time that loading a kernel takes."""
+LEAST = 4
 """Fewest pairs for which a kernel that is loaded beats `cryptography`."""
 
 
@@ -64,11 +64,27 @@ def _proved(name: str) -> Derive:
     return IMPLEMENTATIONS[name]
 
 
+_asked = 0  # pairs, by this process
+
+
 def is_worth(pairs: int) -> bool:
-    """Whether `derive` is there, and faster for so many pairs than one by one."""
-    name = selected()
-    least = LEAST_LOADED if _proved.cache_info().currsize else LEAST
-    return name != "portable" and pairs >= least
+    """Whether to give so many pairs to `derive`; counts them.
+
+    A kernel is loaded once this process has asked for `LOADING` pairs. Nobody knows how many will follow; so no
+    process spends more than twice what it would have, had it known.
+    """
+    global _asked  # noqa: PLW0603 - one count a process
+    if selected() == "portable":
+        return False
+    _asked += pairs
+    is_loaded = _proved.cache_info().currsize > 0
+    return pairs >= LEAST if is_loaded else _asked >= LOADING
+
+
+def load() -> None:
+    """Load the kernel now, if there is one, and not when enough pairs have come. Raises ConfigError as `derive`."""
+    if selected() != "portable":
+        _proved(selected())
 
 
 def derive(
