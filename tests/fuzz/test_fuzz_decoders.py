@@ -8,7 +8,7 @@ import random
 import msgspec
 import pytest
 from bombs import AIMED, ANYWHERE
-from decoders import DECODERS, holds
+from decoders import ALLOWANCE, DECODERS, Decoder, holds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mutation import damaged, revalued
@@ -70,6 +70,22 @@ def test_bombs(name, bomb):
 def test_aimed_bombs(place):
     name, data = AIMED[place]
     holds(DECODERS[name], data)
+
+
+def test_memory_over_the_bound_is_seen_and_a_cache_that_fills_once_is_let_pass():
+    filled = []
+
+    def hoards(data):
+        return len(bytes(ALLOWANCE + 2 * len(data)))
+
+    def fills(data):
+        if not filled:
+            filled.append(hoards(data))
+
+    with pytest.raises(AssertionError, match="bytes of memory for 100 bytes"):
+        holds(Decoder(hoards, (b"",), growth=1), bytes(100))
+    holds(Decoder(fills, (b"",), growth=1), bytes(100))
+    assert filled
 
 
 @pytest.mark.nightly
