@@ -118,7 +118,8 @@ def _difference(name: str, new: NDArray[Any], old: NDArray[Any]) -> NDArray[Any]
         raise ShapeMismatch(f"array {name!r} has shape {new.shape}, expected {old.shape}")
     with np.errstate(all="ignore"):  # NaN and infinity are refused, with their position, when the update is encoded
         same = new.dtype == old.dtype and old.dtype.kind == "f"  # then the subtraction rounds once, as the cast would
-        difference = np.subtract(new, old, dtype=old.dtype if same else np.result_type(new, old, np.float64))
+        native = old.dtype.newbyteorder("=") if same else np.result_type(new, old, np.float64)
+        difference = np.subtract(new, old, dtype=native)
         return np.asarray(difference, leaf_dtype(old))
 
 

@@ -39,6 +39,15 @@ def test_a_difference_of_other_numbers_is_a_double():
     assert wide["arrays"]["w"].dtype == np.float32
 
 
+@pytest.mark.parametrize("dtype", [">f2", ">f4", ">f8", ">i4"])
+def test_a_foreign_byte_order_makes_no_difference(dtype):
+    old, new = np.array([0.5, 3], dtype), np.array([2.5, 1], dtype)
+    found = update_of({"w": old}, {"w": new}, {})["arrays"]["w"]
+    native = update_of({"w": old.astype(old.dtype.newbyteorder("="))}, {"w": new}, {})["arrays"]["w"]
+    np.testing.assert_array_equal(found, native)
+    assert found.dtype.name == native.dtype.name
+
+
 def parted(opening, sampled, share, least, needed=0):
     """(cohort, late); the scheme runs for `needed` parties and more."""
 

@@ -83,7 +83,8 @@ class SecureAggregation(Strategy):
             as long as the others are `min_cohort` and the wrapped strategy's `min_train_nodes`; the round waits a trip
             for the keys of more. 0 waits for all.
         phase_timeout: seconds that a trip without training may take; None for `start`'s `timeout`.
-        weighted_by_key: metric that holds the weight; None for the wrapped strategy's own.
+        weighted_by_key: metric of the clients' replies that holds the weight; None for the wrapped strategy's own, by
+            which that strategy gets the total in any case.
         roster: identities by node id as text, where the scheme is `authenticated`.
         entropy: source of session ids.
 
@@ -117,9 +118,12 @@ class SecureAggregation(Strategy):
         self.outcomes: dict[int, Outcome] = {}
         numbers = Numbers(bits, clip, weight_max, dict(metrics or {}))
         numbers.check()
-        weighted_by = weighted_by_key or str(getattr(strategy, "weighted_by_key", "num-examples"))
-        if weighted_by in numbers.metrics:
-            raise ConfigError(f"metric {weighted_by!r} is the weight, which is summed anyway")
+        inner = str(getattr(strategy, "weighted_by_key", weighted_by_key or "num-examples"))
+        weighted_by = weighted_by_key or inner
+        for key in (weighted_by, inner):
+            if key in numbers.metrics:
+                raise ConfigError(f"metric {key!r} is the weight, which is summed anyway")
+        self._total_key = inner
         self._plan = Plan(Offer(scheme, dict(options or {})), numbers, weighted_by, roster, entropy)
         self._min_cohort = Policy(min_cohort=min_cohort).min_cohort
         self._late = Lateness(max_late, max(self._min_cohort, int(getattr(strategy, "min_train_nodes", 0))))
@@ -227,7 +231,7 @@ class SecureAggregation(Strategy):
 
     def _reply(self, server_round: int, current: SecureRound, result: Aggregate) -> Message:
         """The one reply that the wrapped strategy gets, from the server to itself."""
-        metrics = MetricRecord({**result.mean["metrics"], self._plan.weighted_by: result.weight})
+        metrics = MetricRecord({**result.mean["metrics"], self._total_key: result.weight})
         content = RecordDict({current.array_name: current.moved(result), "metrics": metrics})
         return Message(content, SUPERLINK_NODE_ID, MessageType.TRAIN, group_id=str(server_round))
 

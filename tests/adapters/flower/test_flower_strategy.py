@@ -197,6 +197,23 @@ def test_unweighted_mean():
     close(arrays_of(result.arrays), wanted, strategy.outcomes[1].error_bound)
 
 
+@pytest.mark.parametrize(("inner", "own"), [("num-examples", "batches"), ("batches", None), ("total", "batches")])
+def test_the_weight_has_the_name_that_each_side_gives_it(inner, own):
+    def train(message, context):
+        metrics = MetricRecord({"batches": examples_of(context.node_id)})
+        step, arrays = context.node_id % 5 / 10, arrays_of(message.content["arrays"])
+        arrays = {name: array + step for name, array in arrays.items()}
+        return Message(RecordDict({"arrays": model_record(arrays), "metrics": metrics}), reply_to=message)
+
+    grid = grid_of(4, train=train)
+    strategy = secure(fedavg(weighted_by_key=inner), weighted_by_key=own)
+    found = arrays_of(strategy.start(grid, model_record(), num_rounds=1).arrays)
+    total = sum(map(examples_of, grid.apps))
+    assert strategy.outcomes[1].weight == total
+    moved = sum(examples_of(node) * (node % 5) / 10 for node in grid.apps) / total
+    close(found, {name: array + moved for name, array in MODEL.items()}, strategy.outcomes[1].error_bound)
+
+
 def test_counters_are_averaged_as_fedavg_does():
     def train(message, context):
         arrays = arrays_of(message.content["arrays"])
@@ -301,6 +318,7 @@ def test_differential_privacy_with_clipping_at_the_clients_goes_around_it():
         ({"clip": {"a": -1.0}}, "clip"),
         ({"metrics": {"loss": 0}}, "clip"),
         ({"metrics": {"num-examples": 1.0}}, "'num-examples' is the weight"),
+        ({"metrics": {"num-examples": 1.0}, "weighted_by_key": "batches"}, "'num-examples' is the weight"),
     ],
 )
 def test_bad_numbers_are_refused_before_the_first_round(how, match):
