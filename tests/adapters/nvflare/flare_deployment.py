@@ -86,20 +86,30 @@ class Deployment:
         return self._kits / name / "local"
 
     def start(self) -> None:
-        """All processes; returns once the sites have joined: a job that comes earlier may meet half a server."""
-        joined = Event()
+        """The server, then the sites; returns once all have joined: a job that comes earlier may meet half a server.
+
+        So may a site: the server listens before it knows that it is secure, and a site it turns away ends for good.
+        (The startup kit's own `start.sh` would start it again.)
+        """
         server = self._start("localhost", "server.server_train", "fed_server.json")
-        ready = f"Total clients: {len(self.sites)}".encode()
-        copying = Thread(target=copy_log, args=(server.stdout, self.folder / "localhost.log", ready, joined))
+        started, joined = "Server started", f"Total clients: {len(self.sites)}"
+        signs = {text: Event() for text in (started, joined)}
+        copying = Thread(target=copy_log, args=(server.stdout, self.folder / "localhost.log", signs))
         copying.start()
         self._stack.callback(copying.join)
         self._stack.callback(_end, server)  # before the join: the copy ends with the process
+        self._await(started, signs)
         for site in self.sites:
             log = self._stack.enter_context((self.folder / f"{site}.log").open("w"))
             self._stack.callback(
                 _end, self._start(site, "client.client_train", "fed_client.json", f"uid={site}", log=log)
             )
-        assert joined.wait(PATIENCE), (self.folder / "localhost.log").read_text()
+        self._await(joined, signs)
+
+    def _await(self, text: str, signs: dict[str, Event]) -> None:
+        signs[text].wait(PATIENCE)
+        log = (self.folder / "localhost.log").read_text()
+        assert text in log, log
 
     def _start(self, name: str, module: str, config: str, *settings: str, log=subprocess.PIPE) -> subprocess.Popen:
         kit = self._kits / name
@@ -125,14 +135,16 @@ class Deployment:
         self._stack.close()
 
 
-def copy_log(stream, path: Path, ready: bytes, seen: Event) -> None:
-    """Until the stream ends; `seen` is set by then at the latest."""
+def copy_log(stream, path: Path, signs: dict[str, Event]) -> None:
+    """Until the stream ends; a sign is set once its text was written to the log, or no more will be."""
     with stream, path.open("wb", buffering=0) as log:
         for line in stream:
             log.write(line)
-            if ready in line:
-                seen.set()
-    seen.set()
+            for text, seen in signs.items():
+                if text.encode() in line:
+                    seen.set()
+    for seen in signs.values():
+        seen.set()
 
 
 def _end(process: subprocess.Popen) -> None:

@@ -7,8 +7,12 @@ import pytest
 from flare_federation import JOB, MODEL, WEIGHT_MAX, Federation, close, mean_move, move_of, steps_of, trained
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nvflare.apis.shareable import Shareable
 from nvflare.app_common.abstract.fl_model import FLModel
 from nvflare.app_common.workflows.fedavg import FedAvg
+from nvflare.fuel.utils import fobs
+from nvflare.fuel.utils.class_loader import get_class_name
+from nvflare.fuel.utils.fobs.decomposer import DictDecomposer
 
 from secagg.adapters.nvflare import SecureFedAvg, envelope
 from secagg.adapters.nvflare.controller import OUTCOMES
@@ -24,6 +28,11 @@ def moved(sites, rounds, model=MODEL):
     for current_round in range(rounds):
         model = {name: array + mean_move(sites, current_round)[name] for name, array in model.items()}
         yield model
+
+
+def test_the_wire_in_memory_encodes_as_nvflares_processes_do():
+    """Otherwise this process could read no server's Shareable, and no test of a deployment could log in after this."""
+    assert get_class_name(DictDecomposer).encode() in fobs.dumps(Shareable())
 
 
 @pytest.mark.parametrize("scheme", sorted(PROTOCOLS))
