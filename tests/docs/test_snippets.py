@@ -65,6 +65,13 @@ PROMISED = {
 }
 
 
+def test_the_complete_example_has_forty_lines():
+    page = next(source for source in SOURCES if name(source) == "docs/integrate.md")
+    example = next(block for block in blocks(page) if block.language == "python")
+    assert "asyncio.run(" in example.text
+    assert sum(bool(line.strip()) for line in example.text.splitlines()) <= 40
+
+
 @pytest.mark.parametrize("page", PROMISED)
 def test_the_pages_that_promise_code_have_some(page):
     found = {block.language for source in SOURCES if name(source) == page for block in blocks(source)}
