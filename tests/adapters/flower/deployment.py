@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from select import select
+from shutil import copytree, ignore_patterns
 from threading import Event, Thread
 
 from cryptography import x509
@@ -21,6 +23,10 @@ from cryptography.x509.oid import NameOID
 BIN = Path(sys.executable).parent
 PATIENCE = 240
 """Seconds for anything to happen; a federation that takes them is stuck."""
+GRACE = 20
+"""Seconds for a process to end when it is asked."""
+QUIET = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1", "PYTHONUNBUFFERED": "1"}
+"""What keeps Flower from calling home, and output from waiting."""
 
 
 def free_port() -> int:
@@ -67,9 +73,7 @@ class Deployment:
             **os.environ,
             "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
             "FLWR_HOME": str(folder / "home"),
-            "FLWR_TELEMETRY_ENABLED": "0",
-            "FLWR_DISABLE_UPDATE_CHECK": "1",
-            "PYTHONUNBUFFERED": "1",
+            **QUIET,
         }
         (folder / "home").mkdir()
         if secure:
@@ -177,7 +181,7 @@ def ended(process: subprocess.Popen) -> None:
     """Ask, then insist: the process and, as Flower does when it is asked, those that it started."""
     process.terminate()
     with suppress(subprocess.TimeoutExpired):
-        process.wait(timeout=20)
+        process.wait(timeout=GRACE)
     killed(process)
 
 
@@ -186,6 +190,49 @@ def killed(process: subprocess.Popen) -> None:
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+
+
+def as_a_reader(block: str, app: Path, folder: Path) -> str:
+    """What a documented block of shell prints, in a copy of the app and with an empty home.
+
+    `flwr run` starts a SuperLink of its own, here on ports of its own, and leaves it running: it is ended by its id.
+    """
+    copytree(app, folder / "app", ignore=ignore_patterns("__pycache__"))
+    (folder / "home").mkdir()
+    with own_superlink(folder) as first:
+        environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("FLWR_")},
+            "PATH": os.pathsep.join([str(first), str(BIN), os.environ["PATH"]]),
+            "HOME": str(folder / "home"),
+            "FLWR_LOCAL_SUPERLINK_HTTP_API_PORT": str(free_port()),
+            "FLWR_LOCAL_CONTROL_API_PORT": str(free_port()),
+            **QUIET,
+        }
+        command = ["sh", "-ec", block]
+        how = {"cwd": folder / "app", "env": environment, "capture_output": True, "text": True, "timeout": PATIENCE}
+        done = subprocess.run(command, check=False, **how)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@contextmanager
+def own_superlink(folder: Path):
+    """A folder for the head of PATH, whose `flower-superlink` tells its id over a pipe that ends when it does."""
+    pipe, script = folder / "pipe", folder / "bin" / "flower-superlink"
+    os.mkfifo(pipe)
+    script.parent.mkdir()
+    script.write_text(f'#!/bin/sh\nexec 9>"{pipe}"\necho $$ >&9\nexec "{BIN / script.name}" "$@"\n')
+    script.chmod(0o755)
+    link = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        yield script.parent
+    finally:
+        if told := os.read(link, 32):  # empty: none was started
+            with suppress(ProcessLookupError):
+                os.kill(int(told), signal.SIGTERM)
+                if not select([link], [], [], GRACE)[0]:
+                    os.killpg(int(told), signal.SIGKILL)
+        os.close(link)
 
 
 def write_identity(folder: Path, name: str) -> tuple[Path, Path]:

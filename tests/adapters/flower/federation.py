@@ -30,7 +30,8 @@ class MemoryGrid(Grid):
     Args:
         apps: {node id: its ClientApp}.
         lose: (node id, phase) to what goes wrong there: "silent", "error", "raises", or None for nothing.
-        node_config: of all nodes.
+        node_config: of all nodes, beside the part of the data that is each one's, as in Flower's simulation.
+        run_config: of the run.
     """
 
     def __init__(
@@ -38,11 +39,13 @@ class MemoryGrid(Grid):
         apps: dict[int, ClientApp],
         lose: Callable[[int, str], str | None] = lambda node, phase: None,
         node_config: dict | None = None,
+        run_config: dict | None = None,
     ) -> None:
         self.apps = apps
         self.lose = lose
         self.states = {node: RecordDict() for node in apps}
         self.node_config = node_config or {}
+        self.run_config = run_config or {}
         self.trips: list[tuple[str, int]] = []
         self.sent: list[Message] = []
         self.replies: list[Message] = []
@@ -74,7 +77,8 @@ class MemoryGrid(Grid):
         """As a fresh process of the node's ClientApp would answer it."""
         received = Message(through_the_wire(message.content), node, message.metadata.message_type)
         received.metadata.__dict__["_message_id"] = "m"
-        context = Context(RUN, node, self.node_config, self.states[node], {})
+        part = {"partition-id": list(self.apps).index(node), "num-partitions": len(self.apps)}
+        context = Context(RUN, node, {**self.node_config, **part}, self.states[node], self.run_config)
         context = context_from_proto(context_to_proto(context))
         try:
             reply = self.apps[node](received, context)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -60,10 +61,17 @@ def test_a_training_script_in_a_process_of_its_own(tmp_path):
 
 
 @pytest.mark.nightly
-def test_the_example_runs_and_learns(tmp_path):
-    environment = {**os.environ, "NVFLARE_SIMULATOR_WORKSPACE_ROOT": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+def test_the_readmes_own_command_runs_the_example(tmp_path):
+    shell = re.findall(r"^```sh\n(.*?)^```", (EXAMPLE / "README.md").read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    (block,) = (block for block in shell if "job.py" in block)
+    environment = {
+        **os.environ,
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+        "NVFLARE_SIMULATOR_WORKSPACE_ROOT": str(tmp_path),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
     done = subprocess.run(
-        [sys.executable, "job.py", "--rounds", "3"],
+        ["sh", "-ec", block],
         cwd=EXAMPLE,
         env=environment,
         check=True,
@@ -72,7 +80,7 @@ def test_the_example_runs_and_learns(tmp_path):
     )
     assert str(tmp_path / "hospitals") in done.stdout
     run = tmp_path / "hospitals" / SERVER
-    assert [outcome["failure"] for outcome in outcomes_in(run)] == [None] * 3
+    assert [outcome["failure"] for outcome in outcomes_in(run)] == [None] * 5
     log = (done.stdout + done.stderr).splitlines()
     best = [float(line.rpartition(":")[2]) for line in log if "new best validation metric" in line]
     assert best

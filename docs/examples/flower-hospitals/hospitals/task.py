@@ -45,7 +45,7 @@ def train(model: SGDClassifier, features: np.ndarray, labels: np.ndarray, steps:
     return float(log_loss(labels, model.predict_proba(features), labels=[0, 1]))
 
 
-def test(model: SGDClassifier, features: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+def score(model: SGDClassifier, features: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """Accuracy and area under the ROC curve."""
     return {
         "accuracy": float(model.score(features, labels)),
