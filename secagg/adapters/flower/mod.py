@@ -21,6 +21,7 @@ from secagg.errors import (
     InconsistentModel,
     InputError,
     OutOfRange,
+    PolicyRefused,
     ProtocolError,
     SecaggError,
     WireError,
@@ -40,7 +41,8 @@ class SecAggMod:
     It answers the train messages of a `SecureAggregation` strategy and calls the user's train function once a round,
     with the records that the wrapped strategy sent. Of the function's reply, the update (trained minus received
     arrays), the weight and the metrics that the server names go into the secure sum; nothing else leaves. A train
-    message from another strategy is refused. Evaluate and query messages, and their replies, pass unchanged.
+    message from another strategy is refused. Evaluate and query messages pass unchanged, and so do their replies,
+    except those with arrays, which are refused.
 
     What the client refuses, and every error, goes to the server as an error reply, which counts as a loss. Of an error
     about the user's own update or weight, and of whatever the user's functions raise, the server is told the class
@@ -77,7 +79,7 @@ class SecAggMod:
         """Answer a train message, or pass on any other."""
         try:
             if message.metadata.message_type.partition(".")[0] != MessageType.TRAIN:
-                return _called(call_next, message, context)
+                return _without_arrays(_called(call_next, message, context))
             return self._answered(message, context, call_next)
         except SecaggError as error:
             log.warning("secure aggregation: %s: %s", type(error).__name__, error)
@@ -212,6 +214,16 @@ def _called(call_next: ClientAppCallable, message: Message, context: Context) ->
         return call_next(message, context)
     except Exception as error:  # a SecaggError of the user's own is no refusal of ours
         return _raised_reply(error, message)
+
+
+def _without_arrays(reply: Message) -> Message:
+    """The reply to an evaluate or query message. Raises PolicyRefused where it has arrays."""
+    if reply.has_content() and reply.content.array_records:
+        raise PolicyRefused(
+            f"a reply to {reply.metadata.message_type!r} with {len(reply.content.array_records)} ArrayRecords, "
+            "expected none: this client's arrays leave it inside a secure sum only"
+        )
+    return reply
 
 
 def _raised_reply(error: Exception, message: Message) -> Message:

@@ -74,11 +74,37 @@ def test_a_plain_train_message_is_refused_and_nothing_is_trained():
     assert calls(grid, node) == 0
 
 
-def test_evaluate_and_query_messages_pass():
+@pytest.mark.parametrize("kind", ["evaluate", "query", "query.mine"])
+def test_evaluate_and_query_messages_and_their_numbers_pass(kind):
+    seen, grid = [], grid_of(3)
+    node = next(iter(grid.apps))
+
+    def function(message, context):
+        seen.append(message.content)
+        content = {"metrics": MetricRecord({"auc": 0.5, "curve": [0.1, 0.2]}), "about": ConfigRecord({"site": "a"})}
+        return Message(RecordDict(content), reply_to=message)
+
+    grid.apps[node] = app_of(function)
+    grid.apps[node].query("mine")(function)
+    sent = RecordDict({"arrays": model_record(), "config": ConfigRecord({"server-round": 1})})
+    reply = grid.ask(node, Message(sent, node, kind))
+    assert seen == [sent]
+    assert dict(reply.content["metrics"]) == {"auc": 0.5, "curve": [0.1, 0.2]}
+    assert dict(reply.content["about"]) == {"site": "a"}
+
+
+@pytest.mark.parametrize("kind", ["evaluate", "query"])
+@pytest.mark.parametrize("records", [{"arrays": model_record()}, {"a": ArrayRecord({}), "b": model_record()}])
+def test_arrays_leave_in_no_reply_beside_the_sum(kind, records):
+    def function(message, context):
+        content = {"metrics": MetricRecord({"auc": 0.5, "num-examples": 7}), **records}
+        return Message(RecordDict(content), reply_to=message)
+
     grid = grid_of(3)
     node = next(iter(grid.apps))
-    reply = grid.ask(node, Message(RecordDict({"arrays": model_record()}), node, "evaluate"))
-    assert reply.content["metrics"]["auc"] == 0.5
+    grid.apps[node] = app_of(function)
+    reason = refusal(grid, node, asked(grid, node, kind))
+    assert reason.startswith(f"PolicyRefused: a reply to {kind!r} with {len(records)} ArrayRecords, expected none")
 
 
 def test_the_users_function_is_called_once_a_round_with_the_users_records():
