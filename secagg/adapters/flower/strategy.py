@@ -12,6 +12,7 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import (
     Bulyan,
     DifferentialPrivacyClientSideAdaptiveClipping,
+    DifferentialPrivacyClientSideFixedClipping,
     DifferentialPrivacyServerSideAdaptiveClipping,
     DifferentialPrivacyServerSideFixedClipping,
     FedMedian,
@@ -48,6 +49,7 @@ REFUSED: dict[type[Strategy], str] = {
     DifferentialPrivacyServerSideFixedClipping: "it clips single updates at the server; clip at the clients",
     DifferentialPrivacyServerSideAdaptiveClipping: "it clips single updates at the server; clip at the clients",
     DifferentialPrivacyClientSideAdaptiveClipping: "it counts single clients' norms; use fixed clipping",
+    DifferentialPrivacyClientSideFixedClipping: "it counts single replies; put it around SecureAggregation",
 }
 """Strategies of Flower that no sum can serve (Krum is a MultiKrum), and why."""
 
@@ -65,8 +67,8 @@ class SecureAggregation(Strategy):
     are asked on a trip of its own; few are left to the next round (`max_late`).
 
     A node lost at any trip is survived. Where too few are left, the round is reported and skipped: the wrapped
-    strategy gets no replies and the model stays. Evaluation is not touched: what clients reply to evaluate messages
-    travels in clear.
+    strategy gets no replies and the model stays. Evaluation is not touched: the metrics that clients reply to evaluate
+    messages travel in clear; arrays do not leave in them.
 
     Args:
         strategy: any that needs no single updates.
@@ -259,14 +261,29 @@ def check_strategy(strategy: Strategy) -> None:
     """Raise ConfigError for a strategy, or one that it wraps, that needs single updates; says why."""
     if not isinstance(strategy, Strategy):
         raise ConfigError(f"strategy is {type(strategy).__name__}, expected a flwr.serverapp.strategy.Strategy")
-    for kind, why in REFUSED.items():
-        if isinstance(strategy, kind):
-            raise ConfigError(
-                f"{type(strategy).__name__} cannot run on secure aggregation: {why}, and the server learns their sum "
-                "alone; expected a strategy that aggregates by a weighted mean, such as FedAvg, FedAvgM or FedAdam"
-            )
-    inner = getattr(strategy, "strategy", None)
-    if isinstance(inner, SecureAggregation):
-        raise ConfigError("a SecureAggregation inside another strategy that SecureAggregation wraps, expected one")
-    if isinstance(inner, Strategy):
-        check_strategy(inner)
+    for each in _with_wrapped(strategy):
+        if isinstance(each, SecureAggregation):
+            raise ConfigError("a SecureAggregation inside another one, expected one")
+        for kind, why in REFUSED.items():
+            if isinstance(each, kind):
+                raise ConfigError(
+                    f"{type(each).__name__} cannot run on secure aggregation: {why}, and the server learns the sum "
+                    "alone; expected a strategy that aggregates by a weighted mean, such as FedAvg, FedAvgM or FedAdam"
+                )
+
+
+def _with_wrapped(strategy: Strategy) -> list[Strategy]:
+    """A strategy and all that it holds in its attributes, or in lists and dicts there."""
+    found: dict[int, Strategy] = {}
+    waiting: list[Any] = [strategy]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, Strategy) and id(value) not in found:
+            found[id(value)] = value
+            for attribute in vars(value).values():
+                waiting += attribute.values() if isinstance(attribute, Mapping) else _listed(attribute)
+    return list(found.values())
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple | set) else [value]

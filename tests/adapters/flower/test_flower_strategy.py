@@ -272,7 +272,7 @@ REFUSED = [
     flower.DifferentialPrivacyServerSideFixedClipping(flower.FedAvg(), 1.0, 1.0, 4),
     flower.DifferentialPrivacyServerSideAdaptiveClipping(flower.FedAvg(), 0.1, 4),
     flower.DifferentialPrivacyClientSideAdaptiveClipping(flower.FedAvg(), 0.1, 4),
-    flower.DifferentialPrivacyClientSideFixedClipping(flower.FedMedian(), 1.0, 1.0, 4),
+    flower.DifferentialPrivacyClientSideFixedClipping(flower.FedAvg(), 1.0, 1.0, 4),
     type("Mine", (flower.Krum,), {})(),
 ]
 
@@ -289,10 +289,28 @@ def test_what_is_no_strategy(inner):
         SecureAggregation(inner, weight_max=1)
 
 
-def test_not_twice():
-    inner = flower.DifferentialPrivacyClientSideFixedClipping(secure(), 1.0, 1.0, 4)
+def holding(strategy, how):
+    """A mean that keeps another strategy somewhere in its attributes, and itself too."""
+    outer, between = fedavg(), fedavg()
+    outer.me = outer
+    outer.between, between.outer = between, outer
+    held = {"inner": strategy, "list": [1, strategy], "dict": {"a": strategy}, "deep": None}
+    setattr(outer if how != "deep" else between, how, held[how] or strategy)
+    return outer
+
+
+@pytest.mark.parametrize("how", ["inner", "list", "dict", "deep"])
+def test_a_strategy_inside_another_is_found_wherever_it_is_kept(how):
+    with pytest.raises(ConfigError, match="Krum cannot run on secure aggregation"):
+        secure(holding(flower.Krum(), how))
     with pytest.raises(ConfigError, match="expected one"):
-        secure(inner)
+        secure(holding(secure(), how))
+    assert isinstance(secure(holding(flower.FedAdam(), how)), SecureAggregation)
+
+
+def test_not_twice():
+    with pytest.raises(ConfigError, match="expected one"):
+        secure(secure())
 
 
 def test_differential_privacy_with_clipping_at_the_clients_goes_around_it():
