@@ -55,8 +55,9 @@ class SecureRound:
 
     def request(self, grid: Grid) -> None:
         """Ask those who are left out to prepare the next round. Nobody waits for them: see `collect`."""
-        if self._late:
-            record = envelope.prepare_record(*self.protocol.request())
+        request = self.protocol.request()
+        if self._late and request is not None:
+            record = envelope.prepare_record(*request)
             messages = [_in_place_of(message, record) for message in self._late.values()]
             self._requested = [number for number in grid.push_messages(messages) if number]
 

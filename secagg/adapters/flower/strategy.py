@@ -91,7 +91,7 @@ class SecureAggregation(Strategy):
         entropy: source of session ids.
 
     Attributes:
-        outcomes: {server round: `Outcome`}.
+        outcomes: {server round: `Outcome`} of the run that was started last.
 
     Raises:
         ConfigError: the strategy needs single updates, or the scheme is unknown.
@@ -134,6 +134,7 @@ class SecureAggregation(Strategy):
             raise OutOfRange(f"phase_timeout is {phase_timeout}: expected seconds, more than 0")
         self._counters: frozenset[str] = frozenset()
         self._timeout: float | None = None
+        self._last: int | None = None  # unknown where a strategy around this one starts
         self._grid: Grid | None = None
         self._round: SecureRound | None = None
         self._family = Family(entropy, log)
@@ -151,11 +152,15 @@ class SecureAggregation(Strategy):
         self.strategy.summary()
 
     def start(self, *args: Any, **kwargs: Any) -> Result:
-        """`Strategy.start`; its `timeout` is also that of the trips without training, unless they have their own."""
+        """`Strategy.start`, from nothing: a run has its own outcomes, and keys of its own.
+
+        Its `timeout` is also that of the trips without training, unless they have their own.
+        """
         bound = signature(super().start).bind(*args, **kwargs)
         bound.apply_defaults()
-        self._timeout = bound.arguments["timeout"]
+        self._timeout, self._last = bound.arguments["timeout"], bound.arguments["num_rounds"]
         self._family = Family(self._plan.entropy, log)
+        self._counters, self.outcomes = frozenset(), {}
         return super().start(*args, **kwargs)
 
     def configure_train(
@@ -170,7 +175,7 @@ class SecureAggregation(Strategy):
             why = f"{len(messages)} nodes sampled, {self._min_cohort} needed (see the strategy's min_train_nodes)"
             self._skip(server_round, why)
             return []
-        self._round = self._opened(messages)
+        self._round = self._opened(server_round, messages)
         try:
             self._round.request(grid)
             self._round.advance(grid, self._trip_timeout)
@@ -211,10 +216,10 @@ class SecureAggregation(Strategy):
     def _trip_timeout(self) -> float | None:
         return self._timeout if self._phase_timeout is None else self._phase_timeout
 
-    def _opened(self, messages: list[Message]) -> SecureRound:
+    def _opened(self, server_round: int, messages: list[Message]) -> SecureRound:
         by_node = {str(message.metadata.dst_node_id): message for message in messages}
         check_alike(messages)
-        opening = self._family.begin()
+        opening = self._family.begin(last=server_round == self._last)
 
         def secure_round(cohort: Collection[str], late: Collection[str]) -> SecureRound:
             parted = {node: by_node[node] for node in cohort}, {node: by_node[node] for node in late}

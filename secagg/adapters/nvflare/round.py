@@ -67,12 +67,11 @@ class SecureRound:
 
     def requests(self) -> dict[str, Shareable]:
         """{site: task data} that asks those who are left out to prepare the next round."""
-        return {site: self._request() for site in self.protocol.left_out}
-
-    def _request(self) -> Shareable:
-        terms, ahead = self.protocol.request()
-        ask = envelope.Ask(envelope.VERSION, PREPARE, b"", terms_bytes(terms), None, ahead)
-        return envelope.put(Shareable(), ask)
+        request = self.protocol.request()
+        if request is None:
+            return {}
+        ask = envelope.Ask(envelope.VERSION, PREPARE, b"", terms_bytes(request[0]), None, request[1])
+        return {site: envelope.put(Shareable(), ask) for site in self.protocol.left_out}
 
     def receive(self, site: str, result: Shareable) -> None:
         """One site's result. What is no reply is logged, and the site counts as lost."""
