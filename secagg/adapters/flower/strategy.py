@@ -256,6 +256,8 @@ class SecureAggregation(Strategy):
     def _skip(self, server_round: int, why: str) -> None:
         """A round without a sum: say so, and go on with the model as it is."""
         current = self._round
+        if current is not None and not current.met and not any(each.contributors for each in self.outcomes.values()):
+            why = f"{why}; no node has answered yet: is secagg_mod in ClientApp(mods=[...])?"
         self.outcomes[server_round] = Outcome.failed(why, None if current is None else current.protocol.coordinator)
         if current is not None:
             self._leave(current)

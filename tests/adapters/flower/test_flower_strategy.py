@@ -21,7 +21,7 @@ from flwr.serverapp import strategy as flower
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from secagg import Credentials
+from secagg import Credentials, Policy
 from secagg.adapters.flower import SecAggMod, SecureAggregation
 from secagg.errors import ConfigError, OutOfRange, SecaggError
 from secagg.testing import SeededEntropy
@@ -200,6 +200,41 @@ def test_a_clientapp_without_the_mod_is_a_loss():
     strategy.start(grid, model_record(), num_rounds=1)
     assert strategy.outcomes[1].lost == {str(odd): "keys"}
     assert strategy.outcomes[1].failure is None
+
+
+HINT = "is secagg_mod in ClientApp(mods=[...])?"
+
+
+def another(message, context):
+    """A train function that needs nothing of what it is sent."""
+    return Message(RecordDict({"arrays": model_record()}), reply_to=message)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [{"mods": ()}, {"mods": (), "train": another}, {"lose": lambda node, phase: "silent"}],
+    ids=["raises", "replies", "silent"],
+)
+def test_where_no_node_has_ever_answered_the_failure_asks_for_the_mod(how, caplog):
+    strategy = secure()
+    strategy.start(grid_of(4, **how), model_record(), num_rounds=1)
+    assert strategy.outcomes[1].failure.endswith(HINT)
+    assert HINT in caplog.text
+
+
+def test_where_the_mod_has_refused_no_failure_asks_for_it():
+    strategy = secure()
+    strategy.start(grid_of(4, mods=(SecAggMod(policy=Policy(min_cohort=5)),)), model_record(), num_rounds=1)
+    assert "0 parties answered" in strategy.outcomes[1].failure
+    assert HINT not in strategy.outcomes[1].failure
+
+
+def test_where_an_earlier_round_had_a_sum_no_failure_asks_for_the_mod():
+    grid, strategy = grid_of(4), secure()
+    grid.lose = lambda node, phase: "silent" if strategy.outcomes else None
+    strategy.start(grid, model_record(), num_rounds=2)
+    assert [outcome.failure is None for outcome in strategy.outcomes.values()] == [True, False]
+    assert HINT not in strategy.outcomes[2].failure
 
 
 def test_evaluation_is_the_wrapped_strategys():
