@@ -196,7 +196,7 @@ class SecureRounds(ModelController):
                 self._trip(current, name, limit)
             result = protocol.result()
         except ProtocolError as error:
-            return no_update(content), Outcome.failed(str(error), protocol.coordinator)
+            return no_update(content), Outcome.failed(current.failed(error), protocol.coordinator)
         finally:
             self._leave(current)
         return current.mean(result), Outcome.of(result, protocol.left_out)
