@@ -252,6 +252,26 @@ def test_unweighted_mean():
     close(arrays_of(result.arrays), wanted, strategy.outcomes[1].error_bound)
 
 
+@pytest.mark.parametrize("examples", [0, 1])
+def test_a_node_without_examples_is_lost_unless_it_counts_as_one_and_moves_nothing(examples):
+    grid = grid_of(4)
+    empty, *others = grid.apps
+
+    def train(message, context):
+        metrics = MetricRecord({"num-examples": examples})
+        return Message(RecordDict({"arrays": message.content["arrays"], "metrics": metrics}), reply_to=message)
+
+    grid.apps[empty] = client_app(train=train)
+    strategy = secure()
+    result = strategy.start(grid, model_record(), num_rounds=1)
+    outcome, total = strategy.outcomes[1], sum(map(examples_of, others))
+    assert outcome.lost == ({} if examples else {str(empty): "masked"})
+    assert outcome.weight == total + examples
+    step = mean_step(others, 1)
+    wanted = {name: array + step[name] * total / (total + examples) for name, array in MODEL.items()}
+    close(arrays_of(result.arrays), wanted, outcome.error_bound)
+
+
 @pytest.mark.parametrize(("inner", "own"), [("num-examples", "batches"), ("batches", None), ("total", "batches")])
 def test_the_weight_has_the_name_that_each_side_gives_it(inner, own):
     def train(message, context):

@@ -183,6 +183,23 @@ def test_scripts_that_send_no_steps_are_named_as_the_cause(tmp_path, caplog):
     assert "with weight_max=None the server asks for none" in caplog.text  # at each site
 
 
+@pytest.mark.parametrize("steps", [0, 1])
+def test_a_site_without_examples_is_lost_unless_it_counts_as_one_and_moves_nothing(tmp_path, steps):
+    def result(site, received):
+        if site != "site-1":
+            return trained(site, received)
+        return FLModel(params=received.params, meta={"NUM_STEPS_CURRENT_ROUND": steps})
+
+    federation = Federation(tmp_path, 4, result=result)
+    outcome, others = federation.secure().outcomes[0], federation.names[1:]
+    total = sum(map(steps_of, others))
+    assert outcome.lost == ({} if steps else {"site-1": "masked"})
+    assert outcome.weight == total + steps
+    move = mean_move(others, 0)
+    wanted = {name: array + move[name] * total / (total + steps) for name, array in MODEL.items()}
+    close(federation.models[0], wanted, outcome.error_bound)
+
+
 def test_an_unweighted_mean_asks_for_no_steps(tmp_path):
     federation = Federation(tmp_path, 3, result=without_steps)
     controller = federation.secure(weight_max=None)
