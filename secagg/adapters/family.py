@@ -67,15 +67,17 @@ class Opening:
     Attributes:
         family, number: of its session.
         prepared: {party: message} for that round.
+        last: whether the run ends with it, as far as the server knows.
     """
 
     family: bytes
     number: int
     prepared: Mapping[PartyId, bytes]
+    last: bool = False
 
-    def ahead(self, parties: int) -> Ahead:
-        """What tells a party of the round after this one, of so many parties."""
-        return Ahead(self.family.hex(), self.number + 1, parties)
+    def ahead(self, parties: int) -> Ahead | None:
+        """What tells a party of the round after this one, of so many parties; None where there is none."""
+        return None if self.last else Ahead(self.family.hex(), self.number + 1, parties)
 
     def opened(
         self, sampled: Collection[str], allowed: Lateness, make: Callable[[Collection[str], Collection[str]], T]
@@ -107,9 +109,9 @@ class Family:
         self._next = 0
         self._prepared: dict[PartyId, bytes] = {}
 
-    def begin(self) -> Opening:
+    def begin(self, last: bool = False) -> Opening:
         """A new round. Whatever becomes of it, neither its number nor what was prepared for it serves again."""
-        opening = Opening(self._id, self._next, self._prepared)
+        opening = Opening(self._id, self._next, self._prepared, last)
         self._next, self._prepared = self._next + 1, {}
         return opening
 

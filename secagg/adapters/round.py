@@ -39,7 +39,7 @@ class Asked:
         phase: its name.
         frame: bytes for `Participant.answer`.
         entry: (terms, session), how to enter the round; in a party's first ask of it.
-        ahead: the round to prepare for with the reply; in the last phase, of protocols that can.
+        ahead: the round to prepare for with the reply; in the last phase, of protocols that can, if a round follows.
     """
 
     phase: str
@@ -116,10 +116,9 @@ class Round:
         self._greeted.add(party)
         return Asked(phase, frame, entry, self._ahead if phase == self._last else None)
 
-    def request(self) -> tuple[Terms, Ahead]:
-        """What asks one that is left out to prepare the next round."""
-        assert self._ahead is not None
-        return self._entry[0], self._ahead
+    def request(self) -> tuple[Terms, Ahead] | None:
+        """What asks one that is left out to prepare the next round; None where there is none."""
+        return None if self._ahead is None else (self._entry[0], self._ahead)
 
     def take(self, party: str, frame: bytes | None, prepared: bytes | None) -> None:
         """One reply; strangers, and who was not asked, are passed over."""

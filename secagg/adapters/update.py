@@ -131,7 +131,10 @@ def leaf_dtype(array: NDArray[Any]) -> np.dtype[Any]:
 def weight_of(values: Mapping[str, Any], key: str) -> int:
     """The reply's weight. Raises BadWeight where it is missing or no whole number."""
     if key not in values:
-        raise BadWeight(f"reply without {key!r}, expected the weight of this client's update")
+        raise BadWeight(
+            f"reply without {key!r}, expected the weight of this client's update; with weight_max=None the server asks "
+            "for none"
+        )
     value = values[key]
     if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not float(value).is_integer():
         raise BadWeight(f"{key!r} is no whole number, expected an integer weight")

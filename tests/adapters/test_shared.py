@@ -100,6 +100,7 @@ def test_what_is_prepared_ahead_fits_the_round_after():
     prepared = opening.ahead(5).prepared(PairwiseMasking(), "a", SeededEntropy("a"), None)
     assert (prepared.family, prepared.round, prepared.party) == (opening.family, 1, "a")
     assert opening.ahead(5) == Ahead(opening.family.hex(), 1, 5)
+    assert Family(SeededEntropy("family"), LOG).begin(last=True).ahead(5) is None
 
 
 def test_a_failed_round_has_no_contributors():

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
 from flwr.app import Context, Error, Message, MessageType, RecordDict
+from flwr.clientapp.client_app import LoadClientAppError
 from flwr.clientapp.typing import ClientAppCallable
 from flwr.common.constant import ErrorCode
 
@@ -20,6 +21,7 @@ from secagg.errors import (
     InconsistentModel,
     InputError,
     OutOfRange,
+    PolicyRefused,
     ProtocolError,
     SecaggError,
     WireError,
@@ -39,10 +41,12 @@ class SecAggMod:
     It answers the train messages of a `SecureAggregation` strategy and calls the user's train function once a round,
     with the records that the wrapped strategy sent. Of the function's reply, the update (trained minus received
     arrays), the weight and the metrics that the server names go into the secure sum; nothing else leaves. A train
-    message from another strategy is refused. Evaluate and query messages, and their replies, pass unchanged.
+    message from another strategy is refused. Evaluate and query messages pass unchanged, and so do their replies,
+    except those with arrays, which are refused.
 
-    What the client refuses, and every error, goes to the server as an error reply, which counts as a loss. An error
-    about the user's own update or weight tells the server only its class; the client's log has the whole of it.
+    What the client refuses, and every error, goes to the server as an error reply, which counts as a loss. Of an error
+    about the user's own update or weight, and of whatever the user's functions raise, the server is told the class
+    alone, since the text may quote data; the client's log has the whole of it.
 
     Args:
         policy: this client's limits; `MIN_COHORT` and `MIN_THRESHOLD` in a node's configuration can raise two of them.
@@ -73,15 +77,17 @@ class SecAggMod:
 
     def __call__(self, message: Message, context: Context, call_next: ClientAppCallable) -> Message:
         """Answer a train message, or pass on any other."""
-        if message.metadata.message_type.partition(".")[0] != MessageType.TRAIN:
-            return call_next(message, context)
         try:
+            if message.metadata.message_type.partition(".")[0] != MessageType.TRAIN:
+                return _without_arrays(_called(call_next, message, context))
             return self._answered(message, context, call_next)
         except SecaggError as error:
             log.warning("secure aggregation: %s: %s", type(error).__name__, error)
             if isinstance(error, ProtocolError):  # whoever refused once reveals nothing more in this round
                 Memory(context, self._entropy).forget()
             return Message(Error(ErrorCode.MOD_FAILED_PRECONDITION, _for_the_server(error)), reply_to=message)
+        except Exception as error:  # of the user's `credentials`, say: Flower would send its text
+            return _raised_reply(error, message)
 
     def _answered(self, message: Message, context: Context, call_next: ClientAppCallable) -> Message:
         ask = envelope.read_ask(message.content)
@@ -97,7 +103,7 @@ class SecAggMod:
             content = part.checked(message, context)
             received = model.numpy_arrays(model.only_arrays(content, "train message")[1], "train message")
             message.content = content
-            reply = call_next(message, context)
+            reply = _called(call_next, message, context)
             if reply.has_error():
                 return reply
             update, weight = part.input_of(received, reply.content)
@@ -200,6 +206,32 @@ class _Part:
         weight = weight_of(metrics, terms.weighted_by) if weighted and metrics is not None else 1
         summed = {} if metrics is None else chosen(metrics, terms.metrics)
         return update_of(received, trained, summed), weight
+
+
+def _called(call_next: ClientAppCallable, message: Message, context: Context) -> Message:
+    """What the user's function, or a mod before it, replies; an error reply where it raises."""
+    try:
+        return call_next(message, context)
+    except Exception as error:  # a SecaggError of the user's own is no refusal of ours
+        return _raised_reply(error, message)
+
+
+def _without_arrays(reply: Message) -> Message:
+    """The reply to an evaluate or query message. Raises PolicyRefused where it has arrays."""
+    if reply.has_content() and reply.content.array_records:
+        raise PolicyRefused(
+            f"a reply to {reply.metadata.message_type!r} with {len(reply.content.array_records)} ArrayRecords, "
+            "expected none: this client's arrays leave it inside a secure sum only"
+        )
+    return reply
+
+
+def _raised_reply(error: Exception, message: Message) -> Message:
+    """As Flower reports an exception, without its text, which may quote a patient's row: that stays in this log."""
+    log.error("secure aggregation: this client's own code raised an exception", exc_info=error)
+    loading = isinstance(error, LoadClientAppError)
+    code = ErrorCode.LOAD_CLIENT_APP_EXCEPTION if loading else ErrorCode.CLIENT_APP_RAISED_EXCEPTION
+    return Message(Error(code, f"{type(error).__name__}: this client's own log says why"), reply_to=message)
 
 
 def _raised(context: Context, key: str, least: int) -> int:

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 
 from flwr.app import ArrayRecord, Message, RecordDict
+from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid
 
 from secagg.adapters.family import Opening
@@ -28,6 +29,7 @@ class SecureRound:
     Attributes:
         protocol: what is asked, and what has come of it.
         array_name: of the ArrayRecord in the messages.
+        met: whether any node has answered, or refused, by the mod.
 
     Raises ConfigError or InputError for messages that no secure sum can serve.
     """
@@ -48,6 +50,7 @@ class SecureRound:
         self.protocol = Round(plan, messages, arrays, counters, context, opening, late)
         self._late = late
         self._requested: list[str] = []
+        self.met = False
 
     def asks(self) -> list[Message]:
         """The open phase's messages; with the strategy's own content where clients train."""
@@ -55,8 +58,9 @@ class SecureRound:
 
     def request(self, grid: Grid) -> None:
         """Ask those who are left out to prepare the next round. Nobody waits for them: see `collect`."""
-        if self._late:
-            record = envelope.prepare_record(*self.protocol.request())
+        request = self.protocol.request()
+        if self._late and request is not None:
+            record = envelope.prepare_record(*request)
             messages = [_in_place_of(message, record) for message in self._late.values()]
             self._requested = [number for number in grid.push_messages(messages) if number]
 
@@ -81,6 +85,7 @@ class SecureRound:
         for message in replies:
             node = str(message.metadata.src_node_id)
             if message.has_error():
+                self.met |= message.error.code == ErrorCode.MOD_FAILED_PRECONDITION
                 log.warning("secure aggregation: node %s: %s", node, message.error.reason)
                 continue
             try:
@@ -88,6 +93,7 @@ class SecureRound:
             except (WireError, ConfigError) as error:
                 log.warning("secure aggregation: node %s: %s", node, error)
             else:
+                self.met = True
                 self.protocol.take(node, reply.frame, reply.prepared)
 
     def advance(self, grid: Grid, timeout: float | None) -> None:

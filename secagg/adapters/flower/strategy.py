@@ -12,6 +12,7 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import (
     Bulyan,
     DifferentialPrivacyClientSideAdaptiveClipping,
+    DifferentialPrivacyClientSideFixedClipping,
     DifferentialPrivacyServerSideAdaptiveClipping,
     DifferentialPrivacyServerSideFixedClipping,
     FedMedian,
@@ -48,6 +49,7 @@ REFUSED: dict[type[Strategy], str] = {
     DifferentialPrivacyServerSideFixedClipping: "it clips single updates at the server; clip at the clients",
     DifferentialPrivacyServerSideAdaptiveClipping: "it clips single updates at the server; clip at the clients",
     DifferentialPrivacyClientSideAdaptiveClipping: "it counts single clients' norms; use fixed clipping",
+    DifferentialPrivacyClientSideFixedClipping: "it counts single replies; put it around SecureAggregation",
 }
 """Strategies of Flower that no sum can serve (Krum is a MultiKrum), and why."""
 
@@ -65,8 +67,8 @@ class SecureAggregation(Strategy):
     are asked on a trip of its own; few are left to the next round (`max_late`).
 
     A node lost at any trip is survived. Where too few are left, the round is reported and skipped: the wrapped
-    strategy gets no replies and the model stays. Evaluation is not touched: what clients reply to evaluate messages
-    travels in clear.
+    strategy gets no replies and the model stays. Evaluation is not touched: the metrics that clients reply to evaluate
+    messages travel in clear; arrays do not leave in them.
 
     Args:
         strategy: any that needs no single updates.
@@ -89,7 +91,7 @@ class SecureAggregation(Strategy):
         entropy: source of session ids.
 
     Attributes:
-        outcomes: {server round: `Outcome`}.
+        outcomes: {server round: `Outcome`} of the run that was started last.
 
     Raises:
         ConfigError: the strategy needs single updates, or the scheme is unknown.
@@ -132,6 +134,7 @@ class SecureAggregation(Strategy):
             raise OutOfRange(f"phase_timeout is {phase_timeout}: expected seconds, more than 0")
         self._counters: frozenset[str] = frozenset()
         self._timeout: float | None = None
+        self._last: int | None = None  # unknown where a strategy around this one starts
         self._grid: Grid | None = None
         self._round: SecureRound | None = None
         self._family = Family(entropy, log)
@@ -149,11 +152,15 @@ class SecureAggregation(Strategy):
         self.strategy.summary()
 
     def start(self, *args: Any, **kwargs: Any) -> Result:
-        """`Strategy.start`; its `timeout` is also that of the trips without training, unless they have their own."""
+        """`Strategy.start`, from nothing: a run has its own outcomes, and keys of its own.
+
+        Its `timeout` is also that of the trips without training, unless they have their own.
+        """
         bound = signature(super().start).bind(*args, **kwargs)
         bound.apply_defaults()
-        self._timeout = bound.arguments["timeout"]
+        self._timeout, self._last = bound.arguments["timeout"], bound.arguments["num_rounds"]
         self._family = Family(self._plan.entropy, log)
+        self._counters, self.outcomes = frozenset(), {}
         return super().start(*args, **kwargs)
 
     def configure_train(
@@ -168,7 +175,7 @@ class SecureAggregation(Strategy):
             why = f"{len(messages)} nodes sampled, {self._min_cohort} needed (see the strategy's min_train_nodes)"
             self._skip(server_round, why)
             return []
-        self._round = self._opened(messages)
+        self._round = self._opened(server_round, messages)
         try:
             self._round.request(grid)
             self._round.advance(grid, self._trip_timeout)
@@ -209,10 +216,10 @@ class SecureAggregation(Strategy):
     def _trip_timeout(self) -> float | None:
         return self._timeout if self._phase_timeout is None else self._phase_timeout
 
-    def _opened(self, messages: list[Message]) -> SecureRound:
+    def _opened(self, server_round: int, messages: list[Message]) -> SecureRound:
         by_node = {str(message.metadata.dst_node_id): message for message in messages}
         check_alike(messages)
-        opening = self._family.begin()
+        opening = self._family.begin(last=server_round == self._last)
 
         def secure_round(cohort: Collection[str], late: Collection[str]) -> SecureRound:
             parted = {node: by_node[node] for node in cohort}, {node: by_node[node] for node in late}
@@ -249,6 +256,8 @@ class SecureAggregation(Strategy):
     def _skip(self, server_round: int, why: str) -> None:
         """A round without a sum: say so, and go on with the model as it is."""
         current = self._round
+        if current is not None and not current.met and not any(each.contributors for each in self.outcomes.values()):
+            why = f"{why}; no node has answered yet: is secagg_mod in ClientApp(mods=[...])?"
         self.outcomes[server_round] = Outcome.failed(why, None if current is None else current.protocol.coordinator)
         if current is not None:
             self._leave(current)
@@ -259,14 +268,29 @@ def check_strategy(strategy: Strategy) -> None:
     """Raise ConfigError for a strategy, or one that it wraps, that needs single updates; says why."""
     if not isinstance(strategy, Strategy):
         raise ConfigError(f"strategy is {type(strategy).__name__}, expected a flwr.serverapp.strategy.Strategy")
-    for kind, why in REFUSED.items():
-        if isinstance(strategy, kind):
-            raise ConfigError(
-                f"{type(strategy).__name__} cannot run on secure aggregation: {why}, and the server learns their sum "
-                "alone; expected a strategy that aggregates by a weighted mean, such as FedAvg, FedAvgM or FedAdam"
-            )
-    inner = getattr(strategy, "strategy", None)
-    if isinstance(inner, SecureAggregation):
-        raise ConfigError("a SecureAggregation inside another strategy that SecureAggregation wraps, expected one")
-    if isinstance(inner, Strategy):
-        check_strategy(inner)
+    for each in _with_wrapped(strategy):
+        if isinstance(each, SecureAggregation):
+            raise ConfigError("a SecureAggregation inside another one, expected one")
+        for kind, why in REFUSED.items():
+            if isinstance(each, kind):
+                raise ConfigError(
+                    f"{type(each).__name__} cannot run on secure aggregation: {why}, and the server learns the sum "
+                    "alone; expected a strategy that aggregates by a weighted mean, such as FedAvg, FedAvgM or FedAdam"
+                )
+
+
+def _with_wrapped(strategy: Strategy) -> list[Strategy]:
+    """A strategy and all that it holds in its attributes, or in lists and dicts there."""
+    found: dict[int, Strategy] = {}
+    waiting: list[Any] = [strategy]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, Strategy) and id(value) not in found:
+            found[id(value)] = value
+            for attribute in vars(value).values():
+                waiting += attribute.values() if isinstance(attribute, Mapping) else _listed(attribute)
+    return list(found.values())
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple | set) else [value]

@@ -176,15 +176,17 @@ class SecureRounds(ModelController):
         self.set_fl_context(data)
         sites = [client.name for client in self.engine.get_clients()] if targets is None else targets
         content = self._build_shareable(data)
-        mean, outcome = self._summed(sites, content, task, timeout or self.train_timeout)
+        mean, outcome = self._summed(sites, content, task, timeout or self.train_timeout, _ends(data))
         self._record(data.current_round or 0, outcome)
         self._hand_over(data, task, content, mean, callback)
 
-    def _summed(self, sites: list[str], content: Shareable, task: str, timeout: int) -> tuple[FLModel, Outcome]:
+    def _summed(
+        self, sites: list[str], content: Shareable, task: str, timeout: int, last: bool
+    ) -> tuple[FLModel, Outcome]:
         """The round's update and how it went."""
         if len(sites) < self.min_cohort:
             return no_update(content), Outcome.failed(f"{len(sites)} sites sampled, {self.min_cohort} needed", None)
-        current = self._opened(sites, content, task)
+        current = self._opened(sites, content, task, last)
         protocol = current.protocol
         self._counters = protocol.counters
         try:
@@ -194,14 +196,14 @@ class SecureRounds(ModelController):
                 self._trip(current, name, limit)
             result = protocol.result()
         except ProtocolError as error:
-            return no_update(content), Outcome.failed(str(error), protocol.coordinator)
+            return no_update(content), Outcome.failed(current.failed(error), protocol.coordinator)
         finally:
             self._leave(current)
         return current.mean(result), Outcome.of(result, protocol.left_out)
 
-    def _opened(self, sites: list[str], content: Shareable, task: str) -> SecureRound:
+    def _opened(self, sites: list[str], content: Shareable, task: str, last: bool) -> SecureRound:
         plan = Plan(self._offer, self._numbers, WEIGHTED_BY, self._roster(), self._entropy)
-        job, opening = str(self.fl_ctx.get_job_id()), self._family.begin()
+        job, opening = str(self.fl_ctx.get_job_id()), self._family.begin(last)
 
         def secure_round(cohort: Collection[str], late: Collection[str]) -> SecureRound:
             return SecureRound(plan, cohort, late, content, job, task, self._counters, opening)
@@ -286,6 +288,11 @@ class SecureRounds(ModelController):
             fl_ctx.set_peer_context(peer)
             self._process_result(client_task, fl_ctx)
         self.fl_ctx = kept
+
+
+def _ends(data: FLModel) -> bool:
+    """Whether the controller says that this round is its last."""
+    return data.total_rounds is not None and data.current_round == (data.start_round or 0) + data.total_rounds - 1
 
 
 def _task(

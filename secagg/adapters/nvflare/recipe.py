@@ -3,6 +3,7 @@
 from typing import Any
 
 from nvflare.app_common.workflows.fedavg import FedAvg
+from nvflare.client.config import ExchangeFormat
 from nvflare.fuel.utils.class_utils import get_component_init_parameters
 from nvflare.recipe.spec import Recipe
 
@@ -26,8 +27,9 @@ def secure_aggregation(
             recipe's `min_clients`, its default here too; a site whose training merely fails is no matter.
         poll: seconds after which a site asks for its next task; NVFLARE's own default is 2. Every phase is a task.
 
-    Raises ConfigError for a recipe of another controller, and what `SecureRounds` raises.
+    Raises ConfigError for a recipe of another controller or another exchange format, and what `SecureRounds` raises.
     """
+    _check_format(recipe)
     job = recipe._job
     server = job._deploy_map["server"].app_config
     controllers = [each for each in server.workflows if isinstance(each.controller, FedAvg)]
@@ -44,3 +46,16 @@ def secure_aggregation(
     recipe.add_server_config({"server": {**server.additional_params.get("server", {}), "task_request_interval": poll}})
     if min_sites is not None:
         job.job.min_clients = min_sites
+
+
+def _check_format(recipe: Recipe) -> None:
+    """Raise ConfigError where sites would exchange anything but NumPy arrays, which are what is summed."""
+    sites = getattr(recipe, "per_site_config", None) or {}
+    asked = {"the recipe": getattr(recipe, "server_expected_format", None)}
+    asked |= {f"site {name!r}": (each or {}).get("server_expected_format") for name, each in sites.items()}
+    for whose, value in asked.items():
+        if value not in (None, ExchangeFormat.NUMPY, ExchangeFormat.RAW):
+            raise ConfigError(
+                f"server_expected_format of {whose} is {value!r}, expected {ExchangeFormat.NUMPY!r}, the default: "
+                "arrays are summed, and the script gets its own framework's tensors all the same"
+            )

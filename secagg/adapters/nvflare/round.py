@@ -15,7 +15,7 @@ from secagg.adapters.nvflare import envelope, model
 from secagg.adapters.round import Asked, Plan, Round
 from secagg.adapters.update import leaf_dtype
 from secagg.api import Aggregate
-from secagg.errors import ConfigError, WireError
+from secagg.errors import ConfigError, ProtocolError, WireError
 
 log = logging.getLogger("nvflare.secagg")
 
@@ -51,6 +51,8 @@ class SecureRound:
         opening: Opening,
     ) -> None:
         self._content = content
+        self._weight_max = plan.numbers.weight_max
+        self._filtered = 0
         arrays = model.arrays_of(model.dxo_of(content, "the model").data, "the model")
         self.protocol = Round(plan, sites, arrays, counters, model.context_of(job, task, content), opening, late)
         self.arrived_late: SimpleQueue[tuple[str, Shareable | None]] = SimpleQueue()
@@ -67,17 +69,18 @@ class SecureRound:
 
     def requests(self) -> dict[str, Shareable]:
         """{site: task data} that asks those who are left out to prepare the next round."""
-        return {site: self._request() for site in self.protocol.left_out}
-
-    def _request(self) -> Shareable:
-        terms, ahead = self.protocol.request()
-        ask = envelope.Ask(envelope.VERSION, PREPARE, b"", terms_bytes(terms), None, ahead)
-        return envelope.put(Shareable(), ask)
+        request = self.protocol.request()
+        if request is None:
+            return {}
+        ask = envelope.Ask(envelope.VERSION, PREPARE, b"", terms_bytes(request[0]), None, request[1])
+        return {site: envelope.put(Shareable(), ask) for site in self.protocol.left_out}
 
     def receive(self, site: str, result: Shareable) -> None:
         """One site's result. What is no reply is logged, and the site counts as lost."""
-        if result.get_return_code() != ReturnCode.OK:
-            log.warning("secure aggregation: site %s: %s", site, result.get_return_code())
+        code = result.get_return_code()
+        if code != ReturnCode.OK:
+            self._filtered += code == ReturnCode.TASK_RESULT_FILTER_ERROR
+            log.warning("secure aggregation: site %s: %s; the site's own log says why", site, code)
             return
         try:
             reply = envelope.read(result, envelope.Reply)
@@ -85,6 +88,16 @@ class SecureRound:
             log.warning("secure aggregation: site %s: %s", site, error)
         else:
             self.protocol.take(site, reply.frame, reply.prepared)
+
+    def failed(self, error: ProtocolError) -> str:
+        """Why there is no sum, with the likeliest cause where sites could not seal their results."""
+        if not self._filtered:
+            return str(error)
+        why = f"{error}; {self._filtered} results did not pass their sites' filters, and those sites' logs say why"
+        if self._weight_max is None:
+            return why
+        wanted = f"do the scripts send {model.WEIGHTED_BY} in FLModel.meta, a whole number in 1..{self._weight_max}"
+        return f"{why}: {wanted}? weight_max=None asks for none"
 
     def leave(self) -> None:
         """The round is over: take what those who were left out have sent until now."""

@@ -78,38 +78,69 @@ def test_a_steady_round_takes_exactly_two_trips_more_than_plain_fedavg():
     assert all(number == 4 for _, number in grid.trips)
 
 
-def test_only_the_last_reply_of_a_round_holds_keys_for_the_next():
+def test_only_the_last_reply_of_a_round_holds_keys_for_the_next_if_there_is_one():
     grid = grid_of(3)
-    run(grid, 2)
-    for reply in grid.replies:
-        last = reply.content["secagg"]["phase"] == "unmask"
+    run(grid, 3)
+    assert [phase for phase, _ in grid.trips] == [*FIRST, *(STEADY * 2)]
+    for reply, place in zip(grid.replies, range(30), strict=True):
+        last = reply.content["secagg"]["phase"] == "unmask" and place < 27
         assert set(reply.content["secagg.frames"]) == ({"reply", "prepared"} if last else {"reply"})
+
+
+def test_after_the_last_round_no_node_holds_keys():
+    """The last asks name no next round, and nobody who is left out of that one is asked for keys."""
+    grid = grid_of(5)
+    at_round(grid, lambda place, number, phase: (place, number, phase) == (2, 2, "unmask"))
+    strategy, found = run(grid, 3)
+    check(strategy, found, [range(5), range(5), [0, 1, 3, 4]], grid)
+    assert [phase for phase, _ in grid.trips] == [*FIRST, *(STEADY * 2)]
+    assert grid.pushed == []
+    left, others = list(grid.apps)[2], [node for n, node in enumerate(grid.apps) if n != 2]
+    assert [set(grid.states[node]) for node in others] == [{"calls"}] * 4
+    assert set(grid.states[left]) == {"calls", "secagg"}  # it was lost in the round before, and not asked since
+
+
+def test_where_a_strategy_around_this_one_starts_the_last_round_is_not_known():
+    grid, inner = grid_of(3), secure()
+
+    class Around(flower.FedAvg):
+        def configure_train(self, *args):
+            return inner.configure_train(*args)
+
+        def aggregate_train(self, *args):
+            return inner.aggregate_train(*args)
+
+    Around(fraction_evaluate=0.0).start(grid, model_record(), num_rounds=2)
+    assert [phase for phase, _ in grid.trips] == [*FIRST, *STEADY]
+    assert all("secagg.prepared" in state for state in grid.states.values())
 
 
 def test_prepared_secrets_are_encrypted_in_the_context_and_gone_once_used():
     grid = grid_of(3)
     node = next(iter(grid.apps))
-    seen = []
+    seen, kept = [], []
     deliver = grid._deliver
 
     def watched(message):
         phase = message.content["secagg"]["phase"]
         reply = deliver(message)
         if message.metadata.dst_node_id == node:
+            if "secagg.prepared" in grid.states[node]:
+                kept.append(grid.states[node]["secagg.prepared"])
             seen.append((phase, "secagg" in grid.states[node], "secagg.prepared" in grid.states[node]))
         return reply
 
     grid._deliver = watched
     run(grid, 2)
-    ready, busy = (False, True), (True, False)
+    ready, busy, over = (False, True), (True, False), (False, False)
     assert seen == [
         *[(phase, *busy) for phase in FIRST[:3]],
         ("unmask", *ready),
         *[(phase, *busy) for phase in STEADY[:2]],
-        ("unmask", *ready),
+        ("unmask", *over),
     ]
-    assert set(grid.states[node]["secagg.prepared"]) == {"key", "state"}
-    record = grid.states[node]["secagg.prepared"]
+    (record,) = kept
+    assert set(record) == {"key", "state"}
     for message in grid.sent + grid.replies:
         arrays = [a.data for r in message.content.array_records.values() for a in r.values()]
         assert not any(record["key"] in data or record["state"] in data for data in arrays)
@@ -137,11 +168,11 @@ def test_nobody_waits_for_who_does_not_answer_a_request(how):
         how if other == node and (phase == PREPARE or (phase == "unmask" and len(grid.trips) == 4)) else None
     )
     grid.pull_messages = lambda numbers: (pulled.append(len(grid.trips)), pull(numbers))[1]
-    strategy, found = run(grid, 3)
-    check(strategy, found, [range(5), [0, 1, 3, 4], [0, 1, 3, 4]], grid)
-    assert [phase for phase, _ in grid.trips] == [*FIRST, *(STEADY * 2)]
-    assert pulled == [7, 10]
-    assert strategy.outcomes[3].left_out == names_of(grid, 2)
+    strategy, found = run(grid, 4)
+    check(strategy, found, [range(5), *([[0, 1, 3, 4]] * 3)], grid)
+    assert [phase for phase, _ in grid.trips] == [*FIRST, *(STEADY * 3)]
+    assert pulled == [7, 10]  # and in the last round nobody is asked
+    assert [strategy.outcomes[number].left_out for number in (3, 4)] == [names_of(grid, 2)] * 2
 
 
 def test_a_node_that_joins_sends_its_keys_first():
@@ -223,13 +254,15 @@ def test_a_threshold_that_the_rest_cannot_meet_waits_too():
 def test_a_server_that_starts_again_asks_all_for_keys():
     """The nodes' prepared keys are of another family: they make new ones, and forget those."""
     grid = grid_of(4)
-    run(grid, 2)
-    old = {node: grid.states[node]["secagg.prepared"]["state"] for node in grid.apps}
+    at_round(grid, lambda place, number, phase: number > 2)
+    run(grid, 3)
+    assert all("secagg.prepared" in state for state in grid.states.values())
+    grid.lose = lambda node, phase: None
     del grid.trips[:]
     strategy, found = run(grid, 2)
     check(strategy, found, [range(4)] * 2, grid)
     assert [phase for phase, _ in grid.trips] == [*FIRST, *STEADY]
-    assert all(grid.states[node]["secagg.prepared"]["state"] != old[node] for node in grid.apps)
+    assert not any("secagg.prepared" in state for state in grid.states.values())
 
 
 def test_one_strategy_started_twice_has_two_families():

@@ -5,6 +5,9 @@ import numpy as np
 import pytest
 from federation import MODEL, RUN, MemoryGrid, client_app, grid_of, model_record
 from flwr.app import ArrayRecord, ConfigRecord, Error, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+from flwr.clientapp.client_app import LoadClientAppError
+from flwr.common.constant import ErrorCode
 from flwr.serverapp.strategy import FedAvg
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +17,7 @@ from secagg.adapters import choice
 from secagg.adapters.flower import FLOWER, SecAggMod, SecureAggregation, envelope, model, secagg_mod
 from secagg.adapters.flower._installed import check_flower
 from secagg.adapters.flower.memory import Remembered
-from secagg.errors import ConfigError, PolicyRefused, SecaggError, WireError
+from secagg.errors import ConfigError, OutOfRange, PolicyRefused, SecaggError, WireError
 from secagg.testing import SeededEntropy
 from secagg_protocols import PairwiseMasking
 
@@ -71,11 +74,37 @@ def test_a_plain_train_message_is_refused_and_nothing_is_trained():
     assert calls(grid, node) == 0
 
 
-def test_evaluate_and_query_messages_pass():
+@pytest.mark.parametrize("kind", ["evaluate", "query", "query.mine"])
+def test_evaluate_and_query_messages_and_their_numbers_pass(kind):
+    seen, grid = [], grid_of(3)
+    node = next(iter(grid.apps))
+
+    def function(message, context):
+        seen.append(message.content)
+        content = {"metrics": MetricRecord({"auc": 0.5, "curve": [0.1, 0.2]}), "about": ConfigRecord({"site": "a"})}
+        return Message(RecordDict(content), reply_to=message)
+
+    grid.apps[node] = app_of(function)
+    grid.apps[node].query("mine")(function)
+    sent = RecordDict({"arrays": model_record(), "config": ConfigRecord({"server-round": 1})})
+    reply = grid.ask(node, Message(sent, node, kind))
+    assert seen == [sent]
+    assert dict(reply.content["metrics"]) == {"auc": 0.5, "curve": [0.1, 0.2]}
+    assert dict(reply.content["about"]) == {"site": "a"}
+
+
+@pytest.mark.parametrize("kind", ["evaluate", "query"])
+@pytest.mark.parametrize("records", [{"arrays": model_record()}, {"a": ArrayRecord({}), "b": model_record()}])
+def test_arrays_leave_in_no_reply_beside_the_sum(kind, records):
+    def function(message, context):
+        content = {"metrics": MetricRecord({"auc": 0.5, "num-examples": 7}), **records}
+        return Message(RecordDict(content), reply_to=message)
+
     grid = grid_of(3)
     node = next(iter(grid.apps))
-    reply = grid.ask(node, Message(RecordDict({"arrays": model_record()}), node, "evaluate"))
-    assert reply.content["metrics"]["auc"] == 0.5
+    grid.apps[node] = app_of(function)
+    reason = refusal(grid, node, asked(grid, node, kind))
+    assert reason.startswith(f"PolicyRefused: a reply to {kind!r} with {len(records)} ArrayRecords, expected none")
 
 
 def test_the_users_function_is_called_once_a_round_with_the_users_records():
@@ -168,12 +197,87 @@ def test_the_users_own_error_reply_passes():
     assert refusal(grid, node, grid.held[node]) == "no patients today"
 
 
-def test_the_users_exception_is_flowers_to_report():
-    def train(message, context):
-        raise ZeroDivisionError("mine")
+SECRET = "row 17: patient Jane Roe, age 43, label missing"
 
-    grid, node = held_at("masked", train=train)
-    assert "ZeroDivisionError" in refusal(grid, node, grid.held[node])
+
+def raising(error):
+    def function(*_):
+        raise error
+
+    return function
+
+
+def app_of(function, mod=secagg_mod):
+    """A node's app whose functions are all this one."""
+    app = ClientApp(mods=[mod])
+    for register in (app.train, app.evaluate, app.query):
+        register()(function)
+    return app
+
+
+def asked(grid, node, kind):
+    """A message of that kind; of "train", the one that the node has not seen."""
+    return grid.held[node] if kind == "train" else Message(RecordDict({"arrays": model_record()}), node, kind)
+
+
+@pytest.mark.parametrize("kind", ["train", "evaluate", "query"])
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ValueError(SECRET), ErrorCode.CLIENT_APP_RAISED_EXCEPTION),
+        (OutOfRange(SECRET), ErrorCode.CLIENT_APP_RAISED_EXCEPTION),  # the user's own, not a refusal of the mod
+        (LoadClientAppError(SECRET), ErrorCode.LOAD_CLIENT_APP_EXCEPTION),
+    ],
+    ids=["builtin", "ours", "loading"],
+)
+def test_of_the_users_exception_the_server_learns_the_class_alone(kind, error, code, caplog):
+    grid, node = held_at("masked")
+    grid.apps[node] = app_of(raising(error))
+    reply = grid.ask(node, asked(grid, node, kind))
+    assert reply.error.code == code
+    assert reply.error.reason == f"{type(error).__name__}: this client's own log says why"
+    (record,) = [record for record in caplog.records if record.exc_info]
+    assert record.name == "flwr.secagg"
+    assert record.exc_info[1] is error  # with its traceback
+
+
+def test_an_exception_of_a_mod_that_runs_later_is_the_users():
+    def later(message, context, call_next):
+        raise ValueError(SECRET)
+
+    grid, node = held_at("masked")
+    grid.apps[node] = client_app(mods=(secagg_mod, later))
+    assert refusal(grid, node, grid.held[node]) == "ValueError: this client's own log says why"
+
+
+def test_an_exception_of_the_credentials_function_is_the_users():
+    names = list(map(str, grid_of(3).apps))
+    known = Credentials.generate(names, SeededEntropy("flower"))
+    grid, node = held_at("keys", options={"adversary": "active"}, roster=known[names[0]].roster)
+    grid.apps[node] = client_app(mods=(SecAggMod(credentials=raising(FileNotFoundError(SECRET))),))
+    assert refusal(grid, node, grid.held[node]) == "FileNotFoundError: this client's own log says why"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("kind", ["train", "evaluate"])
+def test_what_ends_the_process_is_not_swallowed(error, kind):
+    grid, node = held_at("masked")
+    grid.apps[node] = app_of(raising(error()))
+    with pytest.raises(error):
+        grid.ask(node, asked(grid, node, kind))
+
+
+def test_a_strategy_sees_the_users_exception_as_a_loss_and_as_a_failed_evaluation():
+    grid = grid_of(4)
+    odd = next(iter(grid.apps))
+    grid.apps[odd] = app_of(raising(ValueError(SECRET)))
+    strategy = SecureAggregation(FedAvg(), weight_max=400)
+    result = strategy.start(grid, model_record(), num_rounds=1)
+    assert strategy.outcomes[1].lost == {str(odd): "masked"}
+    assert dict(result.evaluate_metrics_clientapp[1]) == {"auc": 0.5}
+    failed = [reply for reply in grid.replies if reply.has_error()]
+    assert [reply.error.code for reply in failed] == [ErrorCode.CLIENT_APP_RAISED_EXCEPTION] * 2
+    assert not any(SECRET in reply.error.reason for reply in failed)
 
 
 def test_state_is_stored_before_the_reply_and_gone_after_the_last():

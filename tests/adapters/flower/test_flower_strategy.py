@@ -21,7 +21,7 @@ from flwr.serverapp import strategy as flower
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from secagg import Credentials
+from secagg import Credentials, Policy
 from secagg.adapters.flower import SecAggMod, SecureAggregation
 from secagg.errors import ConfigError, OutOfRange, SecaggError
 from secagg.testing import SeededEntropy
@@ -68,6 +68,26 @@ def test_five_rounds_stay_within_the_stated_bound_of_plain_fedavg():
         assert (outcome.lost, outcome.misbehaved, outcome.saturated, outcome.failure) == ({}, {}, 0, None)
         found, wanted = (r.train_metrics_clientapp[server_round]["train_loss"] for r in (result, other))
         assert abs(found - wanted) <= outcome.error_bound["metrics/train_loss"]
+
+
+def steps_in(strategy, grid, rounds=5):
+    """{round: {name: what it added}} of a training run."""
+    models = {}
+    strategy.start(grid, model_record(), rounds, evaluate_fn=lambda n, arrays: models.update({n: arrays_of(arrays)}))
+    return {
+        n: {name: models[n][name].astype(np.float64) - models[n - 1][name] for name in MODEL}
+        for n in range(1, rounds + 1)
+    }
+
+
+@pytest.mark.parametrize("bits", [8, 16, 32])
+def test_every_round_adds_what_plain_fedavg_adds_within_that_rounds_bound(bits):
+    strategy = secure(bits=bits)
+    found, wanted = steps_in(strategy, grid_of(5)), steps_in(fedavg(), grid_of(5, mods=()))
+    for server_round, outcome in strategy.outcomes.items():
+        for name, array in MODEL.items():
+            slack = outcome.error_bound[name] + 8 * np.finfo(array.dtype).eps  # each model is rounded to its dtype
+            assert np.abs(found[server_round][name] - wanted[server_round][name]).max() <= slack
 
 
 def test_trips_of_a_round():
@@ -182,6 +202,41 @@ def test_a_clientapp_without_the_mod_is_a_loss():
     assert strategy.outcomes[1].failure is None
 
 
+HINT = "is secagg_mod in ClientApp(mods=[...])?"
+
+
+def another(message, context):
+    """A train function that needs nothing of what it is sent."""
+    return Message(RecordDict({"arrays": model_record()}), reply_to=message)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [{"mods": ()}, {"mods": (), "train": another}, {"lose": lambda node, phase: "silent"}],
+    ids=["raises", "replies", "silent"],
+)
+def test_where_no_node_has_ever_answered_the_failure_asks_for_the_mod(how, caplog):
+    strategy = secure()
+    strategy.start(grid_of(4, **how), model_record(), num_rounds=1)
+    assert strategy.outcomes[1].failure.endswith(HINT)
+    assert HINT in caplog.text
+
+
+def test_where_the_mod_has_refused_no_failure_asks_for_it():
+    strategy = secure()
+    strategy.start(grid_of(4, mods=(SecAggMod(policy=Policy(min_cohort=5)),)), model_record(), num_rounds=1)
+    assert "0 parties answered" in strategy.outcomes[1].failure
+    assert HINT not in strategy.outcomes[1].failure
+
+
+def test_where_an_earlier_round_had_a_sum_no_failure_asks_for_the_mod():
+    grid, strategy = grid_of(4), secure()
+    grid.lose = lambda node, phase: "silent" if strategy.outcomes else None
+    strategy.start(grid, model_record(), num_rounds=2)
+    assert [outcome.failure is None for outcome in strategy.outcomes.values()] == [True, False]
+    assert HINT not in strategy.outcomes[2].failure
+
+
 def test_evaluation_is_the_wrapped_strategys():
     grid = grid_of(3)
     result = SecureAggregation(flower.FedAvg(), weight_max=WEIGHT_MAX).start(grid, model_record(), num_rounds=1)
@@ -195,6 +250,26 @@ def test_unweighted_mean():
     assert strategy.outcomes[1].weight == 4
     wanted = {name: MODEL[name] + np.mean([step_of(n, 1, MODEL[name].shape) for n in grid.apps], 0) for name in MODEL}
     close(arrays_of(result.arrays), wanted, strategy.outcomes[1].error_bound)
+
+
+@pytest.mark.parametrize("examples", [0, 1])
+def test_a_node_without_examples_is_lost_unless_it_counts_as_one_and_moves_nothing(examples):
+    grid = grid_of(4)
+    empty, *others = grid.apps
+
+    def train(message, context):
+        metrics = MetricRecord({"num-examples": examples})
+        return Message(RecordDict({"arrays": message.content["arrays"], "metrics": metrics}), reply_to=message)
+
+    grid.apps[empty] = client_app(train=train)
+    strategy = secure()
+    result = strategy.start(grid, model_record(), num_rounds=1)
+    outcome, total = strategy.outcomes[1], sum(map(examples_of, others))
+    assert outcome.lost == ({} if examples else {str(empty): "masked"})
+    assert outcome.weight == total + examples
+    step = mean_step(others, 1)
+    wanted = {name: array + step[name] * total / (total + examples) for name, array in MODEL.items()}
+    close(arrays_of(result.arrays), wanted, outcome.error_bound)
 
 
 @pytest.mark.parametrize(("inner", "own"), [("num-examples", "batches"), ("batches", None), ("total", "batches")])
@@ -255,9 +330,16 @@ def test_other_means(inner):
 
 
 @pytest.mark.parametrize("inner", [flower.FedAdam, flower.FedYogi, flower.FedAdagrad], ids=lambda kind: kind.__name__)
-def test_adaptive_optimizers_run_on_the_mean(inner):
-    result = secure(inner(fraction_evaluate=0.0)).start(grid_of(4), model_record(), num_rounds=2)
-    assert all(np.isfinite(array).all() for array in arrays_of(result.arrays).values())
+def test_adaptive_optimizers_take_the_steps_that_they_take_on_the_plain_mean(inner):
+    """To seven digits, where a plain mean would move the weights by other steps altogether."""
+    strategy = secure(inner(fraction_evaluate=0.0), bits=32)
+    found, wanted = steps_in(strategy, grid_of(4)), steps_in(inner(fraction_evaluate=0.0), grid_of(4, mods=()))
+    for server_round, outcome in strategy.outcomes.items():
+        for name, array in MODEL.items():
+            error = outcome.error_bound[name] + 4 * np.finfo(array.dtype).eps
+            difference = np.abs(found[server_round][name] - wanted[server_round][name]).max()
+            assert difference <= error
+            assert np.abs(wanted[server_round][name]).max() > 1e4 * difference
 
 
 REFUSED = [
@@ -272,7 +354,7 @@ REFUSED = [
     flower.DifferentialPrivacyServerSideFixedClipping(flower.FedAvg(), 1.0, 1.0, 4),
     flower.DifferentialPrivacyServerSideAdaptiveClipping(flower.FedAvg(), 0.1, 4),
     flower.DifferentialPrivacyClientSideAdaptiveClipping(flower.FedAvg(), 0.1, 4),
-    flower.DifferentialPrivacyClientSideFixedClipping(flower.FedMedian(), 1.0, 1.0, 4),
+    flower.DifferentialPrivacyClientSideFixedClipping(flower.FedAvg(), 1.0, 1.0, 4),
     type("Mine", (flower.Krum,), {})(),
 ]
 
@@ -289,10 +371,28 @@ def test_what_is_no_strategy(inner):
         SecureAggregation(inner, weight_max=1)
 
 
-def test_not_twice():
-    inner = flower.DifferentialPrivacyClientSideFixedClipping(secure(), 1.0, 1.0, 4)
+def holding(strategy, how):
+    """A mean that keeps another strategy somewhere in its attributes, and itself too."""
+    outer, between = fedavg(), fedavg()
+    outer.me = outer
+    outer.between, between.outer = between, outer
+    held = {"inner": strategy, "list": [1, strategy], "dict": {"a": strategy}, "deep": None}
+    setattr(outer if how != "deep" else between, how, held[how] or strategy)
+    return outer
+
+
+@pytest.mark.parametrize("how", ["inner", "list", "dict", "deep"])
+def test_a_strategy_inside_another_is_found_wherever_it_is_kept(how):
+    with pytest.raises(ConfigError, match="Krum cannot run on secure aggregation"):
+        secure(holding(flower.Krum(), how))
     with pytest.raises(ConfigError, match="expected one"):
-        secure(inner)
+        secure(holding(secure(), how))
+    assert isinstance(secure(holding(flower.FedAdam(), how)), SecureAggregation)
+
+
+def test_not_twice():
+    with pytest.raises(ConfigError, match="expected one"):
+        secure(secure())
 
 
 def test_differential_privacy_with_clipping_at_the_clients_goes_around_it():
@@ -493,6 +593,16 @@ def test_each_round_is_a_new_session():
     ]
     assert len(sessions) == 9
     assert len(set(sessions)) == 3
+
+
+def test_a_second_start_begins_from_nothing():
+    """Its outcomes are its own; an array that held integers in the run before may hold floats now."""
+    strategy = secure()
+    strategy.start(grid_of(4), model_record({"bias": np.zeros(3, np.int64)}), num_rounds=3)
+    first = strategy.outcomes
+    strategy.start(grid_of(4), model_record(), num_rounds=1)
+    assert (set(first), set(strategy.outcomes)) == ({1, 2, 3}, {1})
+    assert strategy.outcomes[1].error_bound["bias"] < 0.01 < first[1].error_bound["bias"]
 
 
 def test_aggregate_without_configure_gives_the_wrapped_strategy_nothing():

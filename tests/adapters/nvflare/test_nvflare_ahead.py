@@ -20,6 +20,7 @@ from test_nvflare_site import ACTIVE, active, answer
 from secagg.adapters.choice import Terms, terms_bytes
 from secagg.adapters.family import MAX_PREPARED, PREPARE, Ahead
 from secagg.adapters.nvflare import SecureFedAvg, envelope, memory
+from secagg.api import Prepared
 from secagg.errors import ConfigError, WireError
 from secagg_protocols import PairwiseMasking
 
@@ -65,12 +66,36 @@ def test_a_steady_round_takes_exactly_two_tasks_more_than_plain_fedavg(tmp_path)
     assert len(secure.wire.tasks) - len(plain.wire.tasks) == 4 * (3 + 2 * 5)
 
 
-def test_only_the_last_result_of_a_round_holds_keys_for_the_next(tmp_path):
+def test_only_the_last_result_of_a_round_holds_keys_for_the_next_if_there_is_one(tmp_path):
     federation = Federation(tmp_path, 3)
-    federation.secure(2)
-    for result in federation.wire.results:
+    federation.secure(3)
+    assert federation.trips == [*FIRST, *(STEADY * 2)]
+    for result, place in zip(federation.wire.results, range(30), strict=True):
         reply = envelope.read(result, envelope.Reply)
-        assert (reply.prepared is not None) == (reply.phase == "unmask")
+        assert (reply.prepared is not None) == (reply.phase == "unmask" and place < 27)
+
+
+@pytest.mark.parametrize("start_round", [0, 7])
+def test_after_the_last_round_no_site_holds_keys(tmp_path, start_round):
+    """The last tasks name no next round, and nobody who is left out of that one is asked for keys."""
+    federation = Federation(tmp_path, 5)
+    at_round(federation, lambda site, number, phase: (site, number, phase) == (3, 1, "unmask"))
+    federation.secure(3, start_round=start_round)
+    assert federation.trips == [*FIRST, *(STEADY * 2)]
+    assert PREPARE not in {phase for phase, _, _ in federation.wire.tasks}
+    assert [site.executor._prepared for site in federation.sites.values()] == [None] * 5
+
+
+def test_a_controller_that_names_no_last_round_asks_for_keys_in_each(tmp_path):
+    class Endless(SecureFedAvg):
+        def send_model(self, *args, data, **how):
+            data.total_rounds = None
+            super().send_model(*args, data=data, **how)
+
+    federation = Federation(tmp_path, 3)
+    federation.secure(2, kind=Endless)
+    assert federation.trips == [*FIRST, *STEADY]
+    assert all(site.executor._prepared is not None for site in federation.sites.values())
 
 
 def test_who_could_not_be_reached_for_its_keys_is_left_to_the_next_round(tmp_path):
@@ -114,8 +139,8 @@ def test_nobody_waits_for_a_site_that_does_not_fetch_its_request(tmp_path):
     at_round(federation, lambda site, number, phase: (site, number, phase) == (2, 0, "unmask"))
     lost = federation.lose
     federation.lose = lambda site, phase: "standing" if phase == PREPARE else lost(site, phase)
-    controller = federation.secure(3)
-    check(federation, controller, [range(1, 6), [1, 3, 4, 5], [1, 3, 4, 5]])
+    controller = federation.secure(4)
+    check(federation, controller, [range(1, 6), *([[1, 3, 4, 5]] * 3)])
     assert [task.completion_status.value for task in federation.wire.standing] == ["cancelled"] * 2
 
 
@@ -164,12 +189,14 @@ def test_a_threshold_that_the_rest_cannot_meet_waits_too(tmp_path):
 def test_a_controller_that_starts_again_asks_all_for_keys(tmp_path):
     """What the sites hold ready is of another family: they make new keys, and forget those."""
     federation = Federation(tmp_path, 4)
-    federation.secure(2)
-    old = {name: site.executor._prepared.message for name, site in federation.sites.items()}
+    at_round(federation, lambda site, number, phase: number > 1)
+    federation.secure(3)
+    assert all(site.executor._prepared is not None for site in federation.sites.values())
+    federation.lose = lambda site, phase: None
     federation.models.clear()
     check(federation, federation.secure(2), [range(1, 5)] * 2)
     assert federation.trips == [*FIRST, *STEADY]
-    assert all(site.executor._prepared.message != old[name] for name, site in federation.sites.items())
+    assert all(site.executor._prepared is None for site in federation.sites.values())
 
 
 def test_a_site_whose_process_died_between_two_rounds_is_lost_once(tmp_path):
@@ -249,7 +276,7 @@ def test_an_active_site_enters_no_round_twice(tmp_path, caplog):
     federation.lose = lose
     federation.secure(2, **ACTIVE)
     first = [data for phase, site, data in federation.wire.tasks if (phase, site) == ("shares", "site-1")]
-    executor._prepared = type(executor._prepared).restore(seen["prepared"], bytes(32))
+    executor._prepared = Prepared.restore(seen["prepared"], bytes(32))
     assert answer(federation, "site-1", first[1]).get_return_code() != ReturnCode.OK
     assert "round 1 of a family in which this party has entered round 1" in caplog.text
 
@@ -268,7 +295,7 @@ def test_where_processes_end_between_two_tasks_keys_lie_in_the_run_folder_until_
     federation.sites["site-1"].do = watched
     check(federation, federation.secure(2, options={"threshold": 3}), [range(1, 5), [1, 3, 4]])
     busy, ready = [memory.Swapped.FILE], [memory.Kept.FILE]
-    assert files == [busy, busy, busy, ready, busy, busy, ready]
+    assert files == [busy, busy, busy, ready, busy, busy, []]
     for site in federation.sites.values():
         site.fire(EventType.END_RUN)
     assert not list(tmp_path.glob(f"*/{JOB}/secagg.*"))
@@ -276,6 +303,7 @@ def test_where_processes_end_between_two_tasks_keys_lie_in_the_run_folder_until_
 
 def test_nothing_prepared_is_written_in_a_deployment_and_all_is_forgotten_with_the_job(tmp_path):
     federation = Federation(tmp_path, 3)
+    at_round(federation, lambda site, number, phase: number > 0)
     federation.secure(2)
     site = federation.sites["site-1"]
     assert list((tmp_path / "site-1" / JOB).iterdir()) == []

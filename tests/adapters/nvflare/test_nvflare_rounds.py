@@ -177,6 +177,59 @@ def test_named_metrics_are_averaged_and_others_stay(tmp_path):
     assert abs(federation.metrics[0]["loss"] - wanted) <= controller.outcomes[0].error_bound["metrics/loss"]
 
 
+def without_steps(site, received):
+    result = trained(site, received)
+    return FLModel(params=result.params, metrics=result.metrics)
+
+
+def test_scripts_that_send_no_steps_are_named_as_the_cause(tmp_path, caplog):
+    federation = Federation(tmp_path, 3, result=without_steps)
+    failure = federation.secure().outcomes[0].failure
+    assert "3 results did not pass their sites' filters" in failure
+    assert f"do the scripts send NUM_STEPS_CURRENT_ROUND in FLModel.meta, a whole number in 1..{WEIGHT_MAX}?" in failure
+    assert failure.endswith("weight_max=None asks for none")
+    assert "site site-1: TASK_RESULT_FILTER_ERROR; the site's own log says why" in caplog.text
+    assert "with weight_max=None the server asks for none" in caplog.text  # at each site
+
+
+@pytest.mark.parametrize("steps", [0, 1])
+def test_a_site_without_examples_is_lost_unless_it_counts_as_one_and_moves_nothing(tmp_path, steps):
+    def result(site, received):
+        if site != "site-1":
+            return trained(site, received)
+        return FLModel(params=received.params, meta={"NUM_STEPS_CURRENT_ROUND": steps})
+
+    federation = Federation(tmp_path, 4, result=result)
+    outcome, others = federation.secure().outcomes[0], federation.names[1:]
+    total = sum(map(steps_of, others))
+    assert outcome.lost == ({} if steps else {"site-1": "masked"})
+    assert outcome.weight == total + steps
+    move = mean_move(others, 0)
+    wanted = {name: array + move[name] * total / (total + steps) for name, array in MODEL.items()}
+    close(federation.models[0], wanted, outcome.error_bound)
+
+
+def test_an_unweighted_mean_asks_for_no_steps(tmp_path):
+    federation = Federation(tmp_path, 3, result=without_steps)
+    controller = federation.secure(weight_max=None)
+    assert controller.outcomes[0].weight == 3
+    wanted = {n: a + np.mean([move_of(s, 0, a.shape) for s in federation.names], 0) for n, a in MODEL.items()}
+    close(federation.models[0], wanted, controller.outcomes[0].error_bound)
+
+
+@pytest.mark.parametrize("cause", ["filters", "silence"])
+def test_other_causes_are_not_taken_for_missing_steps(tmp_path, cause):
+    def no_numbers(site, received):
+        return FLModel(params={name: array * np.nan for name, array in received.params.items()})
+
+    federation = Federation(tmp_path, 3, result=no_numbers if cause == "filters" else None)
+    if cause == "silence":
+        federation.lose = lambda site, phase: "silent" if phase == "masked" else None
+    failure = federation.secure(weight_max=None if cause == "filters" else WEIGHT_MAX).outcomes[0].failure
+    assert ("did not pass their sites' filters" in failure) == (cause == "filters")
+    assert "NUM_STEPS" not in failure
+
+
 def test_unweighted_mean(tmp_path):
     federation = Federation(tmp_path, 3)
     controller = federation.secure(weight_max=None)

@@ -12,7 +12,9 @@ import pytest
 from flare_simulator import KEY, SCRIPT, check, model_in, outcomes_in, recipe_of, secured, simulate
 from nvflare.app_common.workflows.fedavg import FedAvg
 from nvflare.app_opt.sklearn.recipes.kmeans import KMeansFedAvgRecipe
+from nvflare.client.config import ExchangeFormat
 from nvflare.job_config.api import FedJob
+from nvflare.recipe.utils import set_per_site_config
 
 from secagg.adapters.nvflare import SecAggExecutor, SecureFedAvg
 from secagg.errors import ConfigError
@@ -108,6 +110,23 @@ def test_recipes_that_need_single_results_are_refused():
     recipe._job._deploy_map["server"].app_config.workflows[0].controller = type("Median", (FedAvg,), {})()
     with pytest.raises(ConfigError, match=r"runs \['Median'\], expected NVFLARE's FedAvg"):
         secured(recipe)
+
+
+@pytest.mark.parametrize("value", [ExchangeFormat.PYTORCH, "pytorch", ExchangeFormat.KERAS_LAYER_WEIGHTS])
+def test_an_exchange_of_tensors_is_refused_before_the_job_runs(value):
+    with pytest.raises(ConfigError, match=r"server_expected_format of the recipe is .*, expected .*NUMPY"):
+        secured(recipe_of(1, server_expected_format=value))
+    recipe = recipe_of(1)
+    set_per_site_config(recipe, {"site-1": {}, "site-2": {"server_expected_format": value}, "site-3": {}})
+    with pytest.raises(ConfigError, match="server_expected_format of site 'site-2'"):
+        secured(recipe)
+
+
+@pytest.mark.parametrize("value", [ExchangeFormat.NUMPY, ExchangeFormat.RAW, "numpy"])
+def test_an_exchange_of_arrays_is_not(value):
+    recipe = recipe_of(1, server_expected_format=value)
+    set_per_site_config(recipe, {f"site-{number}": {"server_expected_format": value} for number in (1, 2, 3)})
+    secured(recipe)
 
 
 def test_a_job_without_a_recipe(tmp_path):
