@@ -13,6 +13,7 @@ from secagg.adapters.choice import Consent, Offer
 from secagg.adapters.family import MAX_PREPARED, Ahead, Family, Lateness, Opening
 from secagg.adapters.outcome import COARSE, MAX_BITS, Outcome, Precision
 from secagg.adapters.update import COUNTED, Numbers, clip_of, counter_clip, update_of
+from secagg.encoding.quantize import Quantizer
 from secagg.errors import ConfigError, OutOfRange, PolicyRefused
 from secagg.testing import SeededEntropy
 from secagg_protocols import PairwiseMasking
@@ -55,6 +56,11 @@ def test_counts_fall_on_steps(bits):
     assert steps.denominator == 1
     assert int(steps).bit_count() == 1
     assert COUNTED <= clip < COUNTED + 1 if bits > 12 else clip == levels
+    counts = np.arange(-int(min(clip, COUNTED)), int(min(clip, COUNTED)) + 1)
+    for rounding in ("nearest", "stochastic"):
+        quantizer, out = Quantizer(bits, rounding), np.zeros(counts.size, np.uint64)
+        assert quantizer.quantize(counts.astype(float), np.asarray(clip), 1.0, out, SeededEntropy("counts")) == 0
+        assert (out.astype(int) == quantizer.offset + int(steps) * counts).all()
     model = {"n": np.array(3), "w": np.zeros(2)}
     assert clip_of(model, 0.5, ["n"], bits, {})["arrays"] == {"n": clip, "w": 0.5}
     assert clip_of(model, {"n": 9.0, "*": 0.5}, ["n"], bits, {})["arrays"] == {"n": 9.0, "w": 0.5}
