@@ -69,12 +69,6 @@ def test_another_rounding_is_refused_before_the_first_round(rounding):
         SecureFedAvg(weight_max=5, rounding=rounding)
 
 
-def test_rounding_is_written_into_a_jobs_configuration():
-    """NVFLARE reads a component's parameters from attributes of their names."""
-    assert SecureFedAvg(weight_max=5).rounding == "stochastic"
-    assert SecureFedAvg(weight_max=5, rounding="nearest").rounding == "nearest"
-
-
 @pytest.mark.parametrize(
     ("how", "times"),
     [
