@@ -27,7 +27,7 @@ from secagg.encoding.quantize import Quantizer
 from secagg.encoding.ring import Ring
 from secagg.kernels import _cpu, mask
 from secagg.kernels import agreement as agreement_kernel
-from secagg.primitives import agreement, shamir
+from secagg.primitives import agreement, prg, shamir
 
 KEYS, DIM, SHORT = 100, 1 << 20, 1 << 12
 LANES = ("uint16", "uint32", "uint64")
@@ -137,7 +137,7 @@ def _encodings(dim: int, runs: int, _tell: Tell) -> list[Row]:
     quantizers = {rounding: Quantizer(RING.bits, rounding) for rounding in ("nearest", "stochastic")}
 
     def quantize(rounding: str) -> None:
-        quantizers[rounding].quantize(update, np.asarray(clip), 1.0, vector, os.urandom)
+        quantizers[rounding].quantize(update, np.asarray(clip), 1.0, vector, prg.stretched(os.urandom))
 
     def both() -> None:
         quantize("nearest")

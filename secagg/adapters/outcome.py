@@ -1,13 +1,21 @@
 """How a round went, as a framework's user reads it."""
 
 from collections.abc import Mapping
+from math import ceil, log2
 from typing import Any
 
 import msgspec
 import numpy as np
 
+from secagg.adapters.update import Numbers
 from secagg.api import Aggregate, Coordinator
+from secagg.encoding.quantize import Quantizer
 from secagg.errors import PartyId
+
+COARSE = 0.01
+"""An error bound of more than this part of the clip is worth a warning."""
+MAX_BITS = 32
+"""Of a quantized entry."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -56,6 +64,28 @@ class Outcome(msgspec.Struct, frozen=True):
         if coordinator is None:
             return cls(failure=why)
         return cls(lost=_texts(coordinator.lost), misbehaved=_texts(coordinator.misbehaved), failure=why)
+
+
+class Precision:
+    """Says, once a run, that `numbers` leave its means coarse."""
+
+    def __init__(self, numbers: Numbers) -> None:
+        self._numbers = numbers
+        self._said = False
+
+    def warning(self, outcome: Outcome) -> str | None:
+        """What to log of a round whose error bound is above `COARSE` of the clip; None where it is not, or was told."""
+        weight_max, bits = self._numbers.weight_max, self._numbers.bits
+        ratio = 1.0 if weight_max is None else weight_max * len(outcome.contributors) / outcome.weight
+        bound = ratio * float(Quantizer(bits, self._numbers.rounding).error(np.ones(())))
+        if self._said or bound <= COARSE:
+            return None
+        self._said = True
+        cause = "" if weight_max is None else f"weight_max is {ratio:.1f} times the mean weight: "
+        advice = [] if weight_max is None else ["lower weight_max"]
+        if bits < MAX_BITS:
+            advice.append(f"raise bits to {min(MAX_BITS, bits + ceil(log2(bound / COARSE)))}")
+        return f"{cause}the error bound is {bound:.1%} of the clip at {bits} bits; {' or '.join(advice)}"
 
 
 def _texts(values: Mapping[PartyId, str]) -> dict[str, str]:

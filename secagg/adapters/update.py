@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secagg.encoding.layout import Update
+from secagg.encoding.quantize import Rounding
 from secagg.errors import BadWeight, InputError, OutOfRange, PartyId, ShapeMismatch
 from secagg.primitives.entropy import Entropy
 from secagg.scheme import Session
@@ -17,6 +18,8 @@ Clip: TypeAlias = float | Mapping[str, Any]
 """Bound of the updates' entries: one number, or {array name: number or array} with a default under "*"."""
 
 DEFAULT = "*"
+COUNTED = 4095
+"""By how much an array of integers may change in a round, unless its clip is named: local batches, say."""
 
 
 @dataclass(frozen=True)
@@ -28,19 +31,23 @@ class Numbers:
         clip: of the updates.
         weight_max: public bound of the weights, None for an unweighted mean.
         metrics: {name: clip} of the metrics that join the sum.
+        rounding: to nearest, or stochastic.
     """
 
     bits: int
     clip: Clip
     weight_max: int | None
     metrics: Mapping[str, float]
+    rounding: Rounding
 
     def check(self) -> None:
         """Raise OutOfRange or ConfigError, before the first round, for numbers that no model can use."""
         clips = [*(self.clip.values() if isinstance(self.clip, Mapping) else [self.clip]), *self.metrics.values()]
         for clip in clips or [1.0]:
             like = np.zeros(np.shape(clip))
-            Session.create(("a", "b"), like, bits=self.bits, clip=clip, weight_max=self.weight_max)
+            Session.create(
+                ("a", "b"), like, bits=self.bits, clip=clip, weight_max=self.weight_max, rounding=self.rounding
+            )
 
     def session(
         self,
@@ -60,6 +67,7 @@ class Numbers:
             bits=self.bits,
             clip=clip_of(model, self.clip, counters, self.bits, self.metrics),
             weight_max=self.weight_max,
+            rounding=self.rounding,
             context=context,
             family=family,
             round=round,
@@ -81,7 +89,7 @@ def clip_of(model: Arrays, clip: Clip, counters: Collection[str], bits: int, met
 
     Args:
         clip: a number for all float arrays, or {name: clip, "*": clip of the rest}.
-        counters: arrays of integers; theirs is 2**(bits - 1) - 1, so that the quantizer's step is one, unless named.
+        counters: arrays of integers; theirs is `counter_clip(bits)`, unless named.
 
     Raises OutOfRange for a name that is no array of the model, or an array without a clip.
     """
@@ -92,9 +100,18 @@ def clip_of(model: Arrays, clip: Clip, counters: Collection[str], bits: int, met
     missing = sorted(set(model) - set(named) - set(counters))
     if missing and DEFAULT not in named:
         raise OutOfRange(f"clip: none for array {missing[0]!r}, expected one, or a default under {DEFAULT!r}")
-    step_one = 2.0 ** (bits - 1) - 1
-    arrays = {name: named.get(name, step_one if name in counters else named.get(DEFAULT)) for name in model}
+    counted = counter_clip(bits)
+    arrays = {name: named.get(name, counted if name in counters else named.get(DEFAULT)) for name in model}
     return {"arrays": arrays, "metrics": dict(metrics)}
+
+
+def counter_clip(bits: int) -> float:
+    """The least that holds `COUNTED` and has a whole number of steps, a power of two, to one count.
+
+    So integers fall on steps at full weight. Where `bits` are fewer than 13 a step is one count, and the clip less.
+    """
+    finer = max(0, bits - 1 - COUNTED.bit_length())
+    return (2.0 ** (bits - 1) - 1) / 2.0**finer
 
 
 def counters_of(model: Arrays) -> frozenset[str]:

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from secagg.encoding.ring import Lanes
 from secagg.errors import OutOfRange
 from secagg.kernels import quantize as kernels
-from secagg.primitives import prg
-from secagg.primitives.entropy import Entropy
+from secagg.primitives.entropy import Entropy, draw
 
 Rounding = Literal["nearest", "stochastic"]
 _EPS = float(np.finfo(np.float64).eps)
@@ -62,10 +61,13 @@ class Quantizer:
     ) -> int:
         """Write the integers of finite `x` (dim,) to `out` (dim,); returns how many entries were clipped.
 
-        `clip` is shape () or (dim,), positive; `ratio` is in (0, 1]; `entropy` seeds the stochastic rounding.
+        `clip` is shape () or (dim,), positive; `ratio` is in (0, 1]; stochastic rounding takes 4 bytes of
+        `entropy` an entry.
         """
         flat = contiguous(x)
-        noise = None if self.rounding == "nearest" else prg.keystream(entropy(16), flat.size, np.uint32)
+        noise = None
+        if self.rounding == "stochastic":
+            noise = np.frombuffer(bytearray(draw(entropy, 4 * flat.size)), "<u4")
         return kernels.quantize(flat, float(clip) if clip.shape == () else clip, ratio, self.bits, out, noise)
 
     def dequantize(self, total: Lanes, clip: NDArray[np.float64], inputs: int) -> NDArray[np.float64]:

@@ -16,6 +16,7 @@ from secagg.encoding.quantize import Quantizer, Rounding, contiguous
 from secagg.encoding.ring import Lanes, Ring
 from secagg.errors import BadWeight, ConfigError, InputError, NotFinite, OutOfRange, OutOfRing, PeerMisbehaved
 from secagg.kernels import quantize as kernels
+from secagg.primitives import prg
 from secagg.primitives.entropy import Entropy
 
 Clip = tuple[NDArray[np.float64], ...]
@@ -105,13 +106,14 @@ class UpdateEncoding:
         """
         ratio = self._checked_weight(weight) / (self.weight_max or 1)
         vector = self.ring.zeros(self.dim)
+        noise = prg.stretched(entropy)
         clipped = start = 0
         leaves = zip(self.layout.flatten(update), self.layout.leaves, self.clip, strict=True)
         for (path, array), leaf, clip in leaves:
             _check_entries(path, array, leaf, self.bits)
             out = vector[start : start + leaf.size]
             if leaf.is_float:
-                clipped += self._quantizer.quantize(array, clip, ratio, out, entropy)
+                clipped += self._quantizer.quantize(array, clip, ratio, out, noise)
             else:
                 out[:] = array.reshape(-1)
             start += leaf.size

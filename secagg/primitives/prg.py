@@ -8,12 +8,13 @@ import operator
 from typing import Any
 
 import numpy as np
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, algorithms, modes
 from numpy.typing import DTypeLike, NDArray
 
 from secagg.errors import ConfigError, OutOfRange
 from secagg.kernels import mask
 from secagg.primitives._bytes import of_length
+from secagg.primitives.entropy import Entropy, draw
 
 SEED_BYTES = 16
 MAX_BYTES = 1 << 40
@@ -40,8 +41,29 @@ def keystream(seed: bytes, n: int, dtype: DTypeLike) -> NDArray[Any]:
     key = of_length(seed, SEED_BYTES, "seed")
     lane = _lane(dtype)
     _check_range(0, n, lane.itemsize)
-    stream = Cipher(algorithms.AES(key), modes.CTR(bytes(16))).encryptor()
-    return np.frombuffer(bytearray(stream.update(bytes(n * lane.itemsize))), lane)
+    return np.frombuffer(bytearray(_stream(key).update(bytes(n * lane.itemsize))), lane)
+
+
+def stretched(entropy: Entropy) -> Entropy:
+    """An entropy of many bytes from one seed: the stream of `entropy(16)`, which is drawn when the first are asked for.
+
+    Each call goes on where the last one ended. It costs a cipher's setup once, where small pieces are many.
+    """
+    stream: CipherContext | None = None
+    taken = 0
+
+    def source(n: int) -> bytes:
+        nonlocal stream, taken
+        _check_range(taken, n, 1)
+        stream = stream or _stream(draw(entropy, SEED_BYTES))
+        taken += n
+        return stream.update(bytes(n))
+
+    return source
+
+
+def _stream(seed: bytes) -> CipherContext:
+    return Cipher(algorithms.AES(seed), modes.CTR(bytes(16))).encryptor()
 
 
 def add_masks(acc: NDArray[Any], seeds: NDArray[np.uint8], signs: NDArray[np.int8], offset: int = 0) -> None:

@@ -11,8 +11,9 @@ from hypothesis.extra.numpy import arrays
 
 from secagg.adapters.choice import Consent, Offer
 from secagg.adapters.family import MAX_PREPARED, Ahead, Family, Lateness, Opening
-from secagg.adapters.outcome import Outcome
-from secagg.adapters.update import update_of
+from secagg.adapters.outcome import COARSE, MAX_BITS, Outcome, Precision
+from secagg.adapters.update import COUNTED, Numbers, clip_of, counter_clip, update_of
+from secagg.encoding.quantize import Quantizer
 from secagg.errors import ConfigError, OutOfRange, PolicyRefused
 from secagg.testing import SeededEntropy
 from secagg_protocols import PairwiseMasking
@@ -46,6 +47,53 @@ def test_a_foreign_byte_order_makes_no_difference(dtype):
     native = update_of({"w": old.astype(old.dtype.newbyteorder("="))}, {"w": new}, {})["arrays"]["w"]
     np.testing.assert_array_equal(found, native)
     assert found.dtype.name == native.dtype.name
+
+
+@pytest.mark.parametrize("bits", range(2, 33))
+def test_counts_fall_on_steps(bits):
+    clip, levels = counter_clip(bits), 2 ** (bits - 1) - 1
+    steps = Fraction(levels) / Fraction(clip)
+    assert steps.denominator == 1
+    assert int(steps).bit_count() == 1
+    assert COUNTED <= clip < COUNTED + 1 if bits > 12 else clip == levels
+    counts = np.arange(-int(min(clip, COUNTED)), int(min(clip, COUNTED)) + 1)
+    for rounding in ("nearest", "stochastic"):
+        quantizer, out = Quantizer(bits, rounding), np.zeros(counts.size, np.uint64)
+        assert quantizer.quantize(counts.astype(float), np.asarray(clip), 1.0, out, SeededEntropy("counts")) == 0
+        assert (out.astype(int) == quantizer.offset + int(steps) * counts).all()
+    model = {"n": np.array(3), "w": np.zeros(2)}
+    assert clip_of(model, 0.5, ["n"], bits, {})["arrays"] == {"n": clip, "w": 0.5}
+    assert clip_of(model, {"n": 9.0, "*": 0.5}, ["n"], bits, {})["arrays"] == {"n": 9.0, "w": 0.5}
+
+
+def coarse(weight=1, parties=4, clip=2.0, **how):
+    """(the warning, bound over clip) of a round of equal weights."""
+    numbers = Numbers(**{"bits": 16, "clip": clip, "weight_max": None, "metrics": {}, "rounding": "stochastic", **how})
+    model, names = {"w": np.zeros(3)}, NAMES[:parties]
+    encoding = numbers.session(names, model, (), b"", SeededEntropy("coarse")).encoding
+    update = {"arrays": {"w": np.ones(3)}, "metrics": {}}
+    total = sum(encoding.encode(update, weight, SeededEntropy("coarse")) for _ in names)
+    decoded = encoding.decode(total, parties)
+    outcome = Outcome(contributors=frozenset(names), weight=decoded.weight)
+    return Precision(numbers).warning(outcome), decoded.error_bound / clip
+
+
+@given(st.integers(2, 32), st.integers(1, 2**20), st.sampled_from(["nearest", "stochastic"]))
+def test_a_mean_is_coarse_where_its_stated_bound_says_so(bits, weight_max, rounding):
+    for how in ({"weight_max": weight_max}, {}):
+        said, bound = coarse(bits=bits, rounding=rounding, **how)
+        assert (said is not None) == (bound > COARSE)
+        if said is not None:
+            assert f"{bound:.1%} of the clip at {bits} bits; " in said
+            assert said.startswith(f"weight_max is {weight_max}.0 times the mean weight: the") == bool(how)
+            enough = int(said.rpartition("raise bits to ")[2])
+            assert coarse(bits=enough, rounding=rounding, **how)[0] is None
+
+
+def test_where_no_more_bits_can_be_had():
+    said, _ = coarse(bits=MAX_BITS, weight_max=2**40)
+    assert said.endswith("at 32 bits; lower weight_max")
+    assert coarse(bits=30, weight_max=2**40)[0].endswith("; lower weight_max or raise bits to 32")
 
 
 def parted(opening, sampled, share, least, needed=0):

@@ -238,6 +238,21 @@ def test_error_bound_has_the_updates_structure_where_clips_differ(like, clip, ki
         assert (np.diff(bound[0]) > 0).all()
 
 
+@pytest.mark.parametrize(("rounding", "drawn"), [("nearest", []), ("stochastic", [16])])
+def test_all_arrays_of_an_update_are_rounded_by_one_seed(rounding, drawn):
+    """And by different words of it: equal arrays are not rounded alike, so their errors do not add up."""
+    source, asked = SeededEntropy(0), []
+
+    def entropy(n):
+        asked.append(n)
+        return source(n)
+
+    like = [np.full(400, 2.5)] * 2 + [np.zeros(3, int)]
+    vector = encoding(like, bits=4, clip=7.0, rounding=rounding).encode(like, 1, entropy)
+    assert asked == drawn
+    assert (vector[:400] == vector[400:800]).all() == (rounding == "nearest")
+
+
 def test_a_mean_at_the_edge_of_float16_stays_finite():
     largest = np.finfo(np.float16).max
     rows = [np.full(3, largest, np.float16)] * 3

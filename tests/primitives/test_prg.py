@@ -37,6 +37,20 @@ def test_known_answer(dtype):
     assert lanes.tolist() == expected
 
 
+@given(st.lists(st.integers(0, 100), max_size=6))
+def test_stretched_entropy_is_one_seeds_stream_in_pieces(sizes):
+    drawn = []
+
+    def entropy(n):
+        drawn.append(n)
+        return SEED
+
+    source = prg.stretched(entropy)
+    assert not drawn
+    assert b"".join(map(source, sizes)) == prg.keystream(SEED, 4 * len(sizes) * 100, np.uint16).tobytes()[: sum(sizes)]
+    assert drawn == [16][: len(sizes)]
+
+
 @pytest.mark.parametrize("dtype", LANES)
 @pytest.mark.parametrize("block", [255, 256, 65535, 65536, 2**32 - 1, 2**32, 2**36 - 1])
 def test_the_counter_is_big_endian_and_carries(dtype, block):
@@ -153,6 +167,13 @@ class TestRefusals:
     def test_seed(self, seed):
         with pytest.raises(ConfigError, match="seed: expected 16 bytes"):
             prg.keystream(seed, 1, np.uint32)
+
+    def test_length_and_source_of_stretched_entropy(self):
+        for n, match in ((-1, "negative"), (2**40 + 1, str(2**40))):
+            with pytest.raises(OutOfRange, match=match):
+                prg.stretched(lambda _: SEED)(n)
+        with pytest.raises(ConfigError, match=r"entropy\(16\) must return 16 bytes"):
+            prg.stretched(lambda _: SEED[1:])(4)
 
     def test_length_and_type_of_a_keystream(self):
         with pytest.raises(OutOfRange, match="negative"):

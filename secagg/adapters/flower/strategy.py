@@ -28,10 +28,11 @@ from flwr.serverapp.strategy import (
 from secagg.adapters.choice import Offer
 from secagg.adapters.family import Family, Lateness
 from secagg.adapters.flower.round import SecureRound, check_alike
-from secagg.adapters.outcome import Outcome
+from secagg.adapters.outcome import Outcome, Precision
 from secagg.adapters.round import Plan
 from secagg.adapters.update import Clip, Numbers
 from secagg.api import Aggregate
+from secagg.encoding.quantize import Rounding
 from secagg.errors import ConfigError, OutOfRange, ProtocolError
 from secagg.primitives.entropy import Entropy
 from secagg.scheme import Policy, Roster, Scheme
@@ -77,8 +78,11 @@ class SecureAggregation(Strategy):
         scheme: a key of `PROTOCOLS`, or a scheme that `SecAggMod(scheme=...)` is given too.
         options: of the protocol's factory, such as {"threshold": 7}; for a name only.
         bits: of each quantized entry, 2..32.
+        rounding: of each entry, "stochastic" (unbiased: small updates add up over clients and rounds) or "nearest"
+            (half the error bound, but what is less than half a step vanishes in every round).
         clip: bound of the updates' (not the weights') entries: one number or {array name: clip, "*": clip}.
-            Larger entries are clipped and counted (`Outcome.saturated`).
+            Larger entries are clipped and counted (`Outcome.saturated`). Arrays of integers have a clip of 4095 changes
+            a round unless they are named.
         metrics: {name: clip} of the reply's metrics to average inside the sum; others never leave the client.
         min_cohort: rounds with fewer sampled nodes are skipped before any message; clients refuse them by policy.
         max_late: largest share of the sampled nodes, 0..1, that may be without keys and is then left to the next round,
@@ -107,6 +111,7 @@ class SecureAggregation(Strategy):
         options: Mapping[str, Any] | None = None,
         bits: int = 16,
         clip: Clip = 1.0,
+        rounding: Rounding = "stochastic",
         metrics: Mapping[str, float] | None = None,
         min_cohort: int = 3,
         max_late: float = 0.25,
@@ -118,7 +123,7 @@ class SecureAggregation(Strategy):
         check_strategy(strategy)
         self.strategy = strategy
         self.outcomes: dict[int, Outcome] = {}
-        numbers = Numbers(bits, clip, weight_max, dict(metrics or {}))
+        numbers = Numbers(bits, clip, weight_max, dict(metrics or {}), rounding)
         numbers.check()
         inner = str(getattr(strategy, "weighted_by_key", weighted_by_key or "num-examples"))
         weighted_by = weighted_by_key or inner
@@ -136,6 +141,7 @@ class SecureAggregation(Strategy):
         self._timeout: float | None = None
         self._last: int | None = None  # unknown where a strategy around this one starts
         self._grid: Grid | None = None
+        self._precision = Precision(numbers)
         self._round: SecureRound | None = None
         self._family = Family(entropy, log)
 
@@ -147,7 +153,7 @@ class SecureAggregation(Strategy):
         log.info("\t├──> Secure aggregation:")
         numbers = self._plan.numbers
         log.info("\t│\t├── Scheme: %s", self._plan.offer.name)
-        log.info("\t│\t├── Bits: %d | clip: %s", numbers.bits, numbers.clip)
+        log.info("\t│\t├── Bits: %d, %s rounding | clip: %s", numbers.bits, numbers.rounding, numbers.clip)
         log.info("\t│\t└── Weighted by: '%s', at most %s", self._plan.weighted_by, numbers.weight_max)
         self.strategy.summary()
 
@@ -160,7 +166,7 @@ class SecureAggregation(Strategy):
         bound.apply_defaults()
         self._timeout, self._last = bound.arguments["timeout"], bound.arguments["num_rounds"]
         self._family = Family(self._plan.entropy, log)
-        self._counters, self.outcomes = frozenset(), {}
+        self._counters, self.outcomes, self._precision = frozenset(), {}, Precision(self._plan.numbers)
         return super().start(*args, **kwargs)
 
     def configure_train(
@@ -252,6 +258,9 @@ class SecureAggregation(Strategy):
             log.warning("secure aggregation: others accuse node %s: %s", node, why)
         if outcome.saturated:
             log.warning("secure aggregation: %d entries of updates were clipped", outcome.saturated)
+        coarse = self._precision.warning(outcome)
+        if coarse is not None:
+            log.warning("secure aggregation: %s", coarse)
 
     def _skip(self, server_round: int, why: str) -> None:
         """A round without a sum: say so, and go on with the model as it is."""

@@ -25,9 +25,10 @@ from secagg.adapters.nvflare.envelope import TASK
 from secagg.adapters.nvflare.model import WEIGHTED_BY
 from secagg.adapters.nvflare.round import SecureRound, no_update
 from secagg.adapters.nvflare.site import read_roster
-from secagg.adapters.outcome import Outcome
+from secagg.adapters.outcome import Outcome, Precision
 from secagg.adapters.round import Plan
 from secagg.adapters.update import Clip, Numbers
+from secagg.encoding.quantize import Rounding
 from secagg.errors import ConfigError, OutOfRange, ProtocolError
 from secagg.primitives.entropy import Entropy
 from secagg.scheme import Policy, Roster
@@ -64,8 +65,11 @@ class SecureRounds(ModelController):
         scheme: a key of `PROTOCOLS`.
         options: of the protocol's factory, such as {"threshold": 7}.
         bits: of each quantized entry, 2..32.
+        rounding: of each entry, "stochastic" (unbiased: small updates add up over sites and rounds) or "nearest"
+            (half the error bound, but what is less than half a step vanishes in every round).
         clip: bound of the updates' (not the weights') entries: one number or {parameter: clip, "*": clip}.
-            Larger entries are clipped and counted (`Outcome.saturated`).
+            Larger entries are clipped and counted (`Outcome.saturated`). Arrays of integers have a clip of 4095 changes
+            a round unless they are named.
         metrics: {name: clip} of the result's metrics to average inside the sum; others never leave the site.
         min_cohort: rounds with fewer sampled sites are skipped before any task; sites refuse them by policy.
         max_late: largest share of the sampled sites, 0..1, that may be without keys and is then left to the next round,
@@ -93,6 +97,7 @@ class SecureRounds(ModelController):
         options: dict[str, Any] | None = None,
         bits: int = 16,
         clip: Clip = 1.0,
+        rounding: Rounding = "stochastic",
         metrics: dict[str, float] | None = None,
         min_cohort: int = 3,
         max_late: float = 0.25,
@@ -105,13 +110,14 @@ class SecureRounds(ModelController):
         super().__init__(*args, **kwargs)
         # NVFLARE writes a job's configuration from attributes that are named like parameters.
         self.weight_max, self.scheme, self.options = weight_max, scheme, options
-        self.bits, self.clip, self.metrics = bits, clip, metrics
+        self.bits, self.clip, self.rounding, self.metrics = bits, clip, rounding, metrics
         self.min_cohort, self.max_late = min_cohort, max_late
         self.train_timeout, self.phase_timeout, self.roster = train_timeout, phase_timeout, roster
         self.outcomes: dict[int, Outcome] = {}
         self._entropy = entropy
         self._offer = Offer(scheme, dict(options or {}))
-        self._numbers = Numbers(bits, clip, weight_max, dict(metrics or {}))
+        self._numbers = Numbers(bits, clip, weight_max, dict(metrics or {}), rounding)
+        self._precision = Precision(self._numbers)
         self._late = Lateness(max_late, min_cohort)
         self._family = Family(entropy, log)
         self._requests: list[Task] = []
@@ -270,6 +276,9 @@ class SecureRounds(ModelController):
             self.warning(f"secure aggregation: others accuse site {site}: {why}")
         if outcome.saturated:
             self.warning(f"secure aggregation: {outcome.saturated} entries of updates were clipped")
+        coarse = self._precision.warning(outcome)
+        if coarse is not None:
+            self.warning(f"secure aggregation: {coarse}")
 
     def _hand_over(
         self, data: FLModel, task: str, content: Shareable, mean: FLModel, callback: Callable[[FLModel], Any] | None

@@ -1,5 +1,6 @@
 """A federation in one process: NVFLARE's own controllers and client runners; a wire that can lose sites at any trip."""
 
+import os
 from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
@@ -112,8 +113,11 @@ def trained(site: str, received: FLModel) -> FLModel:
 class Site:
     """One site's process: NVFLARE's ClientRunner with the user's executor, and this adapter's where it is secure."""
 
-    def __init__(self, folder: Path, name: str, trainer: Executor, secure: bool = True, filters=()) -> None:
+    def __init__(
+        self, folder: Path, name: str, trainer: Executor, secure: bool = True, filters=(), entropy=os.urandom
+    ) -> None:
         self.folder, self.name, self.trainer, self.secure, self.filters = folder, name, trainer, secure, filters
+        self.entropy = entropy
         self.start()
 
     def start(self) -> None:
@@ -122,7 +126,7 @@ class Site:
         router, data, results = TaskRouter(), {}, {}
         router.add_executor(["*"], self.trainer)
         if self.secure:
-            self.executor = SecAggExecutor()
+            self.executor = SecAggExecutor(entropy=self.entropy)
             router.add_executor([envelope.TASK], self.executor)
             self.engine.handlers.append(self.executor)
             for task in ("train", "submit_model"):
@@ -220,10 +224,12 @@ class Federation:
         fatal: why the controller gave up.
     """
 
-    def __init__(self, folder: Path, sites: int = 4, *, result=None, secure=True, filters=(), swapping=False) -> None:
+    def __init__(
+        self, folder: Path, sites: int = 4, *, result=None, secure=True, filters=(), swapping=False, entropy=os.urandom
+    ) -> None:
         self.folder = folder
         self.names = [f"site-{number}" for number in range(1, sites + 1)]
-        self.sites = {name: Site(folder / name, name, Trainer(result), secure, filters) for name in self.names}
+        self.sites = {name: Site(folder / name, name, Trainer(result), secure, filters, entropy) for name in self.names}
         self.lose = lambda site, phase: None
         self.swapping = swapping
         self.models, self.metrics, self.fatal = [], [], []

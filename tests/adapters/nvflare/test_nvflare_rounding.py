@@ -1,0 +1,85 @@
+"""Small updates and counters add up as in plain FedAvg, unless nearest rounding is asked for; coarse means are told."""
+
+import numpy as np
+import pytest
+from flare_federation import Federation
+from nvflare.app_common.abstract.fl_model import FLModel
+from nvflare.app_common.workflows.fedavg import FedAvg
+
+from secagg.adapters.nvflare import SecureFedAvg
+from secagg.adapters.update import counter_clip
+from secagg.errors import OutOfRange
+from secagg.testing import SeededEntropy
+
+ROUNDS, SITES, BATCHES, MOVE = 10, 4, 3, 1e-3
+MODEL = {"batches": np.zeros(1000, np.int64), "weights": np.zeros(4000)}
+
+
+def moving(weight):
+    """A script's result: a few batches, and a step of `MOVE` in every parameter."""
+
+    def result(site, received):
+        moved = {"batches": received.params["batches"] + BATCHES, "weights": received.params["weights"] + MOVE}
+        return FLModel(params=moved, meta={"NUM_STEPS_CURRENT_ROUND": weight})
+
+    return result
+
+
+def trained(folder, weight, **how):
+    """(last model, outcomes) of a run; all noise is fixed."""
+    federation = Federation(folder, SITES, result=moving(weight), entropy=SeededEntropy("sites"))
+    controller = federation.run(ROUNDS, MODEL, entropy=SeededEntropy("server"), **how)
+    assert federation.fatal == []
+    return federation.models[-1], controller.outcomes.values()
+
+
+def deviation(update, clip, ratio):
+    """Standard deviation of an entry's error after all rounds, each of which throws a biased coin of a step a site."""
+    step = clip / 32767
+    part = update / (step * ratio) % 1
+    return step * ratio * np.sqrt(part * (1 - part) * ROUNDS / SITES)
+
+
+def test_small_updates_track_plain_fedavg_and_nearest_rounding_loses_them(tmp_path):
+    plain = Federation(tmp_path / "plain", SITES, result=moving(50), secure=False)
+    plain.run(ROUNDS, MODEL, kind=FedAvg)
+    found, outcomes = trained(tmp_path / "default", 50, weight_max=500)
+    nearest, _ = trained(tmp_path / "nearest", 50, weight_max=500, rounding="nearest")
+    for name, update, clip in [("batches", BATCHES, counter_clip(16)), ("weights", MOVE, 1.0)]:
+        assert plain.models[-1][name] == pytest.approx(ROUNDS * update)
+        error, expected = found[name] - plain.models[-1][name], deviation(update, clip, 10)
+        assert abs(error.mean()) <= 4 * expected / np.sqrt(error.size)
+        assert error.std() == pytest.approx(expected, rel=0.1)
+        assert np.abs(error).max() <= sum(outcome.error_bound[name] for outcome in outcomes)
+        lost = nearest[name] - plain.models[-1][name]
+        assert abs(lost.mean()) > 10 * expected / np.sqrt(error.size)
+
+
+def test_a_model_that_nearest_rounding_never_moves(tmp_path):
+    nearest, _ = trained(tmp_path / "nearest", 100, weight_max=10_000, rounding="nearest")
+    found, _ = trained(tmp_path / "default", 100, weight_max=10_000)
+    for name, update in (("batches", BATCHES), ("weights", MOVE)):
+        assert not nearest[name].any()
+        assert found[name].mean() == pytest.approx(ROUNDS * update, rel=0.05)
+
+
+@pytest.mark.parametrize("rounding", ["up", None, ""])
+def test_another_rounding_is_refused_before_the_first_round(rounding):
+    with pytest.raises(OutOfRange, match=f"rounding is {rounding!r}: expected 'nearest' or 'stochastic'"):
+        SecureFedAvg(weight_max=5, rounding=rounding)
+
+
+@pytest.mark.parametrize(
+    ("how", "times"),
+    [
+        ({"weight_max": 16_500}, 1),
+        ({"weight_max": 16_200}, 0),
+        ({"weight_max": 16_500, "rounding": "nearest"}, 0),
+        ({"weight_max": 16_500, "bits": 17}, 0),
+    ],
+)
+def test_a_coarse_mean_is_said_once(tmp_path, caplog, how, times):
+    Federation(tmp_path, SITES, result=moving(50)).run(3, {"batches": np.array([0]), "weights": np.zeros(3)}, **how)
+    found = [record.getMessage() for record in caplog.records if "of the clip" in record.getMessage()]
+    assert len(found) == times
+    assert all("weight_max is 330.0 times the mean weight" in text for text in found)
