@@ -92,9 +92,9 @@ class RecordedRounds:
     def test_the_reader_shares_no_code_with_the_engine(self):
         """Nor has it loaded any when it has read all files."""
         reader = self.folder / "verify.py"
-        imports = list(ast.walk(ast.parse(reader.read_text("utf-8"))))
-        names = {alias.name for node in imports if isinstance(node, ast.Import) for alias in node.names}
-        names |= {node.module for node in imports if isinstance(node, ast.ImportFrom)}
+        nodes = list(ast.walk(ast.parse(reader.read_text("utf-8"))))
+        names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+        names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
         assert {name.partition(".")[0] for name in names} <= READS_WITH
         script = (
             "import runpy, sys; runpy.run_path(sys.argv.pop(1), run_name='__main__'); "

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1]))  # as a script it sees only its own folder
 
 import recording
 from lying import Change, Lies, Value, contributors, flip, frames, of, reframed, refused, to, told

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1]))  # as a script it sees only its own folder
 
 import recording
 from lying import Lies, Value, contributors, flip, frames, of, refused, to
