@@ -9,20 +9,13 @@ from shutil import copytree, ignore_patterns
 
 import numpy as np
 import pytest
-from federation import RUN, SERVER, MemoryGrid
+from federation import RUN, SERVER, MemoryGrid, grid_of, model_record
 from flwr.app import Context, MessageType, RecordDict
-
-from secagg.adapters.flower import envelope
-
-import numpy as np
-import pytest
-from federation import RUN, grid_of, model_record
-from flwr.app import Context, RecordDict
 from flwr.common.serde import recorddict_to_proto
 from flwr.serverapp.strategy import FedAvg
 
 from secagg import Credentials
-from secagg.adapters.flower import SecureAggregation
+from secagg.adapters.flower import SecureAggregation, envelope
 from secagg.errors import ConfigError
 from secagg.primitives import signing
 from secagg.testing import SeededEntropy
