@@ -23,7 +23,7 @@ def examples(seed: int, count: int) -> tuple[NDArray[np.float32], NDArray[np.flo
 
 
 def trained(flat: NDArray[np.float32], seed: int, clients: int, epochs: int) -> NDArray[np.float32]:
-    """(DIM,) after `epochs` over one client's examples, whole batches of them; paper's E = 5, or 1 or 20."""
+    """(DIM,) after `epochs` over one client's examples, whole batches of them; the paper's E is 1, 5 or 20."""
     draw, count = np.random.default_rng([seed, 1]), EXAMPLES // clients // BATCH * BATCH
     images, labels = examples(seed, count)
     into, bias, out, offset = (part.copy() for part in unflattened(flat))

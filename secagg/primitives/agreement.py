@@ -63,10 +63,10 @@ def shared_secret(private: bytes, public: bytes) -> bytes:
 
 
 def check_order(public: bytes) -> None:
-    """Raise PeerMisbehaved (no culprits) for a point of low order, whose product with every scalar is all zero.
+    """Raise PeerMisbehaved (no culprits) for a point whose order divides 8.
 
-    So says RFC 7748, 6.1 and 7, of the points that `_LOW_ORDER` lists; X25519 reads `public` without its highest bit
-    and modulo 2**255 - 19 (5). Not constant-time: what it reads is public.
+    X25519 with it is all zero, whatever the private key (RFC 7748, 6.1). As X25519 does (section 5), this ignores the
+    highest bit and reduces modulo 2**255 - 19. Not constant-time: what it reads is public.
 
     Raises:
         ConfigError: `public` is not 32 bytes.

@@ -12,6 +12,9 @@ from secagg.kernels import agreement
 from secagg.testing import small_keys
 from secagg_protocols import CkksSum, PaillierSum, PairwiseMasking
 
+PATIENCE = 120
+"""Seconds; threads that take them wait for each other."""
+
 
 def exact_round(scheme, number, ready):
     """One round of a structure, ring and loss of its own, begun with the others."""
@@ -33,7 +36,7 @@ def main():
             CkksSum(),
             PaillierSum(key_bits=512),
         ] * 2
-        ready = Barrier(len(schemes))
+        ready = Barrier(len(schemes), timeout=PATIENCE)
         with ThreadPoolExecutor(len(schemes)) as pool:
             rounds = [pool.submit(exact_round, scheme, i % 5, ready) for i, scheme in enumerate(schemes)]
             for number, each in enumerate(rounds):
@@ -43,7 +46,7 @@ def main():
 
 def test_rounds_in_threads_are_exact():
     """In a process that has loaded no kernel and no library's context yet."""
-    subprocess.run([sys.executable, "-W", "error", __file__], check=True)
+    subprocess.run([sys.executable, "-W", "error", __file__], check=True, timeout=PATIENCE)
 
 
 if __name__ == "__main__":

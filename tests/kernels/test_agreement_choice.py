@@ -94,7 +94,13 @@ class TestSmallCounts:
             primitive.derive_many(*some_pairs(rows), b"salt")
         assert not rigged
 
-    @pytest.mark.parametrize("calls", [[3 * ROWS], [ROWS] * 3, [1] * ROWS + [2 * ROWS]])
+    def test_calls_that_it_would_not_serve_never_load_it(self, rigged):
+        rows = agreement.LEAST - 1
+        for _ in range(4 * ROWS // rows):
+            primitive.derive_many(*some_pairs(rows), b"salt")
+        assert not rigged
+
+    @pytest.mark.parametrize("calls", [[3 * ROWS], [ROWS] * 3, [1] * ROWS + [3 * ROWS]])
     def test_it_is_loaded_with_the_call_that_brings_enough(self, rigged, calls):
         for rows in calls:
             primitive.derive_many(*some_pairs(rows), b"salt")

@@ -23,7 +23,7 @@ FAST: Mapping[str, tuple[int, frozenset[str]]] = {
 """Name -> bits of a vector and the instruction sets that it needs, by LLVM's names; the fastest first."""
 
 LOADING = 8192
-"""Pairs that are derived one by one in the time that loading a kernel takes."""
+"""Pairs that are derived one by one in about the time, 0.4 s, that loading a kernel from Numba's cache takes."""
 LEAST = 4
 """Fewest pairs for which a kernel that is loaded beats `cryptography`."""
 
@@ -68,17 +68,17 @@ _asked = 0  # pairs, by this process
 
 
 def is_worth(pairs: int) -> bool:
-    """Whether to give so many pairs to `derive`; counts them.
+    """Whether to give so many pairs to `derive`; counts those that it could take.
 
-    A kernel is loaded once this process has asked for `LOADING` pairs. Nobody knows how many will follow; so no
-    process spends more than twice what it would have, had it known.
+    A kernel is loaded once this process has asked for `LOADING` pairs in calls of `LEAST` and more. Nobody knows how
+    many will follow; with the kernel in Numba's cache, none spends more than twice what it would have, had it known.
+    Threads may lose a count, which only delays loading.
     """
     global _asked  # noqa: PLW0603 - one count a process
-    if selected() == "portable":
+    if pairs < LEAST or selected() == "portable":
         return False
     _asked += pairs
-    is_loaded = _proved.cache_info().currsize > 0
-    return pairs >= LEAST if is_loaded else _asked >= LOADING
+    return _proved.cache_info().currsize > 0 or _asked >= LOADING
 
 
 def load() -> None:
