@@ -87,7 +87,7 @@ class SecAggMod:
                 Memory(context, self._entropy).forget()
             return Message(Error(ErrorCode.MOD_FAILED_PRECONDITION, _for_the_server(error)), reply_to=message)
         except Exception as error:  # of the user's `credentials`, say: Flower would send its text
-            return _raised_reply(error, message)
+            return _raised_reply(error, ErrorCode.MOD_FAILED_PRECONDITION, message)
 
     def _answered(self, message: Message, context: Context, call_next: ClientAppCallable) -> Message:
         ask = envelope.read_ask(message.content)
@@ -209,11 +209,13 @@ class _Part:
 
 
 def _called(call_next: ClientAppCallable, message: Message, context: Context) -> Message:
-    """What the user's function, or a mod before it, replies; an error reply where it raises."""
+    """What the user's function, or a mod after this one, replies; an error reply where it raises."""
     try:
         return call_next(message, context)
     except Exception as error:  # a SecaggError of the user's own is no refusal of ours
-        return _raised_reply(error, message)
+        loading = isinstance(error, LoadClientAppError)
+        code = ErrorCode.LOAD_CLIENT_APP_EXCEPTION if loading else ErrorCode.CLIENT_APP_RAISED_EXCEPTION
+        return _raised_reply(error, code, message)
 
 
 def _without_arrays(reply: Message) -> Message:
@@ -226,11 +228,9 @@ def _without_arrays(reply: Message) -> Message:
     return reply
 
 
-def _raised_reply(error: Exception, message: Message) -> Message:
+def _raised_reply(error: Exception, code: int, message: Message) -> Message:
     """As Flower reports an exception, without its text, which may quote a patient's row: that stays in this log."""
-    log.error("secure aggregation: this client's own code raised an exception", exc_info=error)
-    loading = isinstance(error, LoadClientAppError)
-    code = ErrorCode.LOAD_CLIENT_APP_EXCEPTION if loading else ErrorCode.CLIENT_APP_RAISED_EXCEPTION
+    log.error("secure aggregation: an exception outside the protocol", exc_info=error)
     return Message(Error(code, f"{type(error).__name__}: this client's own log says why"), reply_to=message)
 
 

@@ -102,6 +102,12 @@ class SecureAggregation(Strategy):
         OutOfRange: a number that the message names.
     """
 
+    outcomes: dict[int, Outcome]
+    _family: Family
+    _counters: frozenset[str]
+    _precision: Precision
+    _met: bool
+
     def __init__(
         self,
         strategy: Strategy,
@@ -122,7 +128,6 @@ class SecureAggregation(Strategy):
     ) -> None:
         check_strategy(strategy)
         self.strategy = strategy
-        self.outcomes: dict[int, Outcome] = {}
         numbers = Numbers(bits, clip, weight_max, dict(metrics or {}), rounding)
         numbers.check()
         inner = str(getattr(strategy, "weighted_by_key", weighted_by_key or "num-examples"))
@@ -137,13 +142,19 @@ class SecureAggregation(Strategy):
         self._phase_timeout = phase_timeout
         if phase_timeout is not None and not phase_timeout > 0:
             raise OutOfRange(f"phase_timeout is {phase_timeout}: expected seconds, more than 0")
-        self._counters: frozenset[str] = frozenset()
         self._timeout: float | None = None
         self._last: int | None = None  # unknown where a strategy around this one starts
         self._grid: Grid | None = None
-        self._precision = Precision(numbers)
         self._round: SecureRound | None = None
-        self._family = Family(entropy, log)
+        self._begin()
+
+    def _begin(self) -> None:
+        """A run: nothing known of an earlier one."""
+        self.outcomes = {}
+        self._family = Family(self._plan.entropy, log)
+        self._counters = frozenset()
+        self._precision = Precision(self._plan.numbers)
+        self._met = False
 
     def __repr__(self) -> str:
         return f"SecureAggregation({type(self.strategy).__name__}, scheme={self._plan.offer.name!r})"
@@ -158,15 +169,14 @@ class SecureAggregation(Strategy):
         self.strategy.summary()
 
     def start(self, *args: Any, **kwargs: Any) -> Result:
-        """`Strategy.start`, from nothing: a run has its own outcomes, and keys of its own.
+        """Run `Strategy.start` with outcomes and keys of its own; what an earlier run left is dropped.
 
         Its `timeout` is also that of the trips without training, unless they have their own.
         """
         bound = signature(super().start).bind(*args, **kwargs)
         bound.apply_defaults()
         self._timeout, self._last = bound.arguments["timeout"], bound.arguments["num_rounds"]
-        self._family = Family(self._plan.entropy, log)
-        self._counters, self.outcomes, self._precision = frozenset(), {}, Precision(self._plan.numbers)
+        self._begin()
         return super().start(*args, **kwargs)
 
     def configure_train(
@@ -240,6 +250,7 @@ class SecureAggregation(Strategy):
         self._round = None
         if self._grid is not None:
             current.collect(self._grid)
+        self._met |= current.met
         self._family.keep(current.protocol.prepared)
 
     def _reply(self, server_round: int, current: SecureRound, result: Aggregate) -> Message:
@@ -265,11 +276,11 @@ class SecureAggregation(Strategy):
     def _skip(self, server_round: int, why: str) -> None:
         """A round without a sum: say so, and go on with the model as it is."""
         current = self._round
-        if current is not None and not current.met and not any(each.contributors for each in self.outcomes.values()):
-            why = f"{why}; no node has answered yet: is secagg_mod in ClientApp(mods=[...])?"
-        self.outcomes[server_round] = Outcome.failed(why, None if current is None else current.protocol.coordinator)
         if current is not None:
             self._leave(current)
+            if not self._met:
+                why = f"{why}; no node has answered yet: is secagg_mod in ClientApp(mods=[...])?"
+        self.outcomes[server_round] = Outcome.failed(why, None if current is None else current.protocol.coordinator)
         log.warning("secure aggregation: round %d skipped, the model stays: %s", server_round, why)
 
 

@@ -250,12 +250,15 @@ def test_an_exception_of_a_mod_that_runs_later_is_the_users():
     assert refusal(grid, node, grid.held[node]) == "ValueError: this client's own log says why"
 
 
-def test_an_exception_of_the_credentials_function_is_the_users():
+def test_of_an_exception_of_the_credentials_function_the_server_learns_the_class_alone(caplog):
     names = list(map(str, grid_of(3).apps))
     known = Credentials.generate(names, SeededEntropy("flower"))
     grid, node = held_at("keys", options={"adversary": "active"}, roster=known[names[0]].roster)
     grid.apps[node] = client_app(mods=(SecAggMod(credentials=raising(FileNotFoundError(SECRET))),))
-    assert refusal(grid, node, grid.held[node]) == "FileNotFoundError: this client's own log says why"
+    reply = grid.ask(node, grid.held[node])
+    assert reply.error.code == ErrorCode.MOD_FAILED_PRECONDITION  # the train function has not been called
+    assert reply.error.reason == "FileNotFoundError: this client's own log says why"
+    assert "secure aggregation: an exception outside the protocol" in caplog.text
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
