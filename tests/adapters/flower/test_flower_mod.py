@@ -107,6 +107,18 @@ def test_arrays_leave_in_no_reply_beside_the_sum(kind, records):
     assert reason.startswith(f"PolicyRefused: a reply to {kind!r} with {len(records)} ArrayRecords, expected none")
 
 
+def test_a_refused_evaluation_does_not_end_the_secure_round():
+    def with_arrays(message, context):
+        return Message(RecordDict({"arrays": model_record()}), reply_to=message)
+
+    grid, node = held_at("masked")
+    grid.apps[node].query()(with_arrays)
+    kept = grid.states[node]["secagg"]
+    assert refusal(grid, node, asked(grid, node, "query")).startswith("PolicyRefused")
+    assert grid.states[node]["secagg"] == kept
+    assert grid.ask(node, grid.held[node]).has_content()
+
+
 def test_the_users_function_is_called_once_a_round_with_the_users_records():
     grid = grid_of(3)
     SecureAggregation(FedAvg(fraction_evaluate=0.0), weight_max=400).start(grid, model_record(), num_rounds=4)
