@@ -46,11 +46,11 @@ REFUSED: dict[type[Strategy], str] = {
     FedTrimmedAvg: "it drops the extremes of single updates",
     QFedAvg: "it weights single updates by their own losses",
     FedXgbBagging: "it collects single trees",
-    FedXgbCyclic: "it hands single models on",
+    FedXgbCyclic: "it hands the model of one node to the next",
     DifferentialPrivacyServerSideFixedClipping: "it clips single updates at the server; clip at the clients",
     DifferentialPrivacyServerSideAdaptiveClipping: "it clips single updates at the server; clip at the clients",
-    DifferentialPrivacyClientSideAdaptiveClipping: "it counts single clients' norms; use fixed clipping",
-    DifferentialPrivacyClientSideFixedClipping: "it counts single replies; put it around SecureAggregation",
+    DifferentialPrivacyClientSideAdaptiveClipping: "it counts the clients whose norms are small; use fixed clipping",
+    DifferentialPrivacyClientSideFixedClipping: "it counts single replies; put it around SecureAggregation, not inside",
 }
 """Strategies of Flower that no sum can serve (Krum is a MultiKrum), and why."""
 
@@ -69,7 +69,8 @@ class SecureAggregation(Strategy):
 
     A node lost at any trip is survived. Where too few are left, the round is reported and skipped: the wrapped
     strategy gets no replies and the model stays. Evaluation is not touched: the metrics that clients reply to evaluate
-    messages travel in clear; arrays do not leave in them.
+    messages travel in clear. The mod refuses replies with an ArrayRecord; lists in metrics and bytes in configuration
+    pass.
 
     Args:
         strategy: any that needs no single updates.
@@ -81,13 +82,13 @@ class SecureAggregation(Strategy):
         rounding: of each entry, "stochastic" (unbiased: small updates add up over clients and rounds) or "nearest"
             (half the error bound, but what is less than half a step vanishes in every round).
         clip: bound of the updates' (not the weights') entries: one number or {array name: clip, "*": clip}.
-            Larger entries are clipped and counted (`Outcome.saturated`). Arrays of integers have a clip of 4095 changes
-            a round unless they are named.
+            Larger entries are clipped and counted (`Outcome.saturated`). The clip of integer
+            arrays is 4095 or a fraction more (2**(bits-1) - 1 with fewer than 13 bits) unless they are named.
         metrics: {name: clip} of the reply's metrics to average inside the sum; others never leave the client.
         min_cohort: rounds with fewer sampled nodes are skipped before any message; clients refuse them by policy.
         max_late: largest share of the sampled nodes, 0..1, that may be without keys and is then left to the next round,
             as long as the others are `min_cohort` and the wrapped strategy's `min_train_nodes`; the round waits a trip
-            for the keys of more. 0 waits for all.
+            for the keys of more. 0 waits for all, as the last round of `start` does.
         phase_timeout: seconds that a trip without training may take; None for `start`'s `timeout`.
         weighted_by_key: metric of the clients' replies that holds the weight; None for the wrapped strategy's own, by
             which that strategy gets the total in any case.
@@ -294,8 +295,8 @@ def check_strategy(strategy: Strategy) -> None:
         for kind, why in REFUSED.items():
             if isinstance(each, kind):
                 raise ConfigError(
-                    f"{type(each).__name__} cannot run on secure aggregation: {why}, and the server learns the sum "
-                    "alone; expected a strategy that aggregates by a weighted mean, such as FedAvg, FedAvgM or FedAdam"
+                    f"{type(each).__name__} cannot run on secure aggregation, where the server learns the sum alone: "
+                    f"{why}. Expected a strategy that aggregates by a weighted mean, such as FedAvg, FedAvgM or FedAdam"
                 )
 
 
