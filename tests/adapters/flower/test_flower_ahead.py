@@ -218,8 +218,8 @@ def test_when_the_round_waits_for_the_keys_of_one(how, inner):
     if client:  # a threshold of all: what node 2 sends is needed, but may come without its keys
         grid.lose = lambda node, phase: None
         forget_prepared(grid, 2)
-    strategy, found = run(grid, 2, inner=fedavg(**inner), **how)
-    check(strategy, found, [range(5)] * 2, grid)
+    strategy, found = run(grid, 3, inner=fedavg(**inner), **how)
+    check(strategy, found, [range(5)] * 3, grid)
     assert grid.trips[4] == ("keys", 1)
 
 
@@ -245,8 +245,8 @@ def test_a_threshold_that_the_rest_cannot_meet_waits_too():
     """The scheme for a cohort of four does not exist."""
     grid = grid_of(5, mods=(SecAggMod(scheme=PairwiseMasking(threshold=5)),))
     forget_prepared(grid, 4)
-    strategy, found = run(grid, 2, scheme=PairwiseMasking(threshold=5))
-    check(strategy, found, [range(5)] * 2, grid)
+    strategy, found = run(grid, 3, scheme=PairwiseMasking(threshold=5))
+    check(strategy, found, [range(5)] * 3, grid)
     assert grid.trips[4] == ("keys", 1)
 
 

@@ -183,8 +183,8 @@ def test_a_threshold_that_the_rest_cannot_meet_waits_too(tmp_path):
         return result
 
     federation.sites["site-2"].do = without_keys
-    controller = federation.secure(2, options={"threshold": 5})
-    check(federation, controller, [range(1, 6)] * 2)
+    controller = federation.secure(3, options={"threshold": 5})
+    check(federation, controller, [range(1, 6)] * 3)
     assert tasks_of(federation, 1)[0] == ("keys", 1)
 
 
