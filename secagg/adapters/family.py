@@ -67,7 +67,7 @@ class Opening:
     Attributes:
         family, number: of its session.
         prepared: {party: message} for that round.
-        last: whether the run ends with it, as far as the server knows.
+        last: whether the run ends with it, as far as the server knows; then it waits for the keys of all.
     """
 
     family: bytes
@@ -84,12 +84,12 @@ class Opening:
     ) -> T:
         """`make(cohort, late)`: whoever has no keys ready is late, if those are few enough to go on without.
 
-        The whole sample is the cohort where the scheme cannot run without the late: a threshold, say. Raises
-        ConfigError where it cannot run with them either.
+        The whole sample is the cohort in the last round, which has no next one to leave the late to, and where the
+        scheme cannot run without them: a threshold, say. Raises ConfigError where it cannot run with them either.
         """
         ready = [party for party in sampled if party in self.prepared]
         late = [party for party in sampled if party not in self.prepared]
-        if not late or len(late) > allowed.share * len(sampled) or len(ready) < allowed.least:
+        if self.last or not late or len(late) > allowed.share * len(sampled) or len(ready) < allowed.least:
             return make(sampled, ())
         try:
             return make(ready, late)

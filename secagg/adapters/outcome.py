@@ -30,7 +30,8 @@ class Outcome(msgspec.Struct, frozen=True):
             units, before the mean is rounded to its array's dtype; metrics are named "metrics/" + name.
         saturated: entries that were clipped, all contributors together.
         accused: {party: why} of those of whom others say so, who may lie; they stay in the sum.
-        left_out: those that were sampled and had no keys ready: they were asked for some, for the next round.
+        left_out: those that were sampled and had no keys ready: they were asked for some, for the next round. None in
+            the run's last round, as far as the server knows it, which waits for the keys of all.
         failure: why there is no sum; then all but `lost` and `misbehaved` are empty.
     """
 

@@ -58,7 +58,8 @@ class Round:
         counters: names of arrays that held integers in earlier rounds; a mean of integers is a float.
         context: digest of all that they train by, 32 bytes.
         opening: its number in the family, and what was prepared for it.
-        late: parties that are left out, and only asked to prepare the next round; none without a scheme that can.
+        late: parties that are left out, and only asked to prepare the next round; none in the last one, and none
+            without a scheme that can.
 
     Attributes:
         arrays: the model.

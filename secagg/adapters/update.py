@@ -19,7 +19,7 @@ Clip: TypeAlias = float | Mapping[str, Any]
 
 DEFAULT = "*"
 COUNTED = 4095
-"""By how much an array of integers may change in a round, unless its clip is named: local batches, say."""
+"""By how much an array of integers may change in a round of 13 bits or more, unless its clip is named."""
 
 
 @dataclass(frozen=True)
@@ -106,9 +106,9 @@ def clip_of(model: Arrays, clip: Clip, counters: Collection[str], bits: int, met
 
 
 def counter_clip(bits: int) -> float:
-    """The least that holds `COUNTED` and has a whole number of steps, a power of two, to one count.
+    """The least clip of `COUNTED` or more at which one count is 2**k steps, so that integers fall on steps.
 
-    So integers fall on steps at full weight. Where `bits` are fewer than 13 a step is one count, and the clip less.
+    With fewer than 13 bits one count is one step, and the clip is 2**(bits - 1) - 1.
     """
     finer = max(0, bits - 1 - COUNTED.bit_length())
     return (2.0 ** (bits - 1) - 1) / 2.0**finer

@@ -120,6 +120,12 @@ def test_who_is_left_out_has_no_keys_and_all_others_have(ready, share, least, ne
         assert len(NAMES) - len(ready) > share * len(NAMES) or len(ready) < max(least, needed)
 
 
+@given(st.sets(st.sampled_from(NAMES)), st.floats(0, 1))
+def test_the_last_round_leaves_nobody_to_a_next_one(ready, share):
+    opening = Opening(bytes(16), 3, dict.fromkeys(ready, b""), last=True)
+    assert parted(opening, NAMES, share, 2) == (NAMES, [])
+
+
 def test_a_scheme_that_cannot_run_with_all_either_is_an_error():
     with pytest.raises(ConfigError, match="too few for the threshold"):
         parted(Opening(bytes(16), 0, dict.fromkeys(NAMES[1:], b"")), NAMES, 0.5, 2, needed=11)

@@ -42,7 +42,7 @@ class SecAggMod:
     with the records that the wrapped strategy sent. Of the function's reply, the update (trained minus received
     arrays), the weight and the metrics that the server names go into the secure sum; nothing else leaves. A train
     message from another strategy is refused. Evaluate and query messages pass unchanged, and so do their replies,
-    except those with arrays, which are refused.
+    except those with an ArrayRecord, which are refused; lists in metrics and bytes in configuration pass.
 
     What the client refuses, and every error, goes to the server as an error reply, which counts as a loss. Of an error
     about the user's own update or weight, and of whatever the user's functions raise, the server is told the class
@@ -79,15 +79,14 @@ class SecAggMod:
         """Answer a train message, or pass on any other."""
         try:
             if message.metadata.message_type.partition(".")[0] != MessageType.TRAIN:
-                return _without_arrays(_called(call_next, message, context))
+                return _without_arrays(_called(call_next, message, context), message)
             return self._answered(message, context, call_next)
         except SecaggError as error:
-            log.warning("secure aggregation: %s: %s", type(error).__name__, error)
             if isinstance(error, ProtocolError):  # whoever refused once reveals nothing more in this round
                 Memory(context, self._entropy).forget()
-            return Message(Error(ErrorCode.MOD_FAILED_PRECONDITION, _for_the_server(error)), reply_to=message)
+            return _refusal(error, message)
         except Exception as error:  # of the user's `credentials`, say: Flower would send its text
-            return _raised_reply(error, message)
+            return _raised_reply(error, ErrorCode.MOD_FAILED_PRECONDITION, message)
 
     def _answered(self, message: Message, context: Context, call_next: ClientAppCallable) -> Message:
         ask = envelope.read_ask(message.content)
@@ -209,28 +208,37 @@ class _Part:
 
 
 def _called(call_next: ClientAppCallable, message: Message, context: Context) -> Message:
-    """What the user's function, or a mod before it, replies; an error reply where it raises."""
+    """What the user's function, or a mod after this one, replies; an error reply where it raises."""
     try:
         return call_next(message, context)
     except Exception as error:  # a SecaggError of the user's own is no refusal of ours
-        return _raised_reply(error, message)
+        loading = isinstance(error, LoadClientAppError)
+        code = ErrorCode.LOAD_CLIENT_APP_EXCEPTION if loading else ErrorCode.CLIENT_APP_RAISED_EXCEPTION
+        return _raised_reply(error, code, message)
 
 
-def _without_arrays(reply: Message) -> Message:
-    """The reply to an evaluate or query message. Raises PolicyRefused where it has arrays."""
-    if reply.has_content() and reply.content.array_records:
-        raise PolicyRefused(
-            f"a reply to {reply.metadata.message_type!r} with {len(reply.content.array_records)} ArrayRecords, "
-            "expected none: this client's arrays leave it inside a secure sum only"
-        )
-    return reply
+def _without_arrays(reply: Message, message: Message) -> Message:
+    """The reply to an evaluate or query message; a refusal where it has an ArrayRecord.
+
+    Other records pass, with lists in metrics and bytes in configuration. The client stays in its secure round.
+    """
+    if not reply.has_content() or not reply.content.array_records:
+        return reply
+    why = (
+        f"a reply to {message.metadata.message_type!r} with {len(reply.content.array_records)} ArrayRecords, "
+        "expected none: arrays of this client leave it inside a secure sum only"
+    )
+    return _refusal(PolicyRefused(why), message)
 
 
-def _raised_reply(error: Exception, message: Message) -> Message:
+def _refusal(error: SecaggError, message: Message) -> Message:
+    log.warning("secure aggregation: %s: %s", type(error).__name__, error)
+    return Message(Error(ErrorCode.MOD_FAILED_PRECONDITION, _for_the_server(error)), reply_to=message)
+
+
+def _raised_reply(error: Exception, code: int, message: Message) -> Message:
     """As Flower reports an exception, without its text, which may quote a patient's row: that stays in this log."""
-    log.error("secure aggregation: this client's own code raised an exception", exc_info=error)
-    loading = isinstance(error, LoadClientAppError)
-    code = ErrorCode.LOAD_CLIENT_APP_EXCEPTION if loading else ErrorCode.CLIENT_APP_RAISED_EXCEPTION
+    log.error("secure aggregation: an exception outside the protocol", exc_info=error)
     return Message(Error(code, f"{type(error).__name__}: this client's own log says why"), reply_to=message)
 
 

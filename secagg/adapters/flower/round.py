@@ -29,7 +29,7 @@ class SecureRound:
     Attributes:
         protocol: what is asked, and what has come of it.
         array_name: of the ArrayRecord in the messages.
-        met: whether any node has answered, or refused, by the mod.
+        met: whether the mod of any node has replied, be it an answer or an error of its own.
 
     Raises ConfigError or InputError for messages that no secure sum can serve.
     """

@@ -46,11 +46,11 @@ REFUSED: dict[type[Strategy], str] = {
     FedTrimmedAvg: "it drops the extremes of single updates",
     QFedAvg: "it weights single updates by their own losses",
     FedXgbBagging: "it collects single trees",
-    FedXgbCyclic: "it hands single models on",
+    FedXgbCyclic: "it hands the model of one node to the next",
     DifferentialPrivacyServerSideFixedClipping: "it clips single updates at the server; clip at the clients",
     DifferentialPrivacyServerSideAdaptiveClipping: "it clips single updates at the server; clip at the clients",
-    DifferentialPrivacyClientSideAdaptiveClipping: "it counts single clients' norms; use fixed clipping",
-    DifferentialPrivacyClientSideFixedClipping: "it counts single replies; put it around SecureAggregation",
+    DifferentialPrivacyClientSideAdaptiveClipping: "it counts the clients whose norms are small; use fixed clipping",
+    DifferentialPrivacyClientSideFixedClipping: "it counts single replies; put it around SecureAggregation, not inside",
 }
 """Strategies of Flower that no sum can serve (Krum is a MultiKrum), and why."""
 
@@ -69,7 +69,8 @@ class SecureAggregation(Strategy):
 
     A node lost at any trip is survived. Where too few are left, the round is reported and skipped: the wrapped
     strategy gets no replies and the model stays. Evaluation is not touched: the metrics that clients reply to evaluate
-    messages travel in clear; arrays do not leave in them.
+    messages travel in clear. The mod refuses replies with an ArrayRecord; lists in metrics and bytes in configuration
+    pass.
 
     Args:
         strategy: any that needs no single updates.
@@ -81,13 +82,13 @@ class SecureAggregation(Strategy):
         rounding: of each entry, "stochastic" (unbiased: small updates add up over clients and rounds) or "nearest"
             (half the error bound, but what is less than half a step vanishes in every round).
         clip: bound of the updates' (not the weights') entries: one number or {array name: clip, "*": clip}.
-            Larger entries are clipped and counted (`Outcome.saturated`). Arrays of integers have a clip of 4095 changes
-            a round unless they are named.
+            Larger entries are clipped and counted (`Outcome.saturated`). The clip of integer
+            arrays is 4095 or a fraction more (2**(bits-1) - 1 with fewer than 13 bits) unless they are named.
         metrics: {name: clip} of the reply's metrics to average inside the sum; others never leave the client.
         min_cohort: rounds with fewer sampled nodes are skipped before any message; clients refuse them by policy.
         max_late: largest share of the sampled nodes, 0..1, that may be without keys and is then left to the next round,
             as long as the others are `min_cohort` and the wrapped strategy's `min_train_nodes`; the round waits a trip
-            for the keys of more. 0 waits for all.
+            for the keys of more. 0 waits for all, as the last round of `start` does.
         phase_timeout: seconds that a trip without training may take; None for `start`'s `timeout`.
         weighted_by_key: metric of the clients' replies that holds the weight; None for the wrapped strategy's own, by
             which that strategy gets the total in any case.
@@ -101,6 +102,12 @@ class SecureAggregation(Strategy):
         ConfigError: the strategy needs single updates, or the scheme is unknown.
         OutOfRange: a number that the message names.
     """
+
+    outcomes: dict[int, Outcome]
+    _family: Family
+    _counters: frozenset[str]
+    _precision: Precision
+    _met: bool
 
     def __init__(
         self,
@@ -122,7 +129,6 @@ class SecureAggregation(Strategy):
     ) -> None:
         check_strategy(strategy)
         self.strategy = strategy
-        self.outcomes: dict[int, Outcome] = {}
         numbers = Numbers(bits, clip, weight_max, dict(metrics or {}), rounding)
         numbers.check()
         inner = str(getattr(strategy, "weighted_by_key", weighted_by_key or "num-examples"))
@@ -137,13 +143,19 @@ class SecureAggregation(Strategy):
         self._phase_timeout = phase_timeout
         if phase_timeout is not None and not phase_timeout > 0:
             raise OutOfRange(f"phase_timeout is {phase_timeout}: expected seconds, more than 0")
-        self._counters: frozenset[str] = frozenset()
         self._timeout: float | None = None
         self._last: int | None = None  # unknown where a strategy around this one starts
         self._grid: Grid | None = None
-        self._precision = Precision(numbers)
         self._round: SecureRound | None = None
-        self._family = Family(entropy, log)
+        self._begin()
+
+    def _begin(self) -> None:
+        """A run: nothing known of an earlier one."""
+        self.outcomes = {}
+        self._family = Family(self._plan.entropy, log)
+        self._counters = frozenset()
+        self._precision = Precision(self._plan.numbers)
+        self._met = False
 
     def __repr__(self) -> str:
         return f"SecureAggregation({type(self.strategy).__name__}, scheme={self._plan.offer.name!r})"
@@ -158,15 +170,14 @@ class SecureAggregation(Strategy):
         self.strategy.summary()
 
     def start(self, *args: Any, **kwargs: Any) -> Result:
-        """`Strategy.start`, from nothing: a run has its own outcomes, and keys of its own.
+        """Run `Strategy.start` with outcomes and keys of its own; what an earlier run left is dropped.
 
         Its `timeout` is also that of the trips without training, unless they have their own.
         """
         bound = signature(super().start).bind(*args, **kwargs)
         bound.apply_defaults()
         self._timeout, self._last = bound.arguments["timeout"], bound.arguments["num_rounds"]
-        self._family = Family(self._plan.entropy, log)
-        self._counters, self.outcomes, self._precision = frozenset(), {}, Precision(self._plan.numbers)
+        self._begin()
         return super().start(*args, **kwargs)
 
     def configure_train(
@@ -240,6 +251,7 @@ class SecureAggregation(Strategy):
         self._round = None
         if self._grid is not None:
             current.collect(self._grid)
+        self._met |= current.met
         self._family.keep(current.protocol.prepared)
 
     def _reply(self, server_round: int, current: SecureRound, result: Aggregate) -> Message:
@@ -265,11 +277,11 @@ class SecureAggregation(Strategy):
     def _skip(self, server_round: int, why: str) -> None:
         """A round without a sum: say so, and go on with the model as it is."""
         current = self._round
-        if current is not None and not current.met and not any(each.contributors for each in self.outcomes.values()):
-            why = f"{why}; no node has answered yet: is secagg_mod in ClientApp(mods=[...])?"
-        self.outcomes[server_round] = Outcome.failed(why, None if current is None else current.protocol.coordinator)
         if current is not None:
             self._leave(current)
+            if not self._met:
+                why = f"{why}; no node has answered yet: is secagg_mod in ClientApp(mods=[...])?"
+        self.outcomes[server_round] = Outcome.failed(why, None if current is None else current.protocol.coordinator)
         log.warning("secure aggregation: round %d skipped, the model stays: %s", server_round, why)
 
 
@@ -283,8 +295,8 @@ def check_strategy(strategy: Strategy) -> None:
         for kind, why in REFUSED.items():
             if isinstance(each, kind):
                 raise ConfigError(
-                    f"{type(each).__name__} cannot run on secure aggregation: {why}, and the server learns the sum "
-                    "alone; expected a strategy that aggregates by a weighted mean, such as FedAvg, FedAvgM or FedAdam"
+                    f"{type(each).__name__} cannot run on secure aggregation, where the server learns the sum alone: "
+                    f"{why}. Expected a strategy that aggregates by a weighted mean, such as FedAvg, FedAvgM or FedAdam"
                 )
 
 

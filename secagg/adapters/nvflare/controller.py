@@ -68,12 +68,13 @@ class SecureRounds(ModelController):
         rounding: of each entry, "stochastic" (unbiased: small updates add up over sites and rounds) or "nearest"
             (half the error bound, but what is less than half a step vanishes in every round).
         clip: bound of the updates' (not the weights') entries: one number or {parameter: clip, "*": clip}.
-            Larger entries are clipped and counted (`Outcome.saturated`). Arrays of integers have a clip of 4095 changes
-            a round unless they are named.
+            Larger entries are clipped and counted (`Outcome.saturated`). The clip of integer
+            arrays is 4095 or a fraction more (2**(bits-1) - 1 with fewer than 13 bits) unless they are named.
         metrics: {name: clip} of the result's metrics to average inside the sum; others never leave the site.
         min_cohort: rounds with fewer sampled sites are skipped before any task; sites refuse them by policy.
         max_late: largest share of the sampled sites, 0..1, that may be without keys and is then left to the next round,
-            as long as the others are `min_cohort`; the round waits a task for the keys of more. 0 waits for all.
+            as long as the others are `min_cohort`; the round waits a task for the keys of more. 0 waits for all, as the
+            controller's last round does.
         train_timeout: seconds that training may take, 0 for no limit; `send_model`'s own where that is set.
         phase_timeout: seconds that a phase without training may take, 0 for no limit.
         roster: name of a file in the server's `local` folder, where the scheme is `authenticated`.

@@ -56,6 +56,6 @@ def _check_format(recipe: Recipe) -> None:
     for whose, value in asked.items():
         if value not in (None, ExchangeFormat.NUMPY, ExchangeFormat.RAW):
             raise ConfigError(
-                f"server_expected_format of {whose} is {value!r}, expected {ExchangeFormat.NUMPY!r}, the default: "
-                "arrays are summed, and the script gets its own framework's tensors all the same"
+                f"server_expected_format of {whose} is {getattr(value, 'value', value)!r}, expected 'numpy', the "
+                "default: arrays are summed, and the script gets its own framework's tensors all the same"
             )

@@ -88,16 +88,15 @@ def test_only_the_last_reply_of_a_round_holds_keys_for_the_next_if_there_is_one(
 
 
 def test_after_the_last_round_no_node_holds_keys():
-    """The last asks name no next round, and nobody who is left out of that one is asked for keys."""
+    """The last asks name no next round, and nobody is left to one: that round waits for the keys of all."""
     grid = grid_of(5)
     at_round(grid, lambda place, number, phase: (place, number, phase) == (2, 2, "unmask"))
     strategy, found = run(grid, 3)
-    check(strategy, found, [range(5), range(5), [0, 1, 3, 4]], grid)
-    assert [phase for phase, _ in grid.trips] == [*FIRST, *(STEADY * 2)]
+    check(strategy, found, [range(5)] * 3, grid)
+    assert [phase for phase, _ in grid.trips] == [*FIRST, *STEADY, *FIRST]
+    assert grid.trips[7:] == [("keys", 1), *((phase, 5) for phase in STEADY)]
     assert grid.pushed == []
-    left, others = list(grid.apps)[2], [node for n, node in enumerate(grid.apps) if n != 2]
-    assert [set(grid.states[node]) for node in others] == [{"calls"}] * 4
-    assert set(grid.states[left]) == {"calls", "secagg"}  # it was lost in the round before, and not asked since
+    assert [set(state) for state in grid.states.values()] == [{"calls"}] * 5
 
 
 def test_where_a_strategy_around_this_one_starts_the_last_round_is_not_known():
@@ -168,10 +167,10 @@ def test_nobody_waits_for_who_does_not_answer_a_request(how):
         how if other == node and (phase == PREPARE or (phase == "unmask" and len(grid.trips) == 4)) else None
     )
     grid.pull_messages = lambda numbers: (pulled.append(len(grid.trips)), pull(numbers))[1]
-    strategy, found = run(grid, 4)
-    check(strategy, found, [range(5), *([[0, 1, 3, 4]] * 3)], grid)
-    assert [phase for phase, _ in grid.trips] == [*FIRST, *(STEADY * 3)]
-    assert pulled == [7, 10]  # and in the last round nobody is asked
+    strategy, found = run(grid, 5)
+    check(strategy, found, [range(5), *([[0, 1, 3, 4]] * 3), range(5)], grid)
+    assert [phase for phase, _ in grid.trips] == [*FIRST, *(STEADY * 3), *FIRST]
+    assert pulled == [7, 10, 13]  # and in the last round nobody is asked ahead
     assert [strategy.outcomes[number].left_out for number in (3, 4)] == [names_of(grid, 2)] * 2
 
 
@@ -219,8 +218,8 @@ def test_when_the_round_waits_for_the_keys_of_one(how, inner):
     if client:  # a threshold of all: what node 2 sends is needed, but may come without its keys
         grid.lose = lambda node, phase: None
         forget_prepared(grid, 2)
-    strategy, found = run(grid, 2, inner=fedavg(**inner), **how)
-    check(strategy, found, [range(5)] * 2, grid)
+    strategy, found = run(grid, 3, inner=fedavg(**inner), **how)
+    check(strategy, found, [range(5)] * 3, grid)
     assert grid.trips[4] == ("keys", 1)
 
 
@@ -246,8 +245,8 @@ def test_a_threshold_that_the_rest_cannot_meet_waits_too():
     """The scheme for a cohort of four does not exist."""
     grid = grid_of(5, mods=(SecAggMod(scheme=PairwiseMasking(threshold=5)),))
     forget_prepared(grid, 4)
-    strategy, found = run(grid, 2, scheme=PairwiseMasking(threshold=5))
-    check(strategy, found, [range(5)] * 2, grid)
+    strategy, found = run(grid, 3, scheme=PairwiseMasking(threshold=5))
+    check(strategy, found, [range(5)] * 3, grid)
     assert grid.trips[4] == ("keys", 1)
 
 
@@ -308,8 +307,8 @@ def test_a_bad_one_costs_its_node_the_round(data, why):
     grid = grid_of(5)
     liar = list(grid.apps)[1]
     sends_ahead(grid, liar, data)
-    strategy, found = run(grid, 3)
-    check(strategy, found, [range(5), [0, 2, 3, 4], [0, 2, 3, 4]], grid)
+    strategy, found = run(grid, 4)
+    check(strategy, found, [range(5), *([[0, 2, 3, 4]] * 3)], grid)
     assert strategy.outcomes[2].lost == {str(liar): "keys"}
     assert why in strategy.outcomes[2].misbehaved[str(liar)]
     assert strategy.outcomes[3].left_out == {str(liar)}
@@ -330,7 +329,7 @@ def sends_ahead(grid, liar, data):
 def test_too_long_a_one_is_not_kept(caplog):
     grid = grid_of(5)
     sends_ahead(grid, list(grid.apps)[1], bytes(MAX_PREPARED + 1))
-    strategy, _ = run(grid, 2)
+    strategy, _ = run(grid, 3)
     assert strategy.outcomes[2].left_out == names_of(grid, 1)
     assert f"prepared {MAX_PREPARED + 1} bytes, expected keys" in caplog.text
 

@@ -107,6 +107,18 @@ def test_arrays_leave_in_no_reply_beside_the_sum(kind, records):
     assert reason.startswith(f"PolicyRefused: a reply to {kind!r} with {len(records)} ArrayRecords, expected none")
 
 
+def test_a_refused_evaluation_does_not_end_the_secure_round():
+    def with_arrays(message, context):
+        return Message(RecordDict({"arrays": model_record()}), reply_to=message)
+
+    grid, node = held_at("masked")
+    grid.apps[node].query()(with_arrays)
+    kept = grid.states[node]["secagg"]
+    assert refusal(grid, node, asked(grid, node, "query")).startswith("PolicyRefused")
+    assert grid.states[node]["secagg"] == kept
+    assert grid.ask(node, grid.held[node]).has_content()
+
+
 def test_the_users_function_is_called_once_a_round_with_the_users_records():
     grid = grid_of(3)
     SecureAggregation(FedAvg(fraction_evaluate=0.0), weight_max=400).start(grid, model_record(), num_rounds=4)
@@ -250,12 +262,15 @@ def test_an_exception_of_a_mod_that_runs_later_is_the_users():
     assert refusal(grid, node, grid.held[node]) == "ValueError: this client's own log says why"
 
 
-def test_an_exception_of_the_credentials_function_is_the_users():
+def test_of_an_exception_of_the_credentials_function_the_server_learns_the_class_alone(caplog):
     names = list(map(str, grid_of(3).apps))
     known = Credentials.generate(names, SeededEntropy("flower"))
     grid, node = held_at("keys", options={"adversary": "active"}, roster=known[names[0]].roster)
     grid.apps[node] = client_app(mods=(SecAggMod(credentials=raising(FileNotFoundError(SECRET))),))
-    assert refusal(grid, node, grid.held[node]) == "FileNotFoundError: this client's own log says why"
+    reply = grid.ask(node, grid.held[node])
+    assert reply.error.code == ErrorCode.MOD_FAILED_PRECONDITION  # the train function has not been called
+    assert reply.error.reason == "FileNotFoundError: this client's own log says why"
+    assert "secure aggregation: an exception outside the protocol" in caplog.text
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])

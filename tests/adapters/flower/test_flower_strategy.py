@@ -237,6 +237,29 @@ def test_where_an_earlier_round_had_a_sum_no_failure_asks_for_the_mod():
     assert HINT not in strategy.outcomes[2].failure
 
 
+def test_where_the_mod_refused_an_earlier_round_no_failure_asks_for_it():
+    grid, strategy = grid_of(4, mods=(SecAggMod(policy=Policy(min_cohort=5)),)), secure()
+    grid.lose = lambda node, phase: "silent" if strategy.outcomes else None
+    strategy.start(grid, model_record(), num_rounds=2)
+    assert all(outcome.failure is not None for outcome in strategy.outcomes.values())
+    assert HINT not in strategy.outcomes[2].failure
+    grid.lose = lambda node, phase: "silent"
+    strategy.start(grid, model_record(), num_rounds=1)  # another run, which has met nobody
+    assert strategy.outcomes[1].failure.endswith(HINT)
+
+
+def test_where_the_mod_has_no_credentials_no_failure_asks_for_it():
+    def missing(context):
+        raise FileNotFoundError("no key of this node")
+
+    roster = Credentials.generate(list(map(str, grid_of(4).apps)), SeededEntropy("flower"))
+    strategy = secure(options={"adversary": "active"}, roster=next(iter(roster.values())).roster)
+    grid = grid_of(4, mods=(SecAggMod(credentials=missing),))
+    strategy.start(grid, model_record(), num_rounds=1)
+    assert "0 parties answered" in strategy.outcomes[1].failure
+    assert HINT not in strategy.outcomes[1].failure
+
+
 def test_evaluation_is_the_wrapped_strategys():
     grid = grid_of(3)
     result = SecureAggregation(flower.FedAvg(), weight_max=WEIGHT_MAX).start(grid, model_record(), num_rounds=1)
@@ -361,7 +384,11 @@ REFUSED = [
 
 @pytest.mark.parametrize("inner", REFUSED, ids=lambda inner: type(inner).__name__)
 def test_strategies_that_need_single_updates_are_refused(inner):
-    with pytest.raises(ConfigError, match="cannot run on secure aggregation"):
+    said = (
+        rf"^{type(inner).__name__} cannot run on secure aggregation, where the server learns the sum alone: it [^.]*\. "
+        "Expected a strategy that aggregates by a weighted mean, such as FedAvg, FedAvgM or FedAdam$"
+    )
+    with pytest.raises(ConfigError, match=said):
         secure(inner)
 
 

@@ -77,11 +77,13 @@ def test_only_the_last_result_of_a_round_holds_keys_for_the_next_if_there_is_one
 
 @pytest.mark.parametrize("start_round", [0, 7])
 def test_after_the_last_round_no_site_holds_keys(tmp_path, start_round):
-    """The last tasks name no next round, and nobody who is left out of that one is asked for keys."""
+    """The last tasks name no next round, and nobody is left to one: that round waits for the keys of all."""
     federation = Federation(tmp_path, 5)
     at_round(federation, lambda site, number, phase: (site, number, phase) == (3, 1, "unmask"))
-    federation.secure(3, start_round=start_round)
-    assert federation.trips == [*FIRST, *(STEADY * 2)]
+    controller = federation.secure(3, start_round=start_round)
+    assert federation.trips == [*FIRST, *STEADY, *FIRST]
+    assert tasks_of(federation, 2) == [("keys", 1), *((phase, 5) for phase in STEADY)]
+    assert controller.outcomes[start_round + 2].contributors == set(federation.names)
     assert PREPARE not in {phase for phase, _, _ in federation.wire.tasks}
     assert [site.executor._prepared for site in federation.sites.values()] == [None] * 5
 
@@ -139,9 +141,9 @@ def test_nobody_waits_for_a_site_that_does_not_fetch_its_request(tmp_path):
     at_round(federation, lambda site, number, phase: (site, number, phase) == (2, 0, "unmask"))
     lost = federation.lose
     federation.lose = lambda site, phase: "standing" if phase == PREPARE else lost(site, phase)
-    controller = federation.secure(4)
-    check(federation, controller, [range(1, 6), *([[1, 3, 4, 5]] * 3)])
-    assert [task.completion_status.value for task in federation.wire.standing] == ["cancelled"] * 2
+    controller = federation.secure(5)
+    check(federation, controller, [range(1, 6), *([[1, 3, 4, 5]] * 3), range(1, 6)])
+    assert [task.completion_status.value for task in federation.wire.standing] == ["cancelled"] * 3
 
 
 @pytest.mark.parametrize("how", ["error", "late", "damaged"])
@@ -150,8 +152,8 @@ def test_keys_that_do_not_come_leave_their_site_out_again(tmp_path, how):
     at_round(federation, lambda site, number, phase: (site, number, phase) == (2, 0, "unmask"))
     lost = federation.lose
     federation.lose = lambda site, phase: how if phase == PREPARE else lost(site, phase)
-    controller = federation.secure(3)
-    check(federation, controller, [range(1, 6), [1, 3, 4, 5], [1, 3, 4, 5]])
+    controller = federation.secure(4)
+    check(federation, controller, [range(1, 6), [1, 3, 4, 5], [1, 3, 4, 5], range(1, 6)])
     assert controller.outcomes[2].left_out == {"site-2"}
 
 
@@ -181,8 +183,8 @@ def test_a_threshold_that_the_rest_cannot_meet_waits_too(tmp_path):
         return result
 
     federation.sites["site-2"].do = without_keys
-    controller = federation.secure(2, options={"threshold": 5})
-    check(federation, controller, [range(1, 6)] * 2)
+    controller = federation.secure(3, options={"threshold": 5})
+    check(federation, controller, [range(1, 6)] * 3)
     assert tasks_of(federation, 1)[0] == ("keys", 1)
 
 
@@ -222,8 +224,8 @@ def test_a_site_whose_process_died_between_two_rounds_is_lost_once(tmp_path):
 def test_a_bad_one_costs_its_site_the_round(tmp_path, data, why):
     federation = Federation(tmp_path, 5)
     sends_ahead(federation.sites["site-2"], data)
-    controller = federation.secure(3)
-    check(federation, controller, [range(1, 6), [1, 3, 4, 5], [1, 3, 4, 5]])
+    controller = federation.secure(4)
+    check(federation, controller, [range(1, 6), *([[1, 3, 4, 5]] * 3)])
     assert controller.outcomes[1].lost == {"site-2": "keys"}
     assert why in controller.outcomes[1].misbehaved["site-2"]
     assert controller.outcomes[2].left_out == {"site-2"}
@@ -232,7 +234,7 @@ def test_a_bad_one_costs_its_site_the_round(tmp_path, data, why):
 def test_too_long_a_one_is_not_kept(tmp_path, caplog):
     federation = Federation(tmp_path, 5)
     sends_ahead(federation.sites["site-2"], bytes(MAX_PREPARED + 1))
-    assert federation.secure(2).outcomes[1].left_out == {"site-2"}
+    assert federation.secure(3).outcomes[1].left_out == {"site-2"}
     assert f"prepared {MAX_PREPARED + 1} bytes, expected keys" in caplog.text
 
 
@@ -293,9 +295,9 @@ def test_where_processes_end_between_two_tasks_keys_lie_in_the_run_folder_until_
         return result
 
     federation.sites["site-1"].do = watched
-    check(federation, federation.secure(2, options={"threshold": 3}), [range(1, 5), [1, 3, 4]])
+    check(federation, federation.secure(3, options={"threshold": 3}), [range(1, 5), [1, 3, 4], range(1, 5)])
     busy, ready = [memory.Swapped.FILE], [memory.Kept.FILE]
-    assert files == [busy, busy, busy, ready, busy, busy, []]
+    assert files == [busy, busy, busy, ready, busy, busy, ready, busy, busy, []]
     for site in federation.sites.values():
         site.fire(EventType.END_RUN)
     assert not list(tmp_path.glob(f"*/{JOB}/secagg.*"))

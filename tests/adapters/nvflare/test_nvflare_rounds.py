@@ -185,11 +185,19 @@ def without_steps(site, received):
 def test_scripts_that_send_no_steps_are_named_as_the_cause(tmp_path, caplog):
     federation = Federation(tmp_path, 3, result=without_steps)
     failure = federation.secure().outcomes[0].failure
-    assert "3 results did not pass their sites' filters" in failure
+    assert "results of 3 sites did not pass their filters, and those sites' logs say why" in failure
     assert f"do the scripts send NUM_STEPS_CURRENT_ROUND in FLModel.meta, a whole number in 1..{WEIGHT_MAX}?" in failure
     assert failure.endswith("weight_max=None asks for none")
     assert "site site-1: TASK_RESULT_FILTER_ERROR; the site's own log says why" in caplog.text
     assert "with weight_max=None the server asks for none" in caplog.text  # at each site
+
+
+def test_one_site_is_named_in_the_singular(tmp_path):
+    def result(site, received):
+        return without_steps(site, received) if site == "site-1" else trained(site, received)
+
+    failure = Federation(tmp_path, 3, result=result).secure(options={"threshold": 3}).outcomes[0].failure
+    assert "the result of 1 site did not pass its filters, and that site's log says why" in failure
 
 
 @pytest.mark.parametrize("steps", [0, 1])
@@ -226,7 +234,7 @@ def test_other_causes_are_not_taken_for_missing_steps(tmp_path, cause):
     if cause == "silence":
         federation.lose = lambda site, phase: "silent" if phase == "masked" else None
     failure = federation.secure(weight_max=None if cause == "filters" else WEIGHT_MAX).outcomes[0].failure
-    assert ("did not pass their sites' filters" in failure) == (cause == "filters")
+    assert ("did not pass their filters" in failure) == (cause == "filters")
     assert "NUM_STEPS" not in failure
 
 

@@ -117,7 +117,10 @@ def test_recipes_that_need_single_results_are_refused():
 
 @pytest.mark.parametrize("value", [ExchangeFormat.PYTORCH, "pytorch", ExchangeFormat.KERAS_LAYER_WEIGHTS])
 def test_an_exchange_of_tensors_is_refused_before_the_job_runs(value):
-    with pytest.raises(ConfigError, match=r"server_expected_format of the recipe is .*, expected .*NUMPY"):
+    said = (
+        f"server_expected_format of the recipe is {str(ExchangeFormat(value).value)!r}, expected 'numpy', the default"
+    )
+    with pytest.raises(ConfigError, match=said):
         secured(recipe_of(1, server_expected_format=value))
     recipe = recipe_of(1)
     set_per_site_config(recipe, {"site-1": {}, "site-2": {"server_expected_format": value}, "site-3": {}})
