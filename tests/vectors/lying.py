@@ -94,7 +94,7 @@ FRAMES: dict[str, Callable[[bytes], bytes]] = {
     "another party's frame": lambda data: reframed(data, party=3),
     "a frame the other way round": lambda data: reframed(data, direction=1 - data[5]),
 }
-"""What is a WireError of every message."""
+"""What is a WireError of every message; the party's frame, of every one but party 3's own."""
 
 
 def frames(*names: str, where: str = "") -> list[Lie]:
