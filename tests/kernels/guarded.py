@@ -6,15 +6,16 @@ import mmap
 import numpy as np
 
 PAGE = mmap.PAGESIZE
-_kept = []
 
 
 def guarded(shape, dtype, end=True):
-    """An array of zeros with forbidden pages before and behind, flush with the one behind or the one before."""
+    """An array of zeros with forbidden pages before and behind, flush with the one behind or the one before.
+
+    The pages go with the last view of the array: kept for good, those of all tests are more than a process may map.
+    """
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     pages = -(-size // PAGE) + 2
     memory = mmap.mmap(-1, pages * PAGE)
-    _kept.append(memory)  # while a page is forbidden it must not be given back
     start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
     libc = ctypes.CDLL(None, use_errno=True)
     for page in (0, pages - 1):
