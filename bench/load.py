@@ -95,12 +95,12 @@ def run(clients: int, dim: int, dropout: float, beat: Beat, *, traced: bool = Fa
         fleet.send_bytes(END)
         expected, fleet_bytes = fleet.recv()
     np.testing.assert_array_equal(out.ring_sum, expected)
-    terms = scheme.terms(session)
+    parameters = scheme.parameters(session)
     return Load(
         clients,
         dim,
-        terms.degree,
-        terms.threshold,
+        parameters.degree,
+        parameters.threshold,
         len(lost),
         seconds,
         {phase: value for (phase, role), value in out.seconds.items() if role == "server"},

@@ -19,7 +19,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "hashes of shares": ("secagg_protocols.pairwise.derive.share_hashes",),
     "relay and lookup of rows": (
         "secagg_protocols.pairwise.server.PairwiseServer._ask_masked",
-        "secagg_protocols.pairwise.cohort.Turned.of",
+        "secagg_protocols.pairwise.neighbourhoods.Turned.of",
     ),
     "sealing and opening": ("secagg.primitives.sealing.seal", "secagg.primitives.sealing.open_sealed"),
     "keys for sealing": ("secagg_protocols.pairwise.derive.sealing_key",),

@@ -42,7 +42,7 @@ class Cohort:
         neighbours: k of SecAgg+, None for SecAgg.
         lost: clients that go silent when vectors are asked for.
         threshold: t, None for the scheme's own.
-        family: of `FAMILIES`; neighbours and threshold are terms of pairwise masking alone.
+        family: of `FAMILIES`; neighbours and threshold are parameters of pairwise masking alone.
     """
 
     clients: int
@@ -62,12 +62,12 @@ class Cohort:
     @property
     def case(self) -> Case:
         """For a row of results."""
-        scheme, terms, name = self.scheme, {}, FAMILIES[self.family]
+        scheme, parameters, name = self.scheme, {}, FAMILIES[self.family]
         if isinstance(scheme, PairwiseMasking):
-            found = scheme.terms(Session.create(range(self.clients), np.float32(0)))
-            terms = {"neighbours": found.degree, "threshold": found.threshold}
+            found = scheme.parameters(Session.create(range(self.clients), np.float32(0)))
+            parameters = {"neighbours": found.degree, "threshold": found.threshold}
             name += "" if found.complete else "+"
-        return {"protocol": name, "clients": self.clients, "dim": self.dim, **terms, "lost": self.lost}
+        return {"protocol": name, "clients": self.clients, "dim": self.dim, **parameters, "lost": self.lost}
 
 
 @dataclass

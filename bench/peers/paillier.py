@@ -143,7 +143,7 @@ def _keys(runs: int, _tell: Tell) -> list[Row]:
 
 def _slots(dim: int) -> Slots:
     session = Session.create(range(CLIENTS), np.broadcast_to(np.float32(0), (dim,)), bits=BITS)
-    return PaillierSum(KEY_BITS).terms(session).slots
+    return PaillierSum(KEY_BITS).parameters(session).slots
 
 
 def _encrypt(key: PublicKey, slots: Slots, vector: np.ndarray) -> bytes:

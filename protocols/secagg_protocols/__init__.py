@@ -20,9 +20,9 @@ def _paillier(n: int, key_bits: int = 2048, adversary: str = "passive") -> "Pail
     return scheme
 
 
-def _ckks(n: int, holders: int = 3, agreeing: int | None = None, adversary: str = "passive") -> "CkksSum":
+def _ckks(n: int, holders: int = 3, quorum: int | None = None, adversary: str = "passive") -> "CkksSum":
     """`secagg_protocols.ckks.ckks`. Raises ConfigError where TenSEAL is not installed."""
-    scheme: CkksSum = load("ckks").ckks(n, holders, agreeing, adversary)
+    scheme: CkksSum = load("ckks").ckks(n, holders, quorum, adversary)
     return scheme
 
 

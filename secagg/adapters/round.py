@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from secagg.adapters.choice import Offer, Terms
-from secagg.adapters.family import Ahead, Opening
+from secagg.adapters.run import Ahead, Opening
 from secagg.adapters.update import Arrays, Numbers, counters_of
 from secagg.api import Aggregate, Coordinator
 from secagg.errors import ConfigError, PartyId
@@ -57,7 +57,7 @@ class Round:
         arrays: the model that they train.
         counters: names of arrays that held integers in earlier rounds; a mean of integers is a float.
         context: digest of all that they train by, 32 bytes.
-        opening: its number in the family, and what was prepared for it.
+        opening: its number in the run, and what was prepared for it.
         late: parties that are left out, and only asked to prepare the next round; none in the last one, and none
             without a scheme that can.
 
@@ -86,10 +86,8 @@ class Round:
         self.counters = counters | counters_of(arrays)
         self.left_out = frozenset(late)
         self.prepared: dict[PartyId, bytes] = {}
-        family, number = (opening.family, opening.number) if scheme.prepares else (b"", 0)
-        session = plan.numbers.session(
-            parties, arrays, self.counters, context, plan.entropy, family=family, round=number
-        )
+        run, number = (opening.run, opening.number) if scheme.prepares else (b"", 0)
+        session = plan.numbers.session(parties, arrays, self.counters, context, plan.entropy, run=run, round=number)
         self.coordinator = Coordinator(scheme, session, plan.roster, opening.prepared if scheme.prepares else None)
         self._entry = plan.offer.terms(scheme, plan.weighted_by, plan.numbers.metrics), session.to_bytes()
         self._ahead = opening.ahead(len(parties)) if scheme.prepares else None

@@ -57,7 +57,7 @@ class Numbers:
         context: bytes,
         entropy: Entropy,
         *,
-        family: bytes = b"",
+        run: bytes = b"",
         round: int = 0,
     ) -> Session:
         """A session whose updates have the structure of `blank_update(model, metrics)`. Raises ConfigError."""
@@ -69,7 +69,7 @@ class Numbers:
             weight_max=self.weight_max,
             rounding=self.rounding,
             context=context,
-            family=family,
+            run=run,
             round=round,
             entropy=entropy,
         )

@@ -160,7 +160,7 @@ class Participant:
         entropy: source of all secrets.
         credentials: this party's identity and the roster, where the scheme is `authenticated`.
         ledger: what this party has helped to open before; it refuses a second cohort under one context. Needs a
-            `context` that names model and round. Of a family it enters no round twice.
+            `context` that names model and round. Of a run it enters no round twice.
         prepared: what this party prepared for this round; it is used up.
 
     Raises PolicyRefused, UnknownParty or ConfigError; LocalMisuse for what was used before.

@@ -7,8 +7,8 @@ from secagg.engine import prepared as ahead
 from secagg.errors import ConfigError, LocalMisuse, PartyId, SecaggError, StateError, WireError
 from secagg.primitives import sealing
 from secagg.primitives.entropy import Entropy
-from secagg.scheme import Credentials, Occasion, Roster, Scheme, Session
-from secagg.scheme.session import check_party_id, check_round, family_of, party_id
+from secagg.scheme import Credentials, Roster, RoundSlot, Scheme, Session
+from secagg.scheme.session import check_party_id, check_round, party_id, run_of
 from secagg.wire import codec
 
 _PREPARED_STATE = b"secagg/state/prepared/1"
@@ -17,7 +17,7 @@ _PREPARED_STATE = b"secagg/state/prepared/1"
 class _Saved(codec.Message, frozen=True):
     """A `Prepared` that was not used yet."""
 
-    occasion: Occasion
+    slot: RoundSlot
     message: bytes
     state: bytes
 
@@ -31,48 +31,48 @@ class Prepared:
 
     Attributes:
         message: bytes for the server, such as beside the last reply of the round before.
-        family, round, party: what it is for.
+        run, round, party: what it is for.
     """
 
-    def __init__(self, occasion: Occasion, message: bytes, state: bytes) -> None:
+    def __init__(self, slot: RoundSlot, message: bytes, state: bytes) -> None:
         self.message = message
-        self._occasion = occasion
+        self._slot = slot
         self._state: bytes | None = state
 
     def __repr__(self) -> str:
         used = ", used" if self._state is None else ""
-        return f"Prepared(party={self.party!r}, round={self.round}, family={self.family.hex()}{used})"
+        return f"Prepared(party={self.party!r}, round={self.round}, run={self.run.hex()}{used})"
 
     def __reduce__(self) -> NoReturn:
         """What `copy` and `pickle` call. Keys in two places would serve two rounds."""
         raise LocalMisuse(f"{self!r}: its keys serve one round, so there are no copies; save(key) keeps it")
 
     @property
-    def family(self) -> bytes:
+    def run(self) -> bytes:
         """Of the sessions that it is for."""
-        return self._occasion.family
+        return self._slot.run
 
     @property
     def round(self) -> int:
-        """Of the family."""
-        return self._occasion.round
+        """Of the run."""
+        return self._slot.round
 
     @property
     def party(self) -> PartyId:
         """Whose."""
-        return self._occasion.party
+        return self._slot.party
 
     def fits(self, scheme: Scheme, session: Session, me: PartyId, roster: Roster | None = None) -> bool:
         """Whether it is unused and was prepared by `me` for this round; `roster` where the scheme authenticates."""
-        return self._state is not None and self._occasion == _occasion(scheme, session, me, roster)
+        return self._state is not None and self._slot == _slot(scheme, session, me, roster)
 
     def secrets(self, scheme: Scheme, session: Session, me: PartyId, roster: Roster | None = None) -> bytes:
         """For `Participant`, which erases them here. Raises LocalMisuse once used, ConfigError for another round."""
-        wanted = _occasion(scheme, session, me, roster)
-        if self._occasion != wanted:
+        wanted = _slot(scheme, session, me, roster)
+        if self._slot != wanted:
             raise ConfigError(
-                f"prepared by party {self.party!r} for round {self.round} of family {self.family.hex()}, expected "
-                f"party {wanted.party!r}, round {wanted.round} of {wanted.family.hex() or 'no family'}, and the same "
+                f"prepared by party {self.party!r} for round {self.round} of run {self.run.hex()}, expected "
+                f"party {wanted.party!r}, round {wanted.round} of {wanted.run.hex() or 'no run'}, and the same "
                 "protocol and roster"
             )
         if self._state is None:
@@ -87,7 +87,7 @@ class Prepared:
         """Message and secrets, encrypted and authenticated under `key`, 32 bytes. Raises LocalMisuse once used."""
         if self._state is None:
             raise LocalMisuse(f"{self!r}: nothing is left to save")
-        saved = codec.encode(_Saved(self._occasion, self.message, self._state))
+        saved = codec.encode(_Saved(self._slot, self.message, self._state))
         return sealing.lock(key, saved, _PREPARED_STATE, os.urandom)
 
     @classmethod
@@ -99,14 +99,14 @@ class Prepared:
             raise StateError(f"nothing that was prepared: {error}") from None
         except SecaggError as error:
             raise error.with_traceback(None) from None
-        return cls(saved.occasion, saved.message, saved.state)
+        return cls(saved.slot, saved.message, saved.state)
 
 
 def prepare(
     scheme: Scheme,
     me: PartyId,
     *,
-    family: bytes,
+    run: bytes,
     round: int,
     entropy: Entropy = os.urandom,
     credentials: Credentials | None = None,
@@ -116,20 +116,20 @@ def prepare(
     Args:
         scheme: any scheme of the protocol that the round will run; its options may still change.
         me: this party's id in that session.
-        family, round: of that session (`Session.create`), as the server says; a round that this party prepares for
+        run, round: of that session (`Session.create`), as the server says; a round that this party prepares for
             twice has two sets of keys, and the last one sent counts.
         entropy: source of all secrets.
         credentials: this party's identity and the roster, where the scheme is `authenticated`.
 
-    Raises ConfigError: the protocol cannot, or family, round, id or credentials will not do.
+    Raises ConfigError: the protocol cannot, or run, round, id or credentials will not do.
     """
-    family, me = family_of(family), party_id(me)
-    check_round(family, round)
+    run, me = run_of(run), party_id(me)
+    check_round(run, round)
     check_party_id(me)
     roster = None if credentials is None else credentials.roster
-    occasion = scheme.occasion(family, round, me, roster)
-    return Prepared(occasion, *ahead.prepare(scheme, occasion, entropy, credentials))
+    slot = scheme.slot(run, round, me, roster)
+    return Prepared(slot, *ahead.prepare(scheme, slot, entropy, credentials))
 
 
-def _occasion(scheme: Scheme, session: Session, me: PartyId, roster: Roster | None) -> Occasion:
-    return scheme.occasion(session.family, session.round, session.parties[session.index(me)], roster)
+def _slot(scheme: Scheme, session: Session, me: PartyId, roster: Roster | None) -> RoundSlot:
+    return scheme.slot(session.run, session.round, session.parties[session.index(me)], roster)

@@ -117,11 +117,11 @@ class RoundParty:
         self, ask: frame.Frame, phase: Phase, encoded: Callable[[], Lanes], store: Callable[[], object]
     ) -> None:
         message = codec.decode(ask.body, phase.ask)
-        enters = self._ledger if self._last is None and self.session.family else None
+        enters = self._ledger if self._last is None and self.session.run else None
         vector = encoded() if phase.takes_input else None
         try:
             if enters is not None:
-                enters.check_round(self.session.family, self.session.round)
+                enters.check_round(self.session.run, self.session.round)
             reply, result = self._machine.answer(message, vector)
         except SecaggError as error:
             # Error reporters send the local variables of a traceback's frames, and those of the machine hold secrets.
@@ -131,7 +131,7 @@ class RoundParty:
                 store()  # a refusal is final after a restart too
             raise error from None
         if enters is not None:
-            enters.enter(self.session.family, self.session.round)
+            enters.enter(self.session.run, self.session.round)
         self._last = (ask.phase, ask.checksum, b"" if reply is None else self._wrap(ask, reply))
         self.result = self.result or result
         self.step += 1

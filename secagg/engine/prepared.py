@@ -2,7 +2,7 @@
 
 from secagg.errors import PeerMisbehaved, WireError
 from secagg.primitives.entropy import Entropy
-from secagg.scheme import Credentials, Occasion, Scheme
+from secagg.scheme import Credentials, RoundSlot, Scheme
 from secagg.wire import codec, frame
 
 
@@ -10,24 +10,22 @@ class Prepared(codec.Message, frozen=True):
     """What travels, in a frame of its own direction.
 
     Attributes:
-        occasion: whose, and for which round.
+        slot: whose, and for which round.
         reply: the scheme's message, encoded.
     """
 
-    occasion: Occasion
+    slot: RoundSlot
     reply: bytes
 
 
-def prepare(
-    scheme: Scheme, occasion: Occasion, entropy: Entropy, credentials: Credentials | None
-) -> tuple[bytes, bytes]:
+def prepare(scheme: Scheme, slot: RoundSlot, entropy: Entropy, credentials: Credentials | None) -> tuple[bytes, bytes]:
     """(bytes for the server, the machine's state). Raises ConfigError, as `Scheme.prepare`."""
-    reply, state = scheme.prepare(occasion, entropy, credentials)
-    body = codec.encode(Prepared(occasion, codec.encode(reply)))
+    reply, state = scheme.prepare(slot, entropy, credentials)
+    body = codec.encode(Prepared(slot, codec.encode(reply)))
     return frame.wrap(frame.PREPARED, 0, 0, frame.NO_TAG, frame.NO_ASK, body), state
 
 
-def read(data: bytes, expected: Occasion) -> bytes | None:
+def read(data: bytes, expected: RoundSlot) -> bytes | None:
     """The scheme's message in `data`; None where it was prepared for another round.
 
     Raises:
@@ -40,8 +38,8 @@ def read(data: bytes, expected: Occasion) -> bytes | None:
     if (found.phase, found.party, found.tag, found.answers) != (0, 0, frame.NO_TAG, frame.NO_ASK):
         raise WireError("a prepared reply whose header names a session")
     prepared = codec.decode(found.body, Prepared)
-    if not prepared.occasion.same_round(expected):
+    if not prepared.slot.same_round(expected):
         return None
-    if prepared.occasion != expected:
-        raise PeerMisbehaved(f"prepared by party {prepared.occasion.party!r}", {expected.party})
+    if prepared.slot != expected:
+        raise PeerMisbehaved(f"prepared by party {prepared.slot.party!r}", {expected.party})
     return prepared.reply

@@ -84,8 +84,8 @@ class RoundServer:
         self._replies: dict[PartyId, bytes] = {}  # checksum of the accepted reply
         self._rejected: set[PartyId] = set()  # sent a bad message in the open phase
         self._failure: str | None = None
-        if prepared and not (scheme.prepares and session.family):
-            lacking = "a session that belongs to no family" if scheme.prepares else f"{scheme.name}, which has none"
+        if prepared and not (scheme.prepares and session.run):
+            lacking = "a session that belongs to no run" if scheme.prepares else f"{scheme.name}, which has none"
             raise ConfigError(f"replies that were prepared, for {lacking}")
         for party in session.parties:
             if prepared and party in prepared:
@@ -158,7 +158,7 @@ class RoundServer:
     def _receive_prepared(self, party: PartyId, data: bytes) -> None:
         """As `receive`, before the first phase is open."""
         phase = self.scheme.phases[0]
-        expected = self.scheme.occasion(self.session.family, self.session.round, party, self._roster)
+        expected = self.scheme.slot(self.session.run, self.session.round, party, self._roster)
         try:
             reply = ahead.read(data, expected)
             if reply is None:

@@ -2,19 +2,19 @@
 
 from secagg.scheme.ledger import Ledger
 from secagg.scheme.machine import PartySide, Phase, Scheme, ServerSide, Sum
-from secagg.scheme.occasion import Occasion
 from secagg.scheme.policy import Policy
 from secagg.scheme.roster import Credentials, Roster
 from secagg.scheme.session import Session
+from secagg.scheme.slot import RoundSlot
 
 __all__ = [
     "Credentials",
     "Ledger",
-    "Occasion",
     "PartySide",
     "Phase",
     "Policy",
     "Roster",
+    "RoundSlot",
     "Scheme",
     "ServerSide",
     "Session",

@@ -17,9 +17,9 @@ class _Opened(codec.Message, frozen=True):
 
 
 class _Entered(codec.Message, frozen=True):
-    """A family of sessions, and the largest round of it that was entered."""
+    """A training run, and the largest round of it that was entered."""
 
-    family: bytes
+    run: bytes
     round: int
 
 
@@ -36,7 +36,7 @@ class Ledger:
     Two sums of the same updates over two cohorts give away the sum over those in which they differ; and sums over
     cohorts that lie far apart may together give away one party, whatever each party sees of them. Two sums over one
     cohort with different clips or weights do too: each is a different function of every update. So a party helps one
-    cohort per context, under one encoding. And it enters a round of a family (`Session.family`) once, and none that
+    cohort per context, under one encoding. And it enters a round of a run (`Session.run`) once, and none that
     came before one it has entered: what it prepared for a round serves in one session.
 
     Keep the ledger where the party's identity is kept, and save it before each reply leaves (`store` of
@@ -76,23 +76,23 @@ class Ledger:
         """Drop a context that no server can use again, because this party has moved on from its model."""
         self._opened.pop(_digest(context), None)
 
-    def check_round(self, family: bytes, round: int) -> None:
-        """Raise PolicyRefused for a round of `family` that was entered before, or that comes before one that was."""
-        last = self._entered.get(family, -1)
+    def check_round(self, run: bytes, round: int) -> None:
+        """Raise PolicyRefused for a round of `run` that was entered before, or that comes before one that was."""
+        last = self._entered.get(run, -1)
         if round <= last:
             raise PolicyRefused(
-                f"round {round} of a family in which this party has entered round {last}: "
+                f"round {round} of a run in which this party has entered round {last}: "
                 "each round has one session, and a retry needs a number of its own"
             )
 
-    def enter(self, family: bytes, round: int) -> None:
+    def enter(self, run: bytes, round: int) -> None:
         """Remember that this party answered in a session of that round. Raises what `check_round` does."""
-        self.check_round(family, round)
-        self._entered[family] = round
+        self.check_round(run, round)
+        self._entered[run] = round
 
-    def forget_family(self, family: bytes) -> None:
-        """Drop a family, once its training run is over and nothing that was prepared for it is left."""
-        self._entered.pop(family, None)
+    def forget_run(self, run: bytes) -> None:
+        """Drop a run, once it is over and nothing that was prepared for it is left."""
+        self._entered.pop(run, None)
 
     def to_bytes(self) -> bytes:
         """All of it; not secret, but who trained with whom."""
@@ -102,7 +102,7 @@ class Ledger:
                     _Opened(context, encoding, tuple(sorted(cohort, key=lambda party: (isinstance(party, str), party))))
                     for context, (encoding, cohort) in sorted(self._opened.items())
                 ),
-                tuple(_Entered(family, number) for family, number in sorted(self._entered.items())),
+                tuple(_Entered(run, number) for run, number in sorted(self._entered.items())),
             )
         )
 
@@ -117,12 +117,12 @@ class Ledger:
             ledger._opened[row.context] = row.encoding, frozenset(row.contributors)
         for entered in saved.entered:
             try:
-                check_round(entered.family, entered.round)
+                check_round(entered.run, entered.round)
             except ConfigError as error:
                 raise WireError(f"ledger: {error}") from None
-            ledger._entered[entered.family] = entered.round
+            ledger._entered[entered.run] = entered.round
         if ledger.to_bytes() != data:
-            raise WireError("ledger with a context, a party or a family twice, or out of order")
+            raise WireError("ledger with a context, a party or a run twice, or out of order")
         return ledger
 
 

@@ -19,10 +19,10 @@ from secagg.encoding.ring import Lanes
 from secagg.errors import ConfigError, PartyId, WireError
 from secagg.primitives.entropy import Entropy
 from secagg.scheme.ledger import Ledger
-from secagg.scheme.occasion import Occasion
 from secagg.scheme.policy import Policy
 from secagg.scheme.roster import Credentials, Roster
 from secagg.scheme.session import Session
+from secagg.scheme.slot import RoundSlot
 from secagg.wire.codec import Message
 
 SavedSum: TypeAlias = tuple[bytes, tuple[int, ...]]
@@ -161,17 +161,17 @@ class Scheme(ABC):
         """What its security is computed from, by the names of `options`; a larger value assumes a worse world."""
         return {}
 
-    def occasion(
+    def slot(
         self,
-        family: bytes,
+        run: bytes,
         round: int,
         party: PartyId,
         roster: Roster | None = None,
-    ) -> Occasion:
+    ) -> RoundSlot:
         """What `party` prepares for, under any options of this protocol: options may depend on who comes."""
         mode = "signed" if self.authenticated else "unsigned"
         digest = roster.digest if roster is not None and self.authenticated else b""
-        return Occasion.of(f"{self.name}/{self.version}/{mode}", digest, family, round, party)
+        return RoundSlot.of(f"{self.name}/{self.version}/{mode}", digest, run, round, party)
 
     @property
     def fingerprint(self) -> bytes:
@@ -230,7 +230,7 @@ class Scheme(ABC):
 
     def prepare(
         self,
-        occasion: Occasion,  # noqa: ARG002
+        slot: RoundSlot,  # noqa: ARG002
         entropy: Entropy,  # noqa: ARG002
         credentials: Credentials | None = None,  # noqa: ARG002
     ) -> tuple[Message, bytes]:

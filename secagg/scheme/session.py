@@ -22,7 +22,7 @@ MAX_PARTIES = 2**20
 MAX_ID_LENGTH = 256
 MAX_CONTEXT = 1024
 ID_SIZE = 16
-FAMILY_SIZE = 16
+RUN_SIZE = 16
 MAX_ROUND = 2**63 - 1
 MAX_DIM = 2**36
 """Entries whose uint64 lanes stay within 2**40 bytes of mask stream a key."""
@@ -44,8 +44,8 @@ class Session(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
         rounding: of floats to integers.
         context: what the server says this round is about (model, round, configuration), up to 1024 bytes;
             a party compares it with what it received itself.
-        family: 16 random bytes that the sessions of one training run have in common, or empty for a session by itself.
-        round: its number in the family, 0..2**63 - 1, which no other session of the family has; 0 without a family.
+        run: 16 random bytes that the sessions of one training run have in common, or empty for a session by itself.
+        round: its number in the run, 0..2**63 - 1, which no other session of the run has; 0 without a run.
     """
 
     version: int
@@ -57,7 +57,7 @@ class Session(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
     weight_max: int | None
     rounding: Rounding
     context: bytes
-    family: bytes
+    run: bytes
     round: int
 
     @classmethod
@@ -71,7 +71,7 @@ class Session(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
         weight_max: int | None = None,
         rounding: Rounding = "nearest",
         context: bytes = b"",
-        family: bytes = b"",
+        run: bytes = b"",
         round: int = 0,
         entropy: Entropy = os.urandom,
     ) -> "Session":
@@ -85,8 +85,8 @@ class Session(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
             weight_max: a public bound (never the cohort's own maximum); weights are then integers 1..weight_max.
             rounding: "nearest", or "stochastic" for an unbiased quantizer of twice the error bound.
             context: names the model, round and configuration; at most 1024 bytes.
-            family, round: which round of which training run this is, where parties may prepare their first reply
-                before the session exists (`secagg.prepare`). The family is 16 random bytes, chosen once. Numbers only
+            run, round: which round of which training run this is, where parties may prepare their first reply
+                before the session exists (`secagg.prepare`). The run is 16 random bytes, chosen once. Numbers only
                 grow: a round that failed is not repeated under its number.
             entropy: source of the id.
 
@@ -105,7 +105,7 @@ class Session(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
             weight_max=None if weight_max is None else _integer("weight_max", weight_max),
             rounding=rounding,
             context=context_of(context),
-            family=family_of(family),
+            run=run_of(run),
             round=_integer("round", round),
         )
         session.check()
@@ -141,8 +141,8 @@ class Session(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
             raise OutOfRange(f"rounding is {self.rounding!r}: expected 'nearest' or 'stochastic'")
         if len(self.context) > MAX_CONTEXT:
             raise OutOfRange(f"context of {len(self.context)} bytes: expected at most {MAX_CONTEXT}; pass a digest")
-        if self.family or self.round:
-            check_round(self.family, self.round)
+        if self.run or self.round:
+            check_round(self.run, self.round)
         self._check_clips()
         if self.dim > MAX_DIM:
             raise OutOfRange(f"update of {self.dim} entries: expected at most 2**36")
@@ -166,7 +166,7 @@ class Session(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
     @cached_property
     def encoding_digest(self) -> bytes:
         """SHA-256 of what decides which vector an update becomes: layout, bits, clips, weight_max and rounding."""
-        alone = msgspec.structs.replace(self, id=b"", parties=(), context=b"", family=b"", round=0)
+        alone = msgspec.structs.replace(self, id=b"", parties=(), context=b"", run=b"", round=0)
         return hashlib.sha256(b"secagg/encoding/1" + codec.encode(alone)).digest()
 
     @cached_property
@@ -209,19 +209,17 @@ def context_of(context: Any) -> bytes:
     return bytes(context)
 
 
-def family_of(family: Any) -> bytes:
-    """`family` as bytes. Raises ConfigError for anything else."""
-    if not isinstance(family, bytes | bytearray | memoryview):
-        raise ConfigError(f"family is {type(family).__name__}, expected {FAMILY_SIZE} random bytes")
-    return bytes(family)
+def run_of(run: Any) -> bytes:
+    """`run` as bytes. Raises ConfigError for anything else."""
+    if not isinstance(run, bytes | bytearray | memoryview):
+        raise ConfigError(f"run is {type(run).__name__}, expected {RUN_SIZE} random bytes")
+    return bytes(run)
 
 
-def check_round(family: bytes, number: int) -> None:
-    """Raise ConfigError or OutOfRange for what names no round of a family."""
-    if len(family) != FAMILY_SIZE:
-        raise ConfigError(
-            f"family of {len(family)} bytes: expected {FAMILY_SIZE} random ones, chosen once a training run"
-        )
+def check_round(run: bytes, number: int) -> None:
+    """Raise ConfigError or OutOfRange for what names no round of a run."""
+    if len(run) != RUN_SIZE:
+        raise ConfigError(f"run of {len(run)} bytes: expected {RUN_SIZE} random ones, chosen once a training run")
     if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= MAX_ROUND:
         raise OutOfRange(f"round is {number!r}: expected an integer in 0..2**63 - 1")
 

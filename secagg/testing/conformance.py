@@ -62,8 +62,8 @@ class SchemeConformance(ABC):
     def round(self, updates: Mapping[PartyId, Any] | None = None, **options: Any) -> TestRound:
         """A round that has not begun."""
         updates = self.updates() if updates is None else updates
-        family = bytes(range(16)) if options.get("prepared") else b""
-        session = Session.create(list(updates), next(iter(updates.values())), bits=self.bits, family=family)
+        run = bytes(range(16)) if options.get("prepared") else b""
+        session = Session.create(list(updates), next(iter(updates.values())), bits=self.bits, run=run)
         return TestRound(self.make(len(updates)), session, updates, **options)
 
     def check(self, out: Aggregate, updates: Mapping[PartyId, Any]) -> None:

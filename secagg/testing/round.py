@@ -36,7 +36,7 @@ class TestRound:
         policy, entropy: of every participant.
         asks, replies: what happens to messages on their way.
         restart: save, forget and restore both ends before every phase and every answer.
-        prepared: parties that answer the first phase before the session, which then has a family; `replies` sees
+        prepared: parties that answer the first phase before the session, which then has a run; `replies` sees
             what they send as of that phase.
 
     Attributes:
@@ -120,7 +120,7 @@ class TestRound:
         prepared = prepare(
             self.scheme,
             party,
-            family=self.session.family,
+            run=self.session.run,
             round=self.session.round,
             entropy=self._entropy,
             credentials=self.credentials.get(party),

@@ -114,7 +114,7 @@ class HostileTransport:
         return prepare(
             self.scheme,
             party,
-            family=self.session.family,
+            run=self.session.run,
             round=self.session.round,
             entropy=self._entropy,
             credentials=self._credentials.get(party),

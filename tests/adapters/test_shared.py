@@ -1,4 +1,4 @@
-"""What the adapters share needs no framework: updates, families of rounds, and who is left out of one."""
+"""What the adapters share needs no framework: updates, runs, and who is left out of one."""
 
 import logging
 from fractions import Fraction
@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from secagg.adapters.choice import Consent, Offer
-from secagg.adapters.family import MAX_PREPARED, Ahead, Family, Lateness, Opening
 from secagg.adapters.outcome import COARSE, MAX_BITS, Outcome, Precision
+from secagg.adapters.run import MAX_PREPARED, Ahead, Lateness, Opening, Run
 from secagg.adapters.update import COUNTED, Numbers, clip_of, counter_clip, update_of
 from secagg.encoding.quantize import Quantizer
 from secagg.errors import ConfigError, OutOfRange, PolicyRefused
@@ -138,23 +138,23 @@ def test_no_share(share):
 
 
 def test_no_number_and_nothing_prepared_serves_twice(caplog):
-    family = Family(SeededEntropy("family"), LOG)
-    first = family.begin()
-    family.keep({"a": b"keys", "b": bytes(MAX_PREPARED + 1)})
-    second, third = family.begin(), family.begin()
+    run = Run(SeededEntropy("run"), LOG)
+    first = run.begin()
+    run.keep({"a": b"keys", "b": bytes(MAX_PREPARED + 1)})
+    second, third = run.begin(), run.begin()
     assert (first.number, second.number, third.number) == (0, 1, 2)
     assert (first.prepared, second.prepared, third.prepared) == ({}, {"a": b"keys"}, {})
-    assert first.family == third.family
+    assert first.run == third.run
     assert "party b prepared" in caplog.text
-    assert Family(SeededEntropy("another"), LOG).begin().family != first.family
+    assert Run(SeededEntropy("another"), LOG).begin().run != first.run
 
 
 def test_what_is_prepared_ahead_fits_the_round_after():
-    opening = Family(SeededEntropy("family"), LOG).begin()
+    opening = Run(SeededEntropy("run"), LOG).begin()
     prepared = opening.ahead(5).prepared(PairwiseMasking(), "a", SeededEntropy("a"), None)
-    assert (prepared.family, prepared.round, prepared.party) == (opening.family, 1, "a")
-    assert opening.ahead(5) == Ahead(opening.family.hex(), 1, 5)
-    assert Family(SeededEntropy("family"), LOG).begin(last=True).ahead(5) is None
+    assert (prepared.run, prepared.round, prepared.party) == (opening.run, 1, "a")
+    assert opening.ahead(5) == Ahead(opening.run.hex(), 1, 5)
+    assert Run(SeededEntropy("run"), LOG).begin(last=True).ahead(5) is None
 
 
 def test_a_failed_round_has_no_contributors():

@@ -19,8 +19,8 @@ from secagg_protocols.pairwise.messages import Keys
 
 PARTIES = ["a", "b", 2, 3, "e"]
 UPDATES = {party: np.arange(4, dtype=np.uint16) + i for i, party in enumerate(PARTIES)}
-FAMILY = b"family of rounds"
-NAMES = {"family": FAMILY, "round": 9}
+RUN = b"one training run"
+NAMES = {"run": RUN, "round": 9}
 PASSIVE, ACTIVE = PairwiseMasking(), PairwiseMasking(adversary="active")
 MEMBERS = Credentials.generate(PARTIES, SeededEntropy(1))
 ROSTER = MEMBERS["a"].roster
@@ -89,7 +89,7 @@ def test_a_second_answer_of_one_that_came_prepared_changes_nothing(scheme):
 
 @both
 @pytest.mark.parametrize(
-    "changes", [{"round": 8}, {"round": 10}, {"family": b"another training"}], ids=["old", "new", "family"]
+    "changes", [{"round": 8}, {"round": 10}, {"run": b"another training"}], ids=["old", "new", "run"]
 )
 def test_what_was_prepared_for_another_round_is_left_aside_and_its_party_asked(scheme, changes):
     server = coordinator(scheme, {party: made(scheme, party, **changes).message for party in PARTIES})
@@ -182,8 +182,8 @@ def test_a_bad_one_costs_its_sender_and_nobody_asks_again(scheme, name):
 
 
 def signed(party, keys):
-    occasion = ACTIVE.occasion(FAMILY, 9, party, ROSTER)
-    statement = b"secagg/pairwise/1/prepared advertisement" + occasion.digest + keys
+    slot = ACTIVE.slot(RUN, 9, party, ROSTER)
+    statement = b"secagg/pairwise/1/prepared advertisement" + slot.digest + keys
     return signing.sign(MEMBERS[party].identity, statement)
 
 
@@ -196,8 +196,8 @@ def test_another_s_message_costs_who_sends_it(scheme):
 
 
 def test_another_s_keys_under_one_s_own_name_cost_who_sends_them():
-    first, occasion = made(PASSIVE, "a").message, PASSIVE.occasion(FAMILY, 9, "b")
-    copied = rewritten(first, ahead.Prepared, occasion=occasion)
+    first, slot = made(PASSIVE, "a").message, PASSIVE.slot(RUN, 9, "b")
+    copied = rewritten(first, ahead.Prepared, slot=slot)
     server = coordinator(PASSIVE, {"a": first, "b": copied})
     assert set(server.misbehaved) == {"b"}
     assert "advertised before" in server.misbehaved["b"]
@@ -213,7 +213,7 @@ def test_a_signature_of_anything_else_costs_its_sender():
         reply(made(ACTIVE, "a").message, signature=b""),
         reply(made(ACTIVE, "a").message, mask=b"m" * 32),
         reply(made(ACTIVE, "a").message, sealing=keys.sealing, mask=keys.mask, signature=keys.signature),
-        rewritten(made(ACTIVE, "a", round=8).message, ahead.Prepared, occasion=ACTIVE.occasion(FAMILY, 9, "a", ROSTER)),
+        rewritten(made(ACTIVE, "a", round=8).message, ahead.Prepared, slot=ACTIVE.slot(RUN, 9, "a", ROSTER)),
     ]
     for lie in lies:
         server = coordinator(ACTIVE, {"a": lie})
@@ -250,15 +250,15 @@ def test_a_participant_takes_what_fits_alone():
     wrong = [
         (ACTIVE, right, "b", MEMBERS["b"]),
         (ACTIVE, session(round=10), "a", MEMBERS["a"]),
-        (ACTIVE, session(family=bytes(16)), "a", MEMBERS["a"]),
-        (ACTIVE, session(family=b"", round=0), "a", MEMBERS["a"]),
+        (ACTIVE, session(run=bytes(16)), "a", MEMBERS["a"]),
+        (ACTIVE, session(run=b"", round=0), "a", MEMBERS["a"]),
         (PASSIVE, right, "a", None),
         (ACTIVE, right, "a", Credentials(MEMBERS["a"].identity, larger_roster())),
     ]
     for scheme, other, me, credentials in wrong:
         roster = None if credentials is None else credentials.roster
         assert not prepared.fits(scheme, other, me, roster)
-        with pytest.raises(ConfigError, match=r"prepared by party 'a' for round 9 of family .*, expected party"):
+        with pytest.raises(ConfigError, match=r"prepared by party 'a' for round 9 of run .*, expected party"):
             Participant(scheme, other, me, credentials=credentials, prepared=prepared)
     Participant(ACTIVE, right, "a", credentials=MEMBERS["a"], prepared=prepared)
     assert not prepared.fits(ACTIVE, right, "a", ROSTER)
@@ -277,7 +277,7 @@ def test_it_is_used_up(scheme):
         lambda: Participant(scheme, right, "a", credentials=MEMBERS["a"], prepared=prepared),
         lambda: prepared.save(KEY),
     ):
-        with pytest.raises(LocalMisuse, match=r"party='a', round=9, family=66616d.*, used"):
+        with pytest.raises(LocalMisuse, match=r"party='a', round=9, run=6f6e65.*, used"):
             use()
     assert prepared.message
 
@@ -295,7 +295,7 @@ def test_a_refused_session_uses_nothing_up(scheme):
 def test_saved_and_restored(scheme):
     prepared = made(scheme, "a")
     again = Prepared.restore(prepared.save(KEY), KEY)
-    assert (again.message, again.party, again.round, again.family) == (prepared.message, "a", 9, FAMILY)
+    assert (again.message, again.party, again.round, again.run) == (prepared.message, "a", 9, RUN)
     assert again.fits(scheme, session(), "a", ROSTER)
     saved = prepared.save(KEY)
     participant = Participant(scheme, session(), "a", credentials=MEMBERS["a"])
@@ -309,7 +309,7 @@ def test_no_secret_shows(scheme):
     prepared = made(scheme, "a", entropy=SeededEntropy(5))
     secrets = SeededEntropy(5)(64)
     assert secrets[:32] in prepared._state
-    shown = repr(prepared) + repr([prepared]) + repr(prepared.__dict__["_occasion"])
+    shown = repr(prepared) + repr([prepared]) + repr(prepared.__dict__["_slot"])
     for secret in (secrets[:32], secrets[32:]):
         assert secret.hex() not in shown
         assert repr(secret)[2:-1] not in shown
@@ -341,8 +341,8 @@ def test_keys_are_not_asked_after_shares_nor_shares_of_one_that_was_asked_for_ke
 @pytest.mark.parametrize(
     ("changes", "error", "words"),
     [
-        ({"family": b""}, ConfigError, "family of 0 bytes: expected 16"),
-        ({"family": "family of rounds"}, ConfigError, "family is str"),
+        ({"run": b""}, ConfigError, "run of 0 bytes: expected 16"),
+        ({"run": "one training run"}, ConfigError, "run is str"),
         ({"round": -1}, OutOfRange, "round is -1"),
         ({"round": True}, OutOfRange, "round is True"),
         ({"credentials": None}, ConfigError, "needs the parties' identities"),
@@ -361,9 +361,9 @@ def test_who_cannot_prepare(party):
 
 
 def test_a_session_of_no_family_takes_nothing():
-    with pytest.raises(ConfigError, match="belongs to no family"):
-        coordinator(PASSIVE, {"a": made(PASSIVE, "a").message}, family=b"", round=0)
-    assert coordinator(PASSIVE, {}, family=b"", round=0).waiting == set(PARTIES)
+    with pytest.raises(ConfigError, match="belongs to no run"):
+        coordinator(PASSIVE, {"a": made(PASSIVE, "a").message}, run=b"", round=0)
+    assert coordinator(PASSIVE, {}, run=b"", round=0).waiting == set(PARTIES)
 
 
 COPIES = {

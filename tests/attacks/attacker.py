@@ -18,8 +18,8 @@ from secagg.wire.codec import Message
 from secagg.wire.packed import pack_bits, unpack_bits
 from secagg_protocols import PairwiseMasking
 from secagg_protocols.pairwise import derive
-from secagg_protocols.pairwise.cohort import Cohort
 from secagg_protocols.pairwise.messages import SHARE_SIZE, Keys, Masked, Shares, Unmask
+from secagg_protocols.pairwise.neighbourhoods import Neighbourhoods
 from secagg_protocols.pairwise.party import PairwiseParty
 
 N = 6
@@ -107,7 +107,7 @@ class LyingServer:
         self.session = session
         self.participants = participants
         self.bound = bound_of(scheme, session, roster)
-        self.terms = scheme.terms(session)
+        self.parameters = scheme.parameters(session)
         self.sent: dict[tuple[str, PartyId], bytes] = {}
 
     @classmethod
@@ -136,8 +136,8 @@ class LyingServer:
         keys = {int(i): keys_in(reply) for (phase, i), reply in self.sent.items() if phase == "keys"}
         return {i: key.sealing + key.mask + key.signature for i, key in sorted(keys.items())}
 
-    def cohort(self) -> Cohort:
-        return Cohort(self.advertised(), self.terms)
+    def cohort(self) -> Neighbourhoods:
+        return Neighbourhoods(self.advertised(), self.parameters)
 
     def masked(self, party: int) -> NDArray[np.uint32]:
         """Its masked vector, (dim,)."""

@@ -20,7 +20,6 @@ from secagg.scheme import Credentials, Roster, Session
 from secagg.testing import TestRound, opened
 from secagg_protocols import PROTOCOLS, PairwiseMasking
 from secagg_protocols.pairwise import derive
-from secagg_protocols.pairwise.cohort import Cohort
 from secagg_protocols.pairwise.messages import (
     HASH_SIZE,
     SEALED_SIZE,
@@ -31,13 +30,14 @@ from secagg_protocols.pairwise.messages import (
     Shares,
     pack_indices,
 )
+from secagg_protocols.pairwise.neighbourhoods import Neighbourhoods
 
 CLIENTS = 1000
 CORRUPT = 0.1
 OPTIONS = {"neighbours": 60, "adversary": "active", "corrupt": CORRUPT, "sigma": 1}
 VICTIM = 0
 COLLUDERS = range(1, 1 + int(CORRUPT * CLIENTS))  # no more than the options allow for
-TERMS = PairwiseMasking(**OPTIONS).terms(Session.create(range(CLIENTS), UPDATES[0]))
+PARAMETERS = PairwiseMasking(**OPTIONS).parameters(Session.create(range(CLIENTS), UPDATES[0]))
 
 
 class Colluders:
@@ -109,13 +109,13 @@ def test_a_client_that_takes_the_neighbours_it_is_told_is_surrounded():
 
 def test_a_client_that_draws_from_any_few_is_surrounded():
     class Twin(PairwiseMasking):
-        def terms(self, session):
-            terms = super().terms(session)
-            return type(terms)(terms.complete, terms.degree, terms.threshold)
+        def parameters(self, session):
+            parameters = super().parameters(session)
+            return type(parameters)(parameters.complete, parameters.degree, parameters.threshold)
 
     server = begin(Twin(**OPTIONS))
     show(server, COLLUDERS)
-    cohort = Cohort(advertisements(server), server.terms)
+    cohort = Neighbourhoods(advertisements(server), server.parameters)
     assert_is_update_of(VICTIM, vector_of_the_surrounded(server, cohort.neighbours[VICTIM]))
 
 
@@ -144,7 +144,7 @@ def test_a_client_refuses_to_draw_from_few(shown):
 def test_the_server_begins_no_round_that_clients_would_refuse():
     scheme = PairwiseMasking(**OPTIONS)
     server = scheme.server(Session.create(range(CLIENTS), UPDATES[0]), roster=CREW.roster)
-    fewest = TERMS.fewest_drawn
+    fewest = PARAMETERS.fewest_drawn
     with pytest.raises(TooFew) as error:
         server.close(scheme.phases[0], set(range(fewest - 1)))
     assert (error.value.phase, error.value.answered, error.value.needed) == ("keys", fewest - 1, fewest)
@@ -152,13 +152,13 @@ def test_the_server_begins_no_round_that_clients_would_refuse():
 
 @pytest.mark.parametrize(("n", "corrupt"), [(1000, 0.05), (10_000, 0.05), (10_000, 0.1)])
 def test_a_planned_graph_outlives_a_tenth_that_is_silent_at_keys(n, corrupt):
-    terms = PROTOCOLS["secagg+"](n, corrupt=corrupt, adversary="active").terms(Session.create(range(n), 0.0))
-    assert terms.degree < terms.fewest_drawn <= n - n // 10
-    assert np.ceil(corrupt * n) < terms.fewest_drawn
+    parameters = PROTOCOLS["secagg+"](n, corrupt=corrupt, adversary="active").parameters(Session.create(range(n), 0.0))
+    assert parameters.degree < parameters.fewest_drawn <= n - n // 10
+    assert np.ceil(corrupt * n) < parameters.fewest_drawn
 
 
 def draw_without(keys, left_out):
-    return set(Cohort({i: key for i, key in keys.items() if i != left_out}, TERMS).neighbours[VICTIM])
+    return set(Neighbourhoods({i: key for i, key in keys.items() if i != left_out}, PARAMETERS).neighbours[VICTIM])
 
 
 def test_leaving_one_advertisement_out_redraws_the_whole_graph():
@@ -166,7 +166,7 @@ def test_leaving_one_advertisement_out_redraws_the_whole_graph():
     keys = {i: os.urandom(128) for i in range(CLIENTS)}
     before = draw_without(keys, CLIENTS)
     common = [len(before & draw_without(keys, left_out)) for left_out in range(100, 150)]
-    k = TERMS.degree
+    k = PARAMETERS.degree
     expected = k * k / CLIENTS
     assert abs(np.mean(common) - expected) < 5 * np.sqrt(expected / len(common))
     assert max(common) < k / 3
@@ -175,7 +175,7 @@ def test_leaving_one_advertisement_out_redraws_the_whole_graph():
 def test_no_draw_of_many_comes_near_a_majority_of_colluders():
     keys = {i: os.urandom(128) for i in range(CLIENTS)}
     most = max(len(draw_without(keys, left_out) & set(COLLUDERS)) for left_out in range(100, 200))
-    assert most < 2 * TERMS.threshold - TERMS.degree
+    assert most < 2 * PARAMETERS.threshold - PARAMETERS.degree
 
 
 def test_a_round_is_the_same_graph_at_both_ends():

@@ -25,7 +25,7 @@ def stolen(scheme):
     round_ = played(make_round(scheme), "encrypted")
     message = AskEncrypted(0, own.public.to_bytes())
     reply = opened(ask(round_, VICTIM, "encrypted", message, UPDATES[VICTIM]), Encrypted)
-    slots = scheme.terms(round_.session).slots
+    slots = scheme.parameters(round_.session).slots
     ciphertexts = own.public.read_ciphertexts(reply.ciphertexts, slots.plaintexts)
     return slots.unpack(own.decrypt(ciphertexts))
 

@@ -1,6 +1,6 @@
 """Key holders of a CKKS sum that make up what they opened (issue 5).
 
-Only they can open it, so nobody can check one that is alone: as many liars as `agreeing` choose the sum. By default
+Only they can open it, so nobody can check one that is alone: as many liars as `quorum` choose the sum. By default
 that is two, so that one cannot where more than one was asked, though all the others be lost. The price is availability.
 """
 
@@ -56,7 +56,7 @@ def test_what_the_last_holder_says_is_too_few():
 
 
 def test_where_one_is_enough_the_last_holder_chooses_the_sum():
-    assert_the_liars_chose_it(round_of(CkksSum(3, agreeing=1), {FIRST}, {1, 2}).run())
+    assert_the_liars_chose_it(round_of(CkksSum(3, quorum=1), {FIRST}, {1, 2}).run())
 
 
 def test_where_one_is_asked_it_chooses_the_sum():
@@ -67,7 +67,7 @@ def test_two_that_collude_choose_the_sum_where_the_third_is_lost():
     """By default; not where all three must agree."""
     assert_the_liars_chose_it(round_of(CkksSum(3), {0, 1}, {2}).run())
     with pytest.raises(TooFew, match="2 key holders answered, 3 needed"):
-        round_of(CkksSum(3, agreeing=3), {0, 1}, {2}).run()
+        round_of(CkksSum(3, quorum=3), {0, 1}, {2}).run()
 
 
 def test_two_that_collude_have_the_honest_third_named():

@@ -87,7 +87,7 @@ class Forger(PaillierParty):
         return PublicKey.from_bytes(ask.key), b""
 
     def _decrypt(self, ask, stage):
-        key, slots = self.key.public, self._terms.slots
+        key, slots = self.key.public, self._parameters.slots
         ciphertexts = key.read_ciphertexts(ask.ciphertexts, slots.plaintexts)
         (true,) = map(self.key.plaintext, ciphertexts)
         wanted, step = sum(CHOSEN << slots.ring.bits * i for i in range(slots.dim)), key.n // self.key.p

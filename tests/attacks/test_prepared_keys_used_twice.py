@@ -21,12 +21,12 @@ from secagg_protocols import PairwiseMasking
 from secagg_protocols.pairwise.messages import AskConsistency, AskKeys, AskShares, AskUnmask, Consistency, pack_indices
 from secagg_protocols.pairwise.stages import Saved
 
-FAMILY = {"family": b"one training run", "round": 4}
-NEXT = FAMILY | {"round": 5}
+RUN = {"run": b"one training run", "round": 4}
+NEXT = RUN | {"round": 5}
 KEY = bytes(32)
 
 
-def made(scheme, party, kind=Prepared, names=FAMILY, **options):
+def made(scheme, party, kind=Prepared, names=RUN, **options):
     prepared = prepare(scheme, party, **names, **options)
     prepared.__class__ = kind
     return prepared
@@ -34,7 +34,7 @@ def made(scheme, party, kind=Prepared, names=FAMILY, **options):
 
 def session_with(scheme, prepared, **options):
     """One session of the round, in which the victim comes with what it prepared."""
-    round_ = TestRound(scheme, make_session(**FAMILY), UPDATES, **options)
+    round_ = TestRound(scheme, make_session(**RUN), UPDATES, **options)
     round_.participants[VICTIM] = Participant(scheme, round_.session, VICTIM, prepared=prepared)
     round_.coordinator = Coordinator(scheme, round_.session, prepared={VICTIM: prepared.message})
     round_.sent["keys", VICTIM] = prepared.message
@@ -86,7 +86,7 @@ def test_a_ledger_enters_no_round_twice_whatever_is_restored():
     for ask in ("shares", "keys"):
         again = Participant(
             scheme,
-            make_session(**FAMILY),
+            make_session(**RUN),
             VICTIM,
             context=CONTEXT,
             ledger=ledger,
@@ -119,7 +119,7 @@ ACTIVE = PairwiseMasking(threshold=4, adversary="active")
 
 def first_round():
     """All come prepared; the later ghosts are lost, and the server learns their mask keys as it should."""
-    round_ = TestRound(ACTIVE, make_session(**FAMILY), UPDATES, prepared=range(N), lost=dict.fromkeys(GHOSTS, "masked"))
+    round_ = TestRound(ACTIVE, make_session(**RUN), UPDATES, prepared=range(N), lost=dict.fromkeys(GHOSTS, "masked"))
     assert round_.run().contributors == set(LIVE)
     server = LyingServer.of(round_)
     keys = {g: server.mask_key(g, server.shares_of(g, LIVE, DEALERS)) for g in GHOSTS}
@@ -171,7 +171,7 @@ def test_in_another_session_of_the_round_an_old_one_counts():
     do as much.
     """
     before, old, ghost_keys = first_round()
-    server = second_round(before, old, FAMILY, ledgers={})
+    server = second_round(before, old, RUN, ledgers={})
     expected = sum(UPDATES[i].astype(np.uint64) for i in LIVE)
     np.testing.assert_array_equal(sum_of_the_live(server, ghost_keys)[: expected.size], expected)
 
@@ -180,12 +180,12 @@ def test_a_ledger_enters_no_second_session_of_a_round():
     before, old, _ = first_round()
     ledgers = {i: Ledger() for i in LIVE}
     for ledger in ledgers.values():
-        ledger.enter(*FAMILY.values())
-    with pytest.raises(PolicyRefused, match="round 4 of a family in which this party has entered round 4"):
-        second_round(before, old, FAMILY, ledgers)
+        ledger.enter(*RUN.values())
+    with pytest.raises(PolicyRefused, match="round 4 of a run in which this party has entered round 4"):
+        second_round(before, old, RUN, ledgers)
 
 
-@pytest.mark.parametrize("names", [NEXT, FAMILY | {"family": b"another training"}], ids=["round", "family"])
+@pytest.mark.parametrize("names", [NEXT, RUN | {"run": b"another training"}], ids=["round", "run"])
 def test_in_another_round_each_client_refuses_it(names):
     before, old, _ = first_round()
     with pytest.raises(PeerMisbehaved, match="signature does not verify"):
@@ -194,13 +194,13 @@ def test_in_another_round_each_client_refuses_it(names):
 
 def test_in_no_family_each_client_refuses_it():
     before, old, _ = first_round()
-    with pytest.raises(PeerMisbehaved, match="belongs to no family"):
+    with pytest.raises(PeerMisbehaved, match="belongs to no run"):
         second_round(before, old, {}, ledgers={})
 
 
 def test_a_client_shown_its_old_keys_beside_its_new_refuses():
     """It was asked for keys, and the server shows the others what it had prepared."""
-    round_ = TestRound(ACTIVE, make_session(**FAMILY), UPDATES, prepared=[VICTIM])
+    round_ = TestRound(ACTIVE, make_session(**RUN), UPDATES, prepared=[VICTIM])
     prepared = LyingServer.of(round_).keys(VICTIM)
     round_.coordinator = Coordinator(ACTIVE, round_.session, round_.roster)
     round_.exchange()

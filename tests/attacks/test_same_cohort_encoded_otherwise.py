@@ -109,7 +109,7 @@ def test_whatever_decides_the_vectors_is_compared(encoding):
 def test_what_does_not_decide_them_is_not_compared():
     """A retry among others, in another round or under another name of it is told apart by other rules."""
     session = Session.create(range(3), UPDATES[0], context=b"a")
-    other = Session.create(range(5), UPDATES[0], context=b"b", family=bytes(16), round=7)
+    other = Session.create(range(5), UPDATES[0], context=b"b", run=bytes(16), round=7)
     assert session.encoding_digest == other.encoding_digest
 
 

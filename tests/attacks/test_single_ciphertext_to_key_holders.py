@@ -30,7 +30,7 @@ def question(round_, contributors, parties):
     key, total = server._key, None
     for party in parties:
         reply = opened(round_.sent["encrypted", party], Encrypted)
-        values = key.read_ciphertexts(reply.ciphertexts, server._terms.slots.plaintexts)
+        values = key.read_ciphertexts(reply.ciphertexts, server._parameters.slots.plaintexts)
         total = values if total is None else key.add(total, values)
     return AskDecrypt(CONTEXT_DIGEST, pack_set(contributors, len(round_.session.parties)), key.write_ciphertexts(total))
 
@@ -38,7 +38,7 @@ def question(round_, contributors, parties):
 def vector_from(round_, replies):
     """What holders' answers open."""
     server = server_of(round_)
-    slots, numbers, opening = server._terms.slots, server._numbers, server._opened
+    slots, numbers, opening = server._parameters.slots, server._numbers, server._opened
     values = {
         numbers[i]: opening.read(opened(reply, Decrypted).values, slots.plaintexts) for i, reply in replies.items()
     }
@@ -46,7 +46,7 @@ def vector_from(round_, replies):
 
 
 def holders(round_):
-    return server_of(round_)._reachable_holders()[: server_of(round_)._terms.threshold]
+    return server_of(round_)._reachable_holders()[: server_of(round_)._parameters.threshold]
 
 
 @every_kind
@@ -132,7 +132,7 @@ def test_fresh_keys_open_no_other_round():
     before = played(make_round(PaillierSum(BITS)), "decrypt")
     message = question(before, range(N), [VICTIM])
     round_ = played(make_round(PaillierSum(BITS)), "decrypt")
-    vector = server_of(round_)._terms.slots
+    vector = server_of(round_)._parameters.slots
     (holder,) = holders(round_)
     try:
         reply = ask(round_, holder, "decrypt", message)

@@ -67,7 +67,7 @@ def test_members_that_collude_open_nothing_under_the_threshold(colluding):
     server = LyingServer.of(round_)
     seeds, keys = held_by(OTHERS[:colluding], round_, VICTIM)
     opened = server.seed(VICTIM, seeds) is not None, server.mask_key(VICTIM, keys) is not None
-    assert opened == (colluding >= server.terms.threshold,) * 2
+    assert opened == (colluding >= server.parameters.threshold,) * 2
 
 
 def test_all_members_but_one_learn_the_ones_vector():

@@ -26,7 +26,7 @@ def added(round_, amount):
             return message
         server = server_of(round_[0])
         key, opening = server._key, server._opened
-        values = opening.read(opened(message, Decrypted).values, server._terms.slots.plaintexts)
+        values = opening.read(opened(message, Decrypted).values, server._parameters.slots.plaintexts)
         # Delta = 6, and the weight at 0 of holder 2 beside holder 1 is -6: 2 * -6 * x must be 4 * 36 * amount
         shift = 4 * 36 * amount * pow(-12, -1, key.n) % key.n
         values[0] = values[0] * (1 + shift * key.n) % key.n_squared

@@ -12,11 +12,11 @@ from secagg.scheme import Policy, Session
 from secagg_protocols import PairwiseMasking
 from secagg_protocols.pairwise import derive
 from secagg_protocols.pairwise.messages import AskUnmask, Keys, Unmask
+from secagg_protocols.pairwise.parameters import Parameters
 from secagg_protocols.pairwise.party import PairwiseParty
 from secagg_protocols.pairwise.recovery import Recovery
 from secagg_protocols.pairwise.server import PairwiseServer
 from secagg_protocols.pairwise.stages import Advertised, Dealt, Stage, Submitted
-from secagg_protocols.pairwise.terms import Terms
 
 
 class Twin(PairwiseMasking):
@@ -48,9 +48,9 @@ class _Recovering(PairwiseServer):
 class AnyThreshold(PairwiseMasking):
     """No rule that a threshold is more than half of the holders."""
 
-    def terms(self, session: Session) -> Terms:
+    def parameters(self, session: Session) -> Parameters:
         assert self.threshold is not None
-        return Terms(True, len(session.parties) - 1, self.threshold)
+        return Parameters(True, len(session.parties) - 1, self.threshold)
 
 
 class AnswersAgain(Twin):

@@ -205,7 +205,7 @@ def test_ckks_end_to_end(tmp_path):
     assert "one that lies, or one together with any one hospital, can get every update" in words
     assert "exact: yes" in words
     run = msgspec.json.decode((tmp_path / "run.json").read_bytes(), type=Run)
-    assert run.protocol == "ckks (holders 3, agreeing 2)"
+    assert run.protocol == "ckks (holders 3, quorum 2)"
     assert run.phases == ("keys", "deal", "encrypted", "decrypt")
     page = (tmp_path / "index.html").read_text("utf-8")
     assert "every hospital holds the key while it encrypts" in page

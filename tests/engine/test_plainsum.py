@@ -52,8 +52,8 @@ def test_a_sum_learnt_before_the_last_phase_is_the_result_after_it():
 
 
 def test_its_first_phase_needs_a_session():
-    session = Session.create(range(4), 0, family=bytes(16), round=1)
+    session = Session.create(range(4), 0, run=bytes(16), round=1)
     with pytest.raises(ConfigError, match="plain-sum: its first phase cannot be answered before its session exists"):
-        prepare(PlainSum(), 0, family=bytes(16), round=1)
+        prepare(PlainSum(), 0, run=bytes(16), round=1)
     with pytest.raises(ConfigError, match="for plain-sum, which has none"):
         Coordinator(PlainSum(), session, prepared={0: b""})

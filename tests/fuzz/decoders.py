@@ -150,7 +150,7 @@ def sessions() -> tuple[bytes, ...]:
         Session.create(PARTIES, UPDATES[0], entropy=draw),
         Session.create(range(300), np.zeros(7), weight_max=1000, clip=0.5, context=b"round 3", entropy=draw),
         Session.create(["a", "b"], FLOATS, bits=8, rounding="stochastic", entropy=draw),
-        Session.create(["a", "b"], 0, family=FAMILY, round=NUMBER, entropy=draw),
+        Session.create(["a", "b"], 0, run=RUN, round=NUMBER, entropy=draw),
     ]
     return tuple(session.to_bytes() for session in made)
 
@@ -160,7 +160,7 @@ def ledgers() -> tuple[bytes, ...]:
     empty = ledger.to_bytes()
     ledger.add(b"one", bytes(32), frozenset(PARTIES))
     ledger.add(b"two", bytes(32), frozenset(PARTIES[:4]))
-    ledger.enter(FAMILY, NUMBER)
+    ledger.enter(RUN, NUMBER)
     return empty, ledger.to_bytes()
 
 
@@ -169,7 +169,7 @@ def rosters() -> tuple[bytes, ...]:
     return tuple(next(iter(credentials.values())).roster.to_bytes() for credentials in made)
 
 
-FAMILY = b"one training run"
+RUN = b"one training run"
 NUMBER = 2**40
 
 
@@ -177,14 +177,14 @@ def prepared() -> tuple[Prepared, ...]:
     """By a party of each scheme that can."""
     parties = (RECORDED[name].credentials.get("four") for name in ABLE)
     return tuple(
-        prepare(SCHEMES[name], "four", family=FAMILY, round=NUMBER, entropy=SeededEntropy(6), credentials=credentials)
+        prepare(SCHEMES[name], "four", run=RUN, round=NUMBER, entropy=SeededEntropy(6), credentials=credentials)
         for name, credentials in zip(ABLE, parties, strict=True)
     )
 
 
 def read_prepared(data: bytes) -> bytes | None:
     """As a server of the first of them does."""
-    return ahead.read(data, SCHEMES["secagg"].occasion(FAMILY, NUMBER, "four"))
+    return ahead.read(data, SCHEMES["secagg"].slot(RUN, NUMBER, "four"))
 
 
 def layouts() -> tuple[bytes, ...]:
@@ -254,7 +254,7 @@ def checked_deal(data: bytes) -> Deal:
     """A fresh key of the first party, as the server takes it."""
     recorded = RECORDED["paillier"]
     deal = codec.decode(data, Deal)
-    PaillierServer(recorded.session, PaillierSum().terms(recorded.session))._check_deal(0, deal)
+    PaillierServer(recorded.session, PaillierSum().parameters(recorded.session))._check_deal(0, deal)
     return deal
 
 

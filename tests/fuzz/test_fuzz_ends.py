@@ -6,7 +6,7 @@ Saved state that was altered under its seal raises StateError.
 import random
 
 import pytest
-from decoders import ABLE, FAMILY, KEY, NUMBER, PARTIES, PREPARED, RECORDED, UPDATES
+from decoders import ABLE, KEY, NUMBER, PARTIES, PREPARED, RECORDED, RUN, UPDATES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mutation import damaged, revalued
@@ -102,7 +102,7 @@ def test_sealed_state_that_was_altered(seed):
 def test_what_was_prepared_never_raises(name, seed):
     """Damaged inside a sound frame: its sender is named, or asked as if there had been nothing."""
     recorded = RECORDED[name]
-    session = Session.create(PARTIES, UPDATES[0], family=FAMILY, round=NUMBER, entropy=SeededEntropy(5))
+    session = Session.create(PARTIES, UPDATES[0], run=RUN, round=NUMBER, entropy=SeededEntropy(5))
     message = with_another_body(PREPARED[ABLE.index(name)], PREPARED, seed)
     server = Coordinator(recorded.scheme, session, recorded.round.roster, {"four": message})
     named, asked = "four" in server.misbehaved, "four" in server.waiting

@@ -74,19 +74,19 @@ FAMILIES = [bytes(16), b"one training run"]
 @given(rounds=st.lists(st.tuples(st.sampled_from(FAMILIES), st.integers(0, 9)), max_size=12))
 def test_rounds_of_a_family_only_grow(rounds):
     ledger, last = Ledger(), {}
-    for family, number in rounds:
-        if number > last.get(family, -1):
-            ledger.check_round(family, number)
-            ledger.enter(family, number)
-            last[family] = number
+    for run, number in rounds:
+        if number > last.get(run, -1):
+            ledger.check_round(run, number)
+            ledger.enter(run, number)
+            last[run] = number
         else:
             for use in (ledger.check_round, ledger.enter):
-                with pytest.raises(PolicyRefused, match=f"round {number} of a family .* entered round {last[family]}"):
-                    use(family, number)
+                with pytest.raises(PolicyRefused, match=f"round {number} of a run .* entered round {last[run]}"):
+                    use(run, number)
         ledger = Ledger.from_bytes(ledger.to_bytes())
-    for family, number in last.items():
-        ledger.forget_family(family)
-        ledger.enter(family, number)
+    for run, number in last.items():
+        ledger.forget_run(run)
+        ledger.enter(run, number)
 
 
 def test_a_round_is_entered_with_its_first_reply():
@@ -94,8 +94,8 @@ def test_a_round_is_entered_with_its_first_reply():
     scheme = PairwiseMasking()
     for ahead in (False, True):
         ledger = Ledger()
-        session = Session.create(range(3), 0, context=b"c", family=bytes(16), round=2)
-        prepared = {i: prepare(scheme, i, family=bytes(16), round=2) for i in range(3)} if ahead else {}
+        session = Session.create(range(3), 0, context=b"c", run=bytes(16), round=2)
+        prepared = {i: prepare(scheme, i, run=bytes(16), round=2) for i in range(3)} if ahead else {}
         server = Coordinator(scheme, session, prepared={i: each.message for i, each in prepared.items()})
         if ahead:
             server.close_phase()

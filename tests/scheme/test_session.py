@@ -51,8 +51,8 @@ def test_bytes_are_the_session(session):
 
 
 def test_the_bytes_are_messagepack_in_the_order_of_the_fields():
-    family = {"family": b"f" * 16, "round": 5}
-    session = create(["a", 1], np.zeros(2), weight_max=9, context=b"c", entropy=lambda n: b"i" * n, **family)
+    run = {"run": b"f" * 16, "round": 5}
+    session = create(["a", 1], np.zeros(2), weight_max=9, context=b"c", entropy=lambda n: b"i" * n, **run)
     layout = b"\x91\x94\xa4leaf\x91\x02\xa7float64\xa5array"
     clip = b"\x91\xc4\x08" + struct.pack("<d", 1.0)
     written = b"\x9b\x02\xc4\x10" + b"i" * 16 + b"\x92\xa1a\x01" + layout + b"\x10" + clip + b"\x09\xa7nearest\xc4\x01c"
@@ -72,13 +72,13 @@ def test_the_bytes_are_messagepack_in_the_order_of_the_fields():
         {"weight_max": None},
         {"rounding": "stochastic"},
         {"context": b"round 2"},
-        {"family": b"another family.."},
+        {"run": b"another training"},
         {"round": 2},
     ],
     ids=str,
 )
 def test_every_field_changes_the_digest(change):
-    session = create(weight_max=10, family=bytes(16), round=1)
+    session = create(weight_max=10, run=bytes(16), round=1)
     assert msgspec.structs.replace(session).digest == session.digest
     changed = msgspec.structs.replace(session, **change)
     changed.check()
@@ -96,7 +96,7 @@ def test_every_field_is_tried_above():
         "weight_max",
         "rounding",
         "context",
-        "family",
+        "run",
         "round",
     }
 
@@ -134,12 +134,12 @@ LARGE = np.broadcast_to(np.float32(0), (2**18, 2**19))
         ({"parties": range(2**20 + 1)}, BadCohort, r"1048577 parties: expected 2 to 2\*\*20"),
         ({"parties": ["a", "b", "a"]}, BadCohort, r"party id 'a' stands twice among the parties"),
         ({"parties": [1, np.int8(1)]}, BadCohort, r"party id 1 stands twice"),
-        ({"family": b"f" * 15}, ConfigError, "family of 15 bytes: expected 16"),
-        ({"family": "f" * 16}, ConfigError, "family is str, expected 16 random bytes"),
-        ({"round": 1}, ConfigError, "family of 0 bytes: expected 16"),
-        ({"family": b"f" * 16, "round": -1}, OutOfRange, "round is -1: expected an integer in 0..2"),
-        ({"family": b"f" * 16, "round": 2**63}, OutOfRange, "expected an integer in 0..2"),
-        ({"family": b"f" * 16, "round": 1.0}, OutOfRange, "round is 1.0: expected an integer"),
+        ({"run": b"f" * 15}, ConfigError, "run of 15 bytes: expected 16"),
+        ({"run": "f" * 16}, ConfigError, "run is str, expected 16 random bytes"),
+        ({"round": 1}, ConfigError, "run of 0 bytes: expected 16"),
+        ({"run": b"f" * 16, "round": -1}, OutOfRange, "round is -1: expected an integer in 0..2"),
+        ({"run": b"f" * 16, "round": 2**63}, OutOfRange, "expected an integer in 0..2"),
+        ({"run": b"f" * 16, "round": 1.0}, OutOfRange, "round is 1.0: expected an integer"),
         ({"parties": ["a", None]}, BadCohort, r"party id None is NoneType, expected int or str"),
         ({"parties": [1, 2.0]}, BadCohort, r"party id 2.0 is float"),
         ({"parties": [1, True]}, BadCohort, r"party id True is bool"),

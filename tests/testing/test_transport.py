@@ -31,7 +31,7 @@ SCHEDULES = 300
 NIGHTLY_SCHEDULES = 3400
 """Of each kind."""
 DIM = 2
-FAMILY = bytes(16)
+RUN = bytes(16)
 CREDENTIALS = Credentials.generate(range(6), random.Random(0).randbytes)
 
 
@@ -55,10 +55,10 @@ class Schedules:
         n = int(draw.integers(3, 7))
         parties = list(range(n))
         scheme = self.make(n)
-        family = {"family": FAMILY, "round": seed} if self.prepares else {}
+        run = {"run": RUN, "round": seed} if self.prepares else {}
         transport = HostileTransport(
             scheme,
-            Session.create(parties, np.zeros(DIM, np.uint16), **family),
+            Session.create(parties, np.zeros(DIM, np.uint16), **run),
             lambda party: draw.integers(0, 2**16, DIM, np.uint16),
             seed,
             earlier=self.earlier,

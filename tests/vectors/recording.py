@@ -57,7 +57,7 @@ class Round(ABC):
     def preamble(self) -> dict[str, Any]:
         """What the file says before the phases, once the round has run."""
 
-    def occasion(self) -> dict[str, Any]:
+    def slot(self) -> dict[str, Any]:
         """Further arguments of the session."""
         return {}
 
@@ -84,7 +84,7 @@ class Round(ABC):
             bits=self.bits,
             context=self.name.encode(),
             entropy=self.entropy("session"),
-            **self.occasion(),
+            **self.slot(),
         )
 
     def entropy(self, whose: str) -> SeededEntropy:

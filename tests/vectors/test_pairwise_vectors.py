@@ -10,5 +10,7 @@ class TestPairwise(RecordedRounds):
 
     def test_the_files_cover_every_lane_graph_and_adversary(self, rounds):
         assert {round_.session.ring.lane.itemsize for round_ in rounds.values()} == {2, 4, 8}
-        terms = {(self.files[name]["terms"]["complete"], rounds[name].scheme.authenticated) for name in rounds}
-        assert len(terms) == 4
+        parameters = {
+            (self.files[name]["parameters"]["complete"], rounds[name].scheme.authenticated) for name in rounds
+        }
+        assert len(parameters) == 4

@@ -23,7 +23,7 @@ class CkksSum(Scheme):
     Args:
         holders: how many clients are asked to deal the key (the first that answers does), and how many keep it
             until they have opened the sum.
-        agreeing: how many of those must answer, all with the same sum; that many that collude choose it. None: 2, or 1
+        quorum: how many of those must answer, all with the same sum; that many that collude choose it. None: 2, or 1
             where there is one holder. The round is lost when fewer are left, or no dealer is.
         adversary: "passive", the only one: the server follows the protocol and looks at all it sees.
 
@@ -31,7 +31,7 @@ class CkksSum(Scheme):
         OutOfRange, ConfigError: naming the parameter and its range, or why there is no active mode.
 
     Attributes:
-        holders, agreeing, adversary: as above, `agreeing` never None.
+        holders, quorum, adversary: as above, `quorum` never None.
     """
 
     name: ClassVar[str] = "ckks"
@@ -43,7 +43,7 @@ class CkksSum(Scheme):
         Phase("decrypt", messages.AskDecrypt, messages.Decrypted, role="holder"),
     )
 
-    def __init__(self, holders: int = 3, agreeing: int | None = None, adversary: str = "passive") -> None:
+    def __init__(self, holders: int = 3, quorum: int | None = None, adversary: str = "passive") -> None:
         if adversary == "active":
             raise ConfigError(
                 "adversary='active' is not what CKKS sums withstand: key holders decrypt what the server hands them, "
@@ -53,19 +53,19 @@ class CkksSum(Scheme):
             raise ConfigError(f"adversary is {adversary!r}: expected 'passive'")
         if not _is_count(holders, MAX_HOLDERS):
             raise OutOfRange(f"holders is {holders!r}: expected an integer in 1..2**20")
-        if agreeing is not None and not _is_count(agreeing, holders):
-            raise OutOfRange(f"agreeing is {agreeing!r}: expected None, or an integer in 1..{holders} (holders)")
+        if quorum is not None and not _is_count(quorum, holders):
+            raise OutOfRange(f"quorum is {quorum!r}: expected None, or an integer in 1..{holders} (holders)")
         self.holders = holders
-        self.agreeing = min(2, holders) if agreeing is None else agreeing
+        self.quorum = min(2, holders) if quorum is None else quorum
         self.adversary = adversary
 
     def __repr__(self) -> str:
-        return f"CkksSum(holders={self.holders}, agreeing={self.agreeing})"
+        return f"CkksSum(holders={self.holders}, quorum={self.quorum})"
 
     @property
     def options(self) -> Mapping[str, str | int | float | None]:
         """How many deal and hold the key, and how many of them must say the same."""
-        return {"holders": self.holders, "agreeing": self.agreeing}
+        return {"holders": self.holders, "quorum": self.quorum}
 
     def parameters(self, session: Session) -> Parameters:
         """Modulus and scale for the session's ring and cohort. Raises ConfigError where SEAL has no such prime."""
@@ -76,14 +76,14 @@ class CkksSum(Scheme):
 
         Raises ConfigError also for a session of fewer parties than must agree.
         """
-        if self.agreeing > len(session.parties):
-            raise ConfigError(f"agreeing is {self.agreeing}: the session has {len(session.parties)} parties")
+        if self.quorum > len(session.parties):
+            raise ConfigError(f"quorum is {self.quorum}: the session has {len(session.parties)} parties")
         return min(session.ring.capacity(session.bits), self.parameters(session).capacity)
 
     def server(self, session: Session, saved: bytes | None = None, *, roster: Roster | None = None) -> CkksServer:  # noqa: ARG002
         """The server's machine; it asks for no roster."""
         digest = derive.context_digest(session.context)
-        return CkksServer(session, self.parameters(session), self.holders, self.agreeing, digest, saved)
+        return CkksServer(session, self.parameters(session), self.holders, self.quorum, digest, saved)
 
     def party(
         self,
@@ -108,6 +108,6 @@ def _is_count(value: object, most: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most
 
 
-def ckks(n: int, holders: int = 3, agreeing: int | None = None, adversary: str = "passive") -> CkksSum:
+def ckks(n: int, holders: int = 3, quorum: int | None = None, adversary: str = "passive") -> CkksSum:
     """CKKS sums for n clients: of fewer than `holders` all of them hold the key."""
-    return CkksSum(min(holders, n), agreeing, adversary)
+    return CkksSum(min(holders, n), quorum, adversary)

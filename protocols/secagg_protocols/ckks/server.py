@@ -55,7 +55,7 @@ class CkksServer(ServerSide):
     Args:
         session, parameters: the round.
         designated: how many clients are asked to deal, and how many to hold the key.
-        agreeing: how many of the holders must open the same sum.
+        quorum: how many of the holders must open the same sum.
         context: digest that clients show of what they say the round is about.
         saved: what `save` returned.
     """
@@ -65,14 +65,14 @@ class CkksServer(ServerSide):
         session: Session,
         parameters: Parameters,
         designated: int,
-        agreeing: int,
+        quorum: int,
         context: bytes,
         saved: bytes | None = None,
     ) -> None:
         self._session = session
         self._parameters = parameters
         self._designated = designated
-        self._agreeing = agreeing
+        self._quorum = quorum
         self._context = context
         self._keys: dict[int, bytes] = {}
         self._least: dict[int, int] = {}  # fewest contributors that each of those asks for
@@ -198,8 +198,8 @@ class CkksServer(ServerSide):
             raise TooFew(phase.name, came, needed, f"parties sent ciphertexts{claim}")
         self._check_least(phase, self._contributors)
         holding = len(self._holders & self._contributors)
-        if holding < self._agreeing:
-            raise TooFew(phase.name, holding, self._agreeing, f"designated key holders sent ciphertexts{claim}")
+        if holding < self._quorum:
+            raise TooFew(phase.name, holding, self._quorum, f"designated key holders sent ciphertexts{claim}")
 
     def _claim(self) -> str:
         """Of `accusations`, in an error's text."""
@@ -274,8 +274,8 @@ class CkksServer(ServerSide):
 
         Only they can tell the sum, so as many as must agree, if they collude, say what they like.
         """
-        if len(self._answers) < self._agreeing:
-            raise TooFew(phase.name, len(self._answers), self._agreeing, "key holders answered")
+        if len(self._answers) < self._quorum:
+            raise TooFew(phase.name, len(self._answers), self._quorum, "key holders answered")
         ((vector, times), *others) = Counter(self._answers.values()).most_common()
         if others:
             majority = vector if times > others[0][1] else None

@@ -16,7 +16,7 @@ from secagg.scheme.session import MAX_ID_LENGTH, check_party_id, party_id
 from secagg.wire import codec
 from secagg.wire.codec import Message
 from secagg_protocols.paillier.opening import Opening, Secret, SharedOpening, SingleOpening
-from secagg_protocols.paillier.terms import read_private, write_private
+from secagg_protocols.paillier.parameters import read_private, write_private
 
 MAX_FILE = 1 << 19
 """Bytes of the longest key file that is looked at: 32 holders of a key of 8192 bits."""

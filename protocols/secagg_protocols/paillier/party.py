@@ -22,15 +22,15 @@ from secagg_protocols.paillier.messages import (
     opening_label,
 )
 from secagg_protocols.paillier.opening import Opening, Secret, SingleOpening
+from secagg_protocols.paillier.parameters import Parameters, key_digest, read_private, write_private
 from secagg_protocols.paillier.stages import Finished, Fresh, Offered, Saved, Stage, Submitted
-from secagg_protocols.paillier.terms import Terms, key_digest, read_private, write_private
 
 
 class PaillierParty(PartySide):
     """The party numbered `me`.
 
     Args:
-        session, me, terms, policy, entropy: the round and whose machine it is.
+        session, me, parameters, policy, entropy: the round and whose machine it is.
         secret: its part of a key that was dealt in advance.
         context: what it received itself.
         ledger: what it has helped to open before.
@@ -41,7 +41,7 @@ class PaillierParty(PartySide):
         self,
         session: Session,
         me: int,
-        terms: Terms,
+        parameters: Parameters,
         secret: Secret | None,
         context: bytes,
         policy: Policy,
@@ -49,11 +49,11 @@ class PaillierParty(PartySide):
         ledger: Ledger | None = None,
         saved: bytes | None = None,
     ) -> None:
-        if terms.shared:
-            policy.check_threshold(terms.threshold)
+        if parameters.shared:
+            policy.check_threshold(parameters.threshold)
         self._session = session
         self._me = me
-        self._terms = terms
+        self._parameters = parameters
         self._secret = secret
         self._context = context
         self._policy = policy
@@ -72,7 +72,7 @@ class PaillierParty(PartySide):
 
     def _answered(self, ask: Message, vector: Lanes | None) -> tuple[Message, Stage]:
         match ask, self._stage:
-            case AskDeal(), Fresh() if self._terms.opening is None:
+            case AskDeal(), Fresh() if self._parameters.opening is None:
                 return self._deal()
             case AskEncrypted(), (Fresh() | Offered()) as before if vector is not None:
                 return self._encrypt(ask, before, vector)
@@ -83,14 +83,14 @@ class PaillierParty(PartySide):
 
     def _deal(self) -> tuple[Deal, Offered]:
         """A fresh key of this party's own, for one round."""
-        key = paillier.generate(self._terms.key_bits, self._entropy)
+        key = paillier.generate(self._parameters.key_bits, self._entropy)
         proof = paillier.prove_key(key, deal_label(self._session.digest, self._me))
         return Deal(key.public.to_bytes(), proof), Offered(write_private(key))
 
     def _encrypt(self, ask: AskEncrypted, stage: Fresh | Offered, vector: Lanes) -> tuple[Encrypted, Submitted]:
         """The vector packed and encrypted; a key of its own that was not chosen is forgotten."""
         public, private = self._key_for(ask, stage)
-        ciphertexts = public.encrypt(self._terms.slots.pack(vector), self._entropy)
+        ciphertexts = public.encrypt(self._parameters.slots.pack(vector), self._entropy)
         reply = Encrypted(
             context_digest(self._context),
             key_digest(public),
@@ -101,17 +101,17 @@ class PaillierParty(PartySide):
 
     def _key_for(self, ask: AskEncrypted, stage: Fresh | Offered) -> tuple[PublicKey, bytes]:
         """What to encrypt under, and the private key if it is this party's own."""
-        known = self._terms.opening
+        known = self._parameters.opening
         if known is not None:
             if ask.key or ask.holder != len(self._session.parties):
                 raise PeerMisbehaved("the server names a key, and this party knows the one that was dealt in advance")
             return known.public, b""
         public = PublicKey.from_bytes(ask.key)
-        if public.bits != self._terms.key_bits:
-            raise WireError(f"Paillier key of {public.bits} bits: expected {self._terms.key_bits}")
+        if public.bits != self._parameters.key_bits:
+            raise WireError(f"Paillier key of {public.bits} bits: expected {self._parameters.key_bits}")
         own = read_private(stage.private) if isinstance(stage, Offered) else None
         is_own = own is not None and own.public == public
-        if is_own != (ask.holder == self._me) or ask.holder not in self._terms.clients:
+        if is_own != (ask.holder == self._me) or ask.holder not in self._parameters.clients:
             raise PeerMisbehaved("the server names as holder of a key who is not")
         return public, stage.private if is_own and isinstance(stage, Offered) else b""
 
@@ -119,17 +119,17 @@ class PaillierParty(PartySide):
         """Open what the server says is the sum over these contributors. Whether it is, no holder can tell."""
         opening, secret = self._opening(stage)
         self._check_contributors(ask)
-        ciphertexts = opening.public.read_ciphertexts(ask.ciphertexts, self._terms.slots.plaintexts)
+        ciphertexts = opening.public.read_ciphertexts(ask.ciphertexts, self._parameters.slots.plaintexts)
         label = opening_label(self._session.digest, self._context, ask.contributors)
         values, proof = opening.open(secret, ciphertexts, self._entropy, label)
         if self._ledger is not None:
-            contributors = self._terms.ids(unpack_set(ask.contributors, len(self._session.parties)))
+            contributors = self._parameters.ids(unpack_set(ask.contributors, len(self._session.parties)))
             self._ledger.add(self._context, self._session.encoding_digest, contributors)
         return Decrypted(values, proof), Finished()
 
     def _opening(self, stage: Fresh | Submitted) -> tuple[Opening, Secret]:
-        if self._terms.opening is not None and self._secret is not None:
-            return self._terms.opening, self._secret
+        if self._parameters.opening is not None and self._secret is not None:
+            return self._parameters.opening, self._secret
         private = read_private(stage.private) if isinstance(stage, Submitted) and stage.private else None
         if private is None:
             raise PeerMisbehaved("the server asks for a decryption, and this party holds no key")
@@ -139,10 +139,10 @@ class PaillierParty(PartySide):
         """As far as a holder can: it believes the server that this is their sum."""
         check_theirs(ask.context, context_digest(self._context), "the contributors")
         contributors = unpack_set(ask.contributors, len(self._session.parties))
-        if not contributors <= self._terms.clients:
+        if not contributors <= self._parameters.clients:
             raise PeerMisbehaved("the server counts a party as contributor that gives no input")
-        if self._me in self._terms.clients and self._me not in contributors:
+        if self._me in self._parameters.clients and self._me not in contributors:
             raise PeerMisbehaved("the server asks for a decryption but leaves this party's vector out of the sum")
         self._policy.check_cohort(len(contributors))
         if self._ledger is not None:
-            self._ledger.check(self._context, self._session.encoding_digest, self._terms.ids(contributors))
+            self._ledger.check(self._context, self._session.encoding_digest, self._parameters.ids(contributors))

@@ -10,10 +10,10 @@ from secagg.scheme import Credentials, Ledger, Phase, Policy, Roster, Scheme, Se
 from secagg.scheme.policy import LEAST_COHORT
 from secagg_protocols.paillier import messages
 from secagg_protocols.paillier.keys import PaillierKeys
+from secagg_protocols.paillier.parameters import Parameters
 from secagg_protocols.paillier.party import PaillierParty
 from secagg_protocols.paillier.server import PaillierServer
 from secagg_protocols.paillier.slots import Slots
-from secagg_protocols.paillier.terms import Terms
 
 
 class PaillierSum(Scheme):
@@ -81,7 +81,7 @@ class PaillierSum(Scheme):
         holders = "one holder" if self.keys is None else f"{self.keys.threshold} of {len(self.keys.holders)} holders"
         return f"{self.name} ({self.key_bits}-bit key, {holders}, {self.adversary})"
 
-    def terms(self, session: Session) -> Terms:
+    def parameters(self, session: Session) -> Parameters:
         """Key, slots and roles in `session`.
 
         Raises ConfigError where holders or helpers do not fit its parties.
@@ -93,26 +93,26 @@ class PaillierSum(Scheme):
             session.index(helper)
         slots = Slots(session.dim, session.ring, self.key_bits - 1)
         if self.keys is None:
-            return Terms(session, self.key_bits, None, {}, clients, slots)
+            return Parameters(session, self.key_bits, None, {}, clients, slots)
         parties = frozenset(session.parties)
         holders = {
             session.index(holder): number for number, holder in enumerate(self.keys.holders, 1) if holder in parties
         }
         if len(holders) < self.keys.threshold:
             raise ConfigError(f"{len(holders)} key holders are in this session, {self.keys.threshold} needed")
-        return Terms(session, self.key_bits, self.keys.opening, holders, clients, slots)
+        return Parameters(session, self.key_bits, self.keys.opening, holders, clients, slots)
 
     def capacity(self, session: Session) -> int:
         """All that a slot holds, and a slot is as wide as an entry of the session's ring.
 
         Raises ConfigError where the options do not fit the session.
         """
-        self.terms(session)
+        self.parameters(session)
         return session.ring.capacity(session.bits)
 
     def server(self, session: Session, saved: bytes | None = None, *, roster: Roster | None = None) -> PaillierServer:  # noqa: ARG002
         """The server's machine."""
-        return PaillierServer(session, self.terms(session), saved)
+        return PaillierServer(session, self.parameters(session), saved)
 
     def party(
         self,
@@ -132,7 +132,7 @@ class PaillierSum(Scheme):
         secret = None if self.keys is None or me not in self.keys.holders else self.keys.secret(me)
         own = session.context if context is None else context
         return PaillierParty(
-            session, index, self.terms(session), secret, own, policy or Policy(), entropy, ledger, saved
+            session, index, self.parameters(session), secret, own, policy or Policy(), entropy, ledger, saved
         )
 
 

@@ -24,7 +24,7 @@ from secagg_protocols.paillier.messages import (
     opening_label,
 )
 from secagg_protocols.paillier.opening import Opening, SingleOpening
-from secagg_protocols.paillier.terms import Terms, key_digest
+from secagg_protocols.paillier.parameters import Parameters, key_digest
 
 CANDIDATES = 3
 """Clients that are asked to deal; the first of them that answers is the holder."""
@@ -47,17 +47,17 @@ class PaillierServer(ServerSide):
     """Holds no key. Memory: one vector's ciphertexts, and in the last phase the values of `threshold` holders.
 
     Args:
-        session, terms: the round.
+        session, parameters: the round.
         saved: what `save` returned.
     """
 
-    def __init__(self, session: Session, terms: Terms, saved: bytes | None = None) -> None:
+    def __init__(self, session: Session, parameters: Parameters, saved: bytes | None = None) -> None:
         self._session = session
-        self._terms = terms
+        self._parameters = parameters
         self._context = context_digest(session.context)
         self._offers: dict[int, bytes] = {}  # of candidates
         self._holder: int | None = None  # the candidate that was chosen
-        self._opening: Opening | None = terms.opening
+        self._opening: Opening | None = parameters.opening
         self._adding: Accumulator | None = None  # products of ciphertexts, from the first client's on
         self._least: dict[int, int] = {}  # fewest contributors that each of those whose ciphertexts came asks for
         self._contributors: frozenset[int] = frozenset()
@@ -118,11 +118,11 @@ class PaillierServer(ServerSide):
 
     def _load(self, saved: _Saved) -> None:
         """Raises WireError for what no machine of this session saves."""
-        count = self._terms.slots.plaintexts
-        if saved.offers and self._terms.opening is not None:
+        count = self._parameters.slots.plaintexts
+        if saved.offers and self._parameters.opening is not None:
             raise WireError("saved server of another round: it was offered keys")
         for i, key in saved.offers:
-            if i not in self._terms.clients:
+            if i not in self._parameters.clients:
                 raise WireError("saved server of another round: a key of no client")
             self._read_key(key)
         self._offers = dict(saved.offers)
@@ -131,7 +131,7 @@ class PaillierServer(ServerSide):
                 raise WireError("saved server of another round: its holder offered no key")
             self._choose(saved.holder)
         self._least, self._contributors = dict(saved.least), frozenset(saved.contributors)
-        if not self._contributors <= self._least.keys() <= self._terms.clients:
+        if not self._contributors <= self._least.keys() <= self._parameters.clients:
             raise WireError("saved server of another round: contributors that are no clients, or sent no least cohort")
         if saved.total:
             self._add(self._key.read_ciphertexts(saved.total, count))
@@ -149,18 +149,18 @@ class PaillierServer(ServerSide):
 
     def _read_key(self, data: bytes) -> PublicKey:
         key = PublicKey.from_bytes(data)
-        if key.bits != self._terms.key_bits:
-            raise WireError(f"Paillier key of {key.bits} bits: expected {self._terms.key_bits}")
+        if key.bits != self._parameters.key_bits:
+            raise WireError(f"Paillier key of {key.bits} bits: expected {self._parameters.key_bits}")
         return key
 
     def _absorb_encrypted(self, sender: PartyId, reply: Encrypted) -> None:
         check_shown(reply.context, self._context, sender)
         if reply.key != key_digest(self._key):
             raise PeerMisbehaved("encrypted under another key", {sender})
-        clients = len(self._terms.clients)
+        clients = len(self._parameters.clients)
         if reply.least > clients:  # its own policy would have kept it out of the session
             raise PeerMisbehaved(f"a least cohort of {reply.least} in a session of {clients} clients", {sender})
-        self._add(self._key.read_ciphertexts(reply.ciphertexts, self._terms.slots.plaintexts))
+        self._add(self._key.read_ciphertexts(reply.ciphertexts, self._parameters.slots.plaintexts))
         self._least[self._session.index(sender)] = reply.least
 
     def _add(self, ciphertexts: Residues) -> None:
@@ -173,23 +173,23 @@ class PaillierServer(ServerSide):
         least = {self._session.parties[i]: self._least[i] for i in sorted(contributors)}
         check_least(phase.name, least, "clients encrypted")
         reachable = len(self._reachable_holders())
-        if reachable < self._terms.threshold:
-            raise TooFew(phase.name, reachable, self._terms.threshold, "key holders are left")
+        if reachable < self._parameters.threshold:
+            raise TooFew(phase.name, reachable, self._parameters.threshold, "key holders are left")
 
     def _absorb_decrypted(self, i: int, reply: Decrypted) -> None:
         """All of a holder's values, checked; kept as long as fewer than `threshold` came before."""
         opening, number = self._opened, self._numbers[i]
-        values = opening.read(reply.values, self._terms.slots.plaintexts)
+        values = opening.read(reply.values, self._parameters.slots.plaintexts)
         label = opening_label(self._session.digest, self._session.context, self._contributor_set())
         opening.check(number, self._total, values, reply.proof, label)
         if len(self._values) < opening.threshold:
             self._values[number] = values
 
     def _finish(self, phase: Phase) -> Sum:
-        if len(self._values) < self._terms.threshold:
-            raise TooFew(phase.name, len(self._values), self._terms.threshold, "key holders answered")
-        vector = self._terms.slots.unpack(self._opened.combine(self._values))
-        return Sum(vector, self._terms.ids(self._contributors))
+        if len(self._values) < self._parameters.threshold:
+            raise TooFew(phase.name, len(self._values), self._parameters.threshold, "key holders answered")
+        vector = self._parameters.slots.unpack(self._opened.combine(self._values))
+        return Sum(vector, self._parameters.ids(self._contributors))
 
     def _ask_encrypted(self) -> AskEncrypted:
         if self._holder is None:
@@ -210,11 +210,11 @@ class PaillierServer(ServerSide):
     @property
     def _numbers(self) -> Mapping[int, int]:
         """{party: its number in the key}, of all holders in the session."""
-        return self._terms.holders if self._holder is None else {self._holder: 1}
+        return self._parameters.holders if self._holder is None else {self._holder: 1}
 
     def _reachable_holders(self) -> list[int]:
         """Who holds a key and is not lost: contributors, and holders that give no input."""
-        return sorted(i for i in self._numbers if i in self._contributors or i not in self._terms.clients)
+        return sorted(i for i in self._numbers if i in self._contributors or i not in self._parameters.clients)
 
     @property
     def _opened(self) -> Opening:

@@ -2,7 +2,7 @@
 
 Bonawitz et al. 2017, Fig. 4, rounds 0 and 1; Bell et al. 2020. An advertisement that was made in its session is signed
 over the session's digest and what its party says the round is about. One that was prepared before its session is signed
-over the occasion: family, round, party.
+over the slot: run, round, party.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ import numpy as np
 from secagg.errors import PartyId, PeerMisbehaved, WireError
 from secagg.primitives import agreement
 from secagg.primitives.entropy import Entropy
-from secagg.scheme import Credentials, Occasion, Roster, Session
+from secagg.scheme import Credentials, Roster, RoundSlot, Session
 from secagg.wire import codec
 from secagg.wire.packed import pack_bits, rows, unpack_bits
 from secagg_protocols.pairwise import derive
@@ -22,40 +22,40 @@ from secagg_protocols.pairwise.stages import Ready, Saved
 
 
 @dataclass(frozen=True)
-class Statements:
+class SignedStatements:
     """What the identities of one session sign of their advertisements.
 
     Attributes:
         session: the round.
         context: digest of what this end says the round is about; who says otherwise is not in it.
-        occasion: of a party in it.
+        slot: of a party in it.
     """
 
     session: Session
     context: bytes
-    occasion: Callable[[PartyId], Occasion]
+    slot: Callable[[PartyId], RoundSlot]
 
     def of(self, i: int, keys: bytes, *, prepared: bool) -> bytes:
-        """Party i's, of its two public keys. Raises PeerMisbehaved for prepared ones in a session of no family."""
+        """Party i's, of its two public keys. Raises PeerMisbehaved for prepared ones in a session of no run."""
         if not prepared:
             return derive.advertisement(self.session.digest, self.context, i, keys)
         party = self.session.parties[i]
-        if not self.session.family:
-            raise PeerMisbehaved("keys that were prepared, in a session that belongs to no family", {party})
-        return derive.prepared_advertisement(self.occasion(party).digest, keys)
+        if not self.session.run:
+            raise PeerMisbehaved("keys that were prepared, in a session that belongs to no run", {party})
+        return derive.prepared_advertisement(self.slot(party).digest, keys)
 
 
-def prepare(occasion: Occasion, entropy: Entropy, credentials: Credentials | None) -> tuple[Keys, bytes]:
+def prepare(slot: RoundSlot, entropy: Entropy, credentials: Credentials | None) -> tuple[Keys, bytes]:
     """Two fresh key pairs before their session: the advertisement, and the client's state that goes on from it."""
     stage = Ready(agreement.generate(entropy), agreement.generate(entropy))
     sealing, mask = agreement.public_key(stage.sealing), agreement.public_key(stage.mask)
     signature = b""
     if credentials is not None:
-        signature = credentials.sign(derive.prepared_advertisement(occasion.digest, sealing + mask))
+        signature = credentials.sign(derive.prepared_advertisement(slot.digest, sealing + mask))
     return Keys(sealing, mask, signature), codec.encode(Saved(stage))
 
 
-def shown(ask: AskShares, me: int, own: bytes, statements: Statements, roster: Roster | None) -> dict[int, bytes]:
+def shown(ask: AskShares, me: int, own: bytes, statements: SignedStatements, roster: Roster | None) -> dict[int, bytes]:
     """{party: sealing key, mask key, signature}, each checked; in active mode, with a roster, of all who advertised.
 
     `own` are this client's two public keys. Raises PeerMisbehaved where the server relays what it must not.
@@ -69,7 +69,7 @@ def shown(ask: AskShares, me: int, own: bytes, statements: Statements, roster: R
         if me in parties:
             raise PeerMisbehaved("the server names this party as its own neighbour")
         if any(prepared):
-            raise WireError("signatures over an occasion, in passive mode")
+            raise WireError("signatures over a slot, in passive mode")
         distinct = 2 * len(parties) + 2
     else:
         signatures = rows(ask.signatures, SIGNATURE_SIZE, len(parties), "signatures")
@@ -108,7 +108,7 @@ def unpack_prepared(data: bytes, count: int) -> list[bool]:
     return prepared
 
 
-def _relayed_statement(statements: Statements, i: int, key: bytes, prepared: bool) -> bytes:
+def _relayed_statement(statements: SignedStatements, i: int, key: bytes, prepared: bool) -> bytes:
     try:
         return statements.of(i, key, prepared=prepared)
     except PeerMisbehaved as error:

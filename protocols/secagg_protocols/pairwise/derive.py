@@ -70,9 +70,9 @@ def advertisement(session_digest: bytes, context: bytes, party: int, keys: bytes
     return _LABEL + b"advertisement" + session_digest + context + struct.pack("<I", party) + keys
 
 
-def prepared_advertisement(occasion_digest: bytes, keys: bytes) -> bytes:
-    """The same before the session exists: the occasion is a round of a family, and the party."""
-    return _LABEL + b"prepared advertisement" + occasion_digest + keys
+def prepared_advertisement(slot_digest: bytes, keys: bytes) -> bytes:
+    """The same before the session exists: the slot is a round of a run, and the party."""
+    return _LABEL + b"prepared advertisement" + slot_digest + keys
 
 
 def view_digest(parties: bytes, keys: bytes, signatures: bytes) -> bytes:

@@ -42,7 +42,7 @@ class AskShares(Message, frozen=True):
     """Server: your neighbours and their public keys (sealing || mask, 64 bytes each).
 
     In active mode all who advertised, yourself among them, with their signatures (64 bytes each): the client
-    draws the graph itself. `prepared` has one bit a signature, 1 where it is over a round of a family and not over the
+    draws the graph itself. `prepared` has one bit a signature, 1 where it is over a round of a run and not over the
     session; no bytes where there is none such, and in passive mode.
     """
 

@@ -21,8 +21,7 @@ from secagg.wire import codec
 from secagg.wire.codec import Message
 from secagg.wire.packed import check_rows, pack_bits, rows, unpack_bits
 from secagg_protocols.pairwise import derive
-from secagg_protocols.pairwise.advertisement import Statements, check_relayed, shown
-from secagg_protocols.pairwise.cohort import neighbours_of
+from secagg_protocols.pairwise.advertisement import SignedStatements, check_relayed, shown
 from secagg_protocols.pairwise.messages import (
     HASH_SIZE,
     KEY_SIZE,
@@ -43,15 +42,16 @@ from secagg_protocols.pairwise.messages import (
     pack_indices,
     unpack_indices,
 )
+from secagg_protocols.pairwise.neighbourhoods import neighbours_of
+from secagg_protocols.pairwise.parameters import Parameters
 from secagg_protocols.pairwise.stages import Advertised, Dealt, Finished, Fresh, Ready, Saved, Stage, Submitted
-from secagg_protocols.pairwise.terms import Terms
 
 
 class PairwiseParty(PartySide):
     """The client numbered `me`.
 
     Args:
-        session, me, terms, policy, entropy: the round and whose machine it is.
+        session, me, parameters, policy, entropy: the round and whose machine it is.
         bound: 32 bytes that stand for the round as this client sees it, see `derive.binding`.
         context: what it received itself.
         statements: what identities sign of their keys.
@@ -64,20 +64,20 @@ class PairwiseParty(PartySide):
         self,
         session: Session,
         me: int,
-        terms: Terms,
+        parameters: Parameters,
         bound: bytes,
         context: bytes,
-        statements: Statements,
+        statements: SignedStatements,
         policy: Policy,
         entropy: Entropy,
         credentials: Credentials | None = None,
         ledger: Ledger | None = None,
         saved: bytes | None = None,
     ) -> None:
-        policy.check_threshold(terms.threshold)
+        policy.check_threshold(parameters.threshold)
         self._session = session
         self._me = me
-        self._terms = terms
+        self._parameters = parameters
         self._bound = bound
         self._context = context
         self._statements = statements
@@ -173,11 +173,11 @@ class PairwiseParty(PartySide):
         check_rows(ask.hashes, 2 * HASH_SIZE, len(dealers), "share hashes")
 
         pairs = self._opened(dealers, [opening[place[j]] for j in dealers], sealed, ask.hashes)
-        if self._terms.complete:
+        if self._parameters.complete:
             pairs[self._me] = stage.own
         masked = self._mask(vector, stage, dealers, [public[place[j]] for j in dealers])
         known = sorted(pairs)
-        elsewhere = range(n) if self._terms.complete else neighbours
+        elsewhere = range(n) if self._parameters.complete else neighbours
         silent = {j for j in elsewhere if j not in pairs and j != self._me}
         submitted = Submitted(
             dealers=pack_indices(known),
@@ -231,17 +231,17 @@ class PairwiseParty(PartySide):
         else:
             self._policy.check_cohort(len(advertised))
             self._check_drawn(len(advertised))
-            neighbours = neighbours_of(self._me, advertised, self._terms)
-        if len(neighbours) > self._terms.degree:
-            raise PeerMisbehaved(f"{len(neighbours)} neighbours: the session's graph has {self._terms.degree}")
+            neighbours = neighbours_of(self._me, advertised, self._parameters)
+        if len(neighbours) > self._parameters.degree:
+            raise PeerMisbehaved(f"{len(neighbours)} neighbours: the session's graph has {self._parameters.degree}")
         self._check_holders(neighbours)
         return neighbours
 
     def _check_drawn(self, shown: int) -> None:
         """A server that hides honest clients leaves the corrupt ones, who would then be this client's neighbours."""
-        if shown < self._terms.fewest_drawn:
+        if shown < self._parameters.fewest_drawn:
             raise PeerMisbehaved(
-                f"the server shows keys of {shown} parties: fewer than the {self._terms.fewest_drawn} among whom "
+                f"the server shows keys of {shown} parties: fewer than the {self._parameters.fewest_drawn} among whom "
                 "corrupt neighbours are few enough"
             )
 
@@ -253,9 +253,9 @@ class PairwiseParty(PartySide):
             raise PeerMisbehaved("the server asks for shares but leaves this party's vector out of the sum")
         count = int(contributed.sum())
         self._policy.check_cohort(count)
-        if count < self._terms.least_cohort:
+        if count < self._parameters.least_cohort:
             raise PeerMisbehaved(
-                f"the server asks to unmask a sum of {count}: fewer than the {self._terms.least_cohort} "
+                f"the server asks to unmask a sum of {count}: fewer than the {self._parameters.least_cohort} "
                 "that the threshold demands"
             )
         if contributed[unpack_indices(stage.absent, n)].any():
@@ -283,8 +283,10 @@ class PairwiseParty(PartySide):
         statement = derive.agreement_on(self._bound, stage.view, ask.contributors)
         for i, signature in zip(signers, signatures, strict=True):
             check_relayed(self._credentials.roster, self._session.parties[i], statement, signature)
-        if len(signers) < self._terms.threshold:
-            raise PeerMisbehaved(f"{len(signers)} signatures of the contributor set, {self._terms.threshold} needed")
+        if len(signers) < self._parameters.threshold:
+            raise PeerMisbehaved(
+                f"{len(signers)} signatures of the contributor set, {self._parameters.threshold} needed"
+            )
 
     def _enter_in_ledger(self, contributed: NDArray[np.bool_]) -> None:
         if self._ledger is not None:
@@ -300,19 +302,19 @@ class PairwiseParty(PartySide):
 
     def _check_holders(self, neighbours: Sequence[int]) -> None:
         holders = len(self._with_me(neighbours))
-        if holders < self._terms.threshold:
-            raise PeerMisbehaved(f"{holders} holders of this party's shares, {self._terms.threshold} needed")
-        if self._terms.complete:
+        if holders < self._parameters.threshold:
+            raise PeerMisbehaved(f"{holders} holders of this party's shares, {self._parameters.threshold} needed")
+        if self._parameters.complete:
             self._policy.check_cohort(holders)
 
     def _with_me(self, neighbours: Sequence[int]) -> list[int]:
         """Who holds shares of this client's secrets."""
-        return sorted([*neighbours, self._me]) if self._terms.complete else list(neighbours)
+        return sorted([*neighbours, self._me]) if self._parameters.complete else list(neighbours)
 
     def _split(self, seed: bytes, private: bytes, holders: Sequence[int]) -> dict[int, bytes]:
         """{holder: seed share, salt, key share, salt}; the share point of a party is its index + 1."""
         secrets = np.frombuffer(seed + private, np.uint8).reshape(2, 32)
-        shares = shamir.split(secrets, [j + 1 for j in holders], self._terms.threshold, self._entropy)
+        shares = shamir.split(secrets, [j + 1 for j in holders], self._parameters.threshold, self._entropy)
         salts = draw(self._entropy, 2 * SALT_SIZE * len(holders))
         pairs = {}
         for i, j in enumerate(holders):

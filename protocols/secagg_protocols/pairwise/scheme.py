@@ -6,8 +6,9 @@ from typing import ClassVar
 
 from secagg.errors import ConfigError, OutOfRange, PartyId
 from secagg.primitives.entropy import Entropy
-from secagg.scheme import Credentials, Ledger, Occasion, Phase, Policy, Roster, Scheme, Session
+from secagg.scheme import Credentials, Ledger, Phase, Policy, Roster, RoundSlot, Scheme, Session
 from secagg_protocols.pairwise import advertisement, derive, messages
+from secagg_protocols.pairwise.parameters import Parameters, check_threshold, least_threshold
 from secagg_protocols.pairwise.party import PairwiseParty
 from secagg_protocols.pairwise.plan import (
     Adversary,
@@ -19,7 +20,6 @@ from secagg_protocols.pairwise.plan import (
     with_threshold,
 )
 from secagg_protocols.pairwise.server import PairwiseServer
-from secagg_protocols.pairwise.terms import Terms, check_threshold, least_threshold
 
 REDRAW_BITS = 64
 """Bits of security that redrawing the graph may cost an active server's clients."""
@@ -120,23 +120,23 @@ class PairwiseMasking(Scheme):
         threshold = "derived threshold" if self.threshold is None else f"threshold {self.threshold}"
         return f"{self.name} ({graph}, {threshold}, {self.adversary})"
 
-    def terms(self, session: Session) -> Terms:
+    def parameters(self, session: Session) -> Parameters:
         """Graph and threshold for `session`. Raises OutOfRange where the threshold does not fit its parties."""
-        return self.terms_for(len(session.parties))
+        return self.parameters_for(len(session.parties))
 
-    def terms_for(self, n: int) -> Terms:
+    def parameters_for(self, n: int) -> Parameters:
         """The same for any session of n parties."""
         if self.neighbours is not None and self.neighbours < n - 1:
-            return self._regular_terms(n, self.neighbours)
+            return self._regular_parameters(n, self.neighbours)
         corrupt = ceil(self._corrupt * n) if self.authenticated else 0
         threshold = self.threshold or max(2 * n // 3, (n + corrupt) // 2) + 1
         check_threshold(threshold, n, "parties", corrupt)
-        return Terms(True, n - 1, threshold)
+        return Parameters(True, n - 1, threshold)
 
-    def _regular_terms(self, n: int, neighbours: int) -> Terms:
+    def _regular_parameters(self, n: int, neighbours: int) -> Parameters:
         """A threshold below the least is raised to it: `plan` gives the paper's, which may lie there."""
         if not self.authenticated:
-            return Terms(False, neighbours, max(self.threshold or 0, least_threshold(neighbours)))
+            return Parameters(False, neighbours, max(self.threshold or 0, least_threshold(neighbours)))
         sigma = self._sigma + REDRAW_BITS
         absent = min(n // ABSENT_AT_KEYS, n - 1 - neighbours)
         corrupt = corrupt_neighbours(n, neighbours, self._corrupt, sigma)
@@ -144,11 +144,11 @@ class PairwiseMasking(Scheme):
         derived = min(least_threshold(neighbours, likely), neighbours)
         threshold = max(self.threshold or derived, least_threshold(neighbours, corrupt))
         check_threshold(threshold, neighbours, "neighbours", corrupt)
-        return Terms(False, neighbours, threshold, fewest_drawn(n, neighbours, threshold, self._corrupt, sigma))
+        return Parameters(False, neighbours, threshold, fewest_drawn(n, neighbours, threshold, self._corrupt, sigma))
 
     def capacity(self, session: Session) -> int:
         """All that the session's ring holds. Raises OutOfRange for a threshold that does not fit its parties."""
-        self.terms(session)
+        self.parameters(session)
         return session.ring.capacity(session.bits)
 
     def server(self, session: Session, saved: bytes | None = None, *, roster: Roster | None = None) -> PairwiseServer:
@@ -157,7 +157,7 @@ class PairwiseMasking(Scheme):
         digest = derive.context_digest(session.context)
         bound = self._binding(session, session.context, roster)
         statements = self._statements(session, session.context, roster)
-        return PairwiseServer(session, self.terms(session), bound, digest, statements, roster, saved)
+        return PairwiseServer(session, self.parameters(session), bound, digest, statements, roster, saved)
 
     def party(
         self,
@@ -179,7 +179,7 @@ class PairwiseMasking(Scheme):
         return PairwiseParty(
             session,
             session.index(me),
-            self.terms(session),
+            self.parameters(session),
             self._binding(session, own, roster),
             own,
             self._statements(session, own, roster),
@@ -191,19 +191,19 @@ class PairwiseMasking(Scheme):
         )
 
     def prepare(
-        self, occasion: Occasion, entropy: Entropy, credentials: Credentials | None = None
+        self, slot: RoundSlot, entropy: Entropy, credentials: Credentials | None = None
     ) -> tuple[messages.Keys, bytes]:
         """A key advertisement before its session, and the state of the client that goes on from it."""
-        roster = self._checked_roster([occasion.party], None if credentials is None else credentials.roster)
+        roster = self._checked_roster([slot.party], None if credentials is None else credentials.roster)
         if credentials is not None and roster is not None:
-            credentials.check_identity(occasion.party)
-        return advertisement.prepare(occasion, entropy, None if roster is None else credentials)
+            credentials.check_identity(slot.party)
+        return advertisement.prepare(slot, entropy, None if roster is None else credentials)
 
-    def _statements(self, session: Session, context: bytes, roster: Roster | None) -> advertisement.Statements:
-        return advertisement.Statements(
+    def _statements(self, session: Session, context: bytes, roster: Roster | None) -> advertisement.SignedStatements:
+        return advertisement.SignedStatements(
             session,
             derive.context_digest(context),
-            lambda party: self.occasion(session.family, session.round, party, roster),
+            lambda party: self.slot(session.run, session.round, party, roster),
         )
 
     def _binding(self, session: Session, context: bytes, roster: Roster | None) -> bytes:
@@ -268,4 +268,4 @@ def planned(n: int, corrupt: float, dropout: float, sigma: int, eta: int, advers
     if found.complete:
         return found
     scheme = PairwiseMasking(found.neighbours, None, adversary, corrupt, sigma)
-    return with_threshold(found, scheme.terms_for(n).threshold)
+    return with_threshold(found, scheme.parameters_for(n).threshold)

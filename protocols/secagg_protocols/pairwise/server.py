@@ -19,8 +19,7 @@ from secagg.wire import codec
 from secagg.wire.codec import Message
 from secagg.wire.packed import check_rows, check_size, pack_set
 from secagg_protocols.pairwise import derive
-from secagg_protocols.pairwise.advertisement import Statements, pack_prepared
-from secagg_protocols.pairwise.cohort import Cohort
+from secagg_protocols.pairwise.advertisement import SignedStatements, pack_prepared
 from secagg_protocols.pairwise.messages import (
     HASH_SIZE,
     KEY_SIZE,
@@ -38,8 +37,9 @@ from secagg_protocols.pairwise.messages import (
     Unmask,
     pack_indices,
 )
+from secagg_protocols.pairwise.neighbourhoods import Neighbourhoods
+from secagg_protocols.pairwise.parameters import Parameters
 from secagg_protocols.pairwise.recovery import Recovery
-from secagg_protocols.pairwise.terms import Terms
 
 _Rows = tuple[tuple[int, bytes], ...]
 
@@ -66,7 +66,7 @@ class PairwiseServer(ServerSide):
     at the end, one share.
 
     Args:
-        session, terms: the round.
+        session, parameters: the round.
         bound, context: 32 bytes each, what clients derive their keys from and what they say of it in clear.
         statements: what identities sign of their keys.
         roster: identities, in active mode.
@@ -76,26 +76,26 @@ class PairwiseServer(ServerSide):
     def __init__(
         self,
         session: Session,
-        terms: Terms,
+        parameters: Parameters,
         bound: bytes,
         context: bytes,
-        statements: Statements,
+        statements: SignedStatements,
         roster: Roster | None = None,
         saved: bytes | None = None,
     ) -> None:
         self._session = session
-        self._terms = terms
+        self._parameters = parameters
         self._bound = bound
         self._context = context
         self._statements = statements
         self._roster = roster
         self._keys: dict[int, bytes] = {}  # sealing || mask || signature
-        self._prepared: set[int] = set()  # whose signature is over the occasion
+        self._prepared: set[int] = set()  # whose signature is over the slot
         self._seen: set[bytes] = set()  # each public key by itself
         self._commitments: dict[int, bytes] = {}
         self._sealed: dict[int, bytes] = {}  # one box a neighbour, ascending
         self._hashes: dict[int, bytes] = {}  # one pair of hashes a holder, ascending
-        self._graph: Cohort | None = None
+        self._graph: Neighbourhoods | None = None
         self._members: frozenset[int] = frozenset()
         self._accumulator = session.ring.zeros(session.dim)
         self._contributors: frozenset[int] = frozenset()
@@ -149,15 +149,15 @@ class PairwiseServer(ServerSide):
         """Apply the threshold rule of one phase; the sum at the end."""
         indices = frozenset(map(self._session.index, answered))
         if phase.reply is Keys:
-            if len(indices) < self._terms.least_advertised:
-                raise TooFew(phase.name, len(indices), self._terms.least_advertised)
-            self._graph = Cohort(self._keys, self._terms)
+            if len(indices) < self._parameters.least_advertised:
+                raise TooFew(phase.name, len(indices), self._parameters.least_advertised)
+            self._graph = Neighbourhoods(self._keys, self._parameters)
         elif phase.reply is Shares:
             self._close_shares(phase, indices)
         elif phase.reply is Masked:
             self._contributors = indices
             self._recovery = self._new_recovery()
-            self._recovery.check_reachable(phase.name, self._terms.least_cohort, self._contributors)
+            self._recovery.check_reachable(phase.name, self._parameters.least_cohort, self._contributors)
         elif phase.reply is Consistency:
             self._close_consistency(phase)
         else:
@@ -198,7 +198,9 @@ class PairwiseServer(ServerSide):
         self._signatures = dict(saved.signatures)
         self._seen = {half for key in self._keys.values() for half in (key[:KEY_SIZE], key[KEY_SIZE : 2 * KEY_SIZE])}
         # Before "keys" has closed this graph is provisional; closing builds it anew.
-        self._graph = Cohort(self._keys, self._terms) if len(self._keys) >= self._terms.least_cohort else None
+        self._graph = (
+            Neighbourhoods(self._keys, self._parameters) if len(self._keys) >= self._parameters.least_cohort else None
+        )
         self._members = frozenset(saved.members)
         self._accumulator[:] = np.frombuffer(saved.accumulator, self._accumulator.dtype)
         self._contributors = frozenset(saved.contributors)
@@ -216,7 +218,7 @@ class PairwiseServer(ServerSide):
             saved.prepared
         ):
             raise WireError("saved server of another round: keys of no party")
-        if not set(saved.contributors) <= members <= advertised or 0 < len(members) < self._terms.least_cohort:
+        if not set(saved.contributors) <= members <= advertised or 0 < len(members) < self._parameters.least_cohort:
             raise WireError("saved server of another round: members that never advertised keys, or too few")
 
     def _absorb_keys(self, i: int, reply: Keys, *, prepared: bool = False) -> None:
@@ -259,19 +261,21 @@ class PairwiseServer(ServerSide):
     def _close_shares(self, phase: Phase, answered: frozenset[int]) -> None:
         self._members = self._cohort.core(answered)
         if not self._members:
-            if len(answered) < self._terms.least_cohort:
-                raise TooFew(phase.name, len(answered), self._terms.least_cohort)
+            if len(answered) < self._parameters.least_cohort:
+                raise TooFew(phase.name, len(answered), self._parameters.least_cohort)
             most = self._cohort.most_holders(answered)
             raise TooFew(
-                phase.name, most, self._terms.threshold, "holders for each secret, in the best part of the graph"
+                phase.name, most, self._parameters.threshold, "holders for each secret, in the best part of the graph"
             )
 
     def _close_consistency(self, phase: Phase) -> None:
         """Fig. 4, Round 4: a client speaks only once it sees `threshold` signatures of holders of its shares."""
         signed = max((len(self._signers_for(i)) for i in self._signatures), default=0)
-        if signed < self._terms.threshold:
-            raise TooFew(phase.name, signed, self._terms.threshold, "holders of one client's shares signed the set")
-        self._recovering.check_reachable(phase.name, self._terms.least_cohort, self._speakers())
+        if signed < self._parameters.threshold:
+            raise TooFew(
+                phase.name, signed, self._parameters.threshold, "holders of one client's shares signed the set"
+            )
+        self._recovering.check_reachable(phase.name, self._parameters.least_cohort, self._speakers())
 
     def _finish(self, phase: Phase) -> Sum:
         """Fig. 4, Round 4: recover the secrets, remove the masks, reduce mod 2**b."""
@@ -323,7 +327,7 @@ class PairwiseServer(ServerSide):
             return dict.fromkeys(self._contributors, AskUnmask(contributed, b"", b""))
         asks: dict[int, Message] = {}
         for i in self._speakers():
-            signers = self._signers_for(i)[: self._terms.threshold]
+            signers = self._signers_for(i)[: self._parameters.threshold]
             signatures = b"".join(self._signatures[j] for j in signers)
             asks[i] = AskUnmask(contributed, pack_indices(signers), signatures)
         return asks
@@ -334,7 +338,7 @@ class PairwiseServer(ServerSide):
 
     def _speakers(self) -> frozenset[int]:
         """Who will answer at "unmask": those who can be shown `threshold` signatures, having signed themselves."""
-        return frozenset(i for i in self._signatures if len(self._signers_for(i)) >= self._terms.threshold)
+        return frozenset(i for i in self._signatures if len(self._signers_for(i)) >= self._parameters.threshold)
 
     def _contributor_bits(self) -> bytes:
         return pack_set(self._contributors, len(self._session.parties))
@@ -345,14 +349,14 @@ class PairwiseServer(ServerSide):
         return Recovery(
             self._session,
             self._bound,
-            self._terms.threshold,
+            self._parameters.threshold,
             holders,
             self._contributors,
             lambda holder: hashes.of(holder, self._members),
         )
 
     @property
-    def _cohort(self) -> Cohort:
+    def _cohort(self) -> Neighbourhoods:
         if self._graph is None:
             raise LocalMisuse('no graph before phase "keys" has closed')
         return self._graph

@@ -12,7 +12,7 @@ import msgspec
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 
 from secagg.adapters.choice import Terms, read_terms, terms_bytes
-from secagg.adapters.family import PREPARE, Ahead
+from secagg.adapters.run import PREPARE, Ahead
 from secagg.errors import ConfigError, PolicyRefused, WireError
 
 HEADER = "secagg"

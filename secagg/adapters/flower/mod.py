@@ -11,9 +11,9 @@ from flwr.clientapp.typing import ClientAppCallable
 from flwr.common.constant import ErrorCode
 
 from secagg.adapters.choice import Consent
-from secagg.adapters.family import PREPARE, Ahead
 from secagg.adapters.flower import envelope, model
 from secagg.adapters.flower.memory import Memory, Writer
+from secagg.adapters.run import PREPARE, Ahead
 from secagg.adapters.update import Arrays, chosen, update_of, weight_of
 from secagg.api import Participant
 from secagg.encoding.layout import Update

@@ -7,9 +7,9 @@ from flwr.app import ArrayRecord, Message, RecordDict
 from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid
 
-from secagg.adapters.family import Opening
 from secagg.adapters.flower import envelope, model
 from secagg.adapters.round import Asked, Plan, Round
+from secagg.adapters.run import Opening
 from secagg.api import Aggregate
 from secagg.errors import ConfigError, InputError, WireError
 
@@ -24,7 +24,7 @@ class SecureRound:
         messages: {node id: the wrapped strategy's message}, all with the same content.
         late: those of nodes that are left out of the round, and only asked to prepare the next one.
         counters: names of arrays that held integers in earlier rounds.
-        opening: its number in the family, and what nodes prepared for it.
+        opening: its number in the run, and what nodes prepared for it.
 
     Attributes:
         protocol: what is asked, and what has come of it.

@@ -26,10 +26,10 @@ from flwr.serverapp.strategy import (
 )
 
 from secagg.adapters.choice import Offer
-from secagg.adapters.family import Family, Lateness
 from secagg.adapters.flower.round import SecureRound, check_alike
 from secagg.adapters.outcome import Outcome, Precision
 from secagg.adapters.round import Plan
+from secagg.adapters.run import Lateness, Run
 from secagg.adapters.update import Clip, Numbers
 from secagg.api import Aggregate
 from secagg.encoding.quantize import Rounding
@@ -104,7 +104,7 @@ class SecureAggregation(Strategy):
     """
 
     outcomes: dict[int, Outcome]
-    _family: Family
+    _run: Run
     _counters: frozenset[str]
     _precision: Precision
     _met: bool
@@ -152,7 +152,7 @@ class SecureAggregation(Strategy):
     def _begin(self) -> None:
         """A run: nothing known of an earlier one."""
         self.outcomes = {}
-        self._family = Family(self._plan.entropy, log)
+        self._run = Run(self._plan.entropy, log)
         self._counters = frozenset()
         self._precision = Precision(self._plan.numbers)
         self._met = False
@@ -236,7 +236,7 @@ class SecureAggregation(Strategy):
     def _opened(self, server_round: int, messages: list[Message]) -> SecureRound:
         by_node = {str(message.metadata.dst_node_id): message for message in messages}
         check_alike(messages)
-        opening = self._family.begin(last=server_round == self._last)
+        opening = self._run.begin(last=server_round == self._last)
 
         def secure_round(cohort: Collection[str], late: Collection[str]) -> SecureRound:
             parted = {node: by_node[node] for node in cohort}, {node: by_node[node] for node in late}
@@ -252,7 +252,7 @@ class SecureAggregation(Strategy):
         if self._grid is not None:
             current.collect(self._grid)
         self._met |= current.met
-        self._family.keep(current.protocol.prepared)
+        self._run.keep(current.protocol.prepared)
 
     def _reply(self, server_round: int, current: SecureRound, result: Aggregate) -> Message:
         """The one reply that the wrapped strategy gets, from the server to itself."""

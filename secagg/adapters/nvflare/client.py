@@ -18,10 +18,10 @@ from nvflare.app_common.app_constant import AppConstants
 from nvflare.job_config.defs import FilterType
 
 from secagg.adapters.choice import Terms, read_terms
-from secagg.adapters.family import PREPARE, Ahead
 from secagg.adapters.nvflare import envelope, memory, model
 from secagg.adapters.nvflare.envelope import TASK
 from secagg.adapters.nvflare.site import Site
+from secagg.adapters.run import PREPARE, Ahead
 from secagg.adapters.update import Arrays
 from secagg.api import Journal, Participant, Prepared
 from secagg.encoding.layout import Update

@@ -20,13 +20,13 @@ from nvflare.app_common.workflows.fedavg import FedAvg
 from nvflare.app_common.workflows.model_controller import ModelController
 
 from secagg.adapters.choice import Offer
-from secagg.adapters.family import Family, Lateness
 from secagg.adapters.nvflare.envelope import TASK
 from secagg.adapters.nvflare.model import WEIGHTED_BY
 from secagg.adapters.nvflare.round import SecureRound, no_update
 from secagg.adapters.nvflare.site import read_roster
 from secagg.adapters.outcome import Outcome, Precision
 from secagg.adapters.round import Plan
+from secagg.adapters.run import Lateness, Run
 from secagg.adapters.update import Clip, Numbers
 from secagg.encoding.quantize import Rounding
 from secagg.errors import ConfigError, OutOfRange, ProtocolError
@@ -78,7 +78,7 @@ class SecureRounds(ModelController):
         train_timeout: seconds that training may take, 0 for no limit; `send_model`'s own where that is set.
         phase_timeout: seconds that a phase without training may take, 0 for no limit.
         roster: name of a file in the server's `local` folder, where the scheme is `authenticated`.
-        entropy: source of the ids of sessions and of their family.
+        entropy: source of the ids of sessions and of their run.
 
     Attributes:
         outcomes: {round: `Outcome`}; also in `OUTCOMES`.
@@ -120,7 +120,7 @@ class SecureRounds(ModelController):
         self._numbers = Numbers(bits, clip, weight_max, dict(metrics or {}), rounding)
         self._precision = Precision(self._numbers)
         self._late = Lateness(max_late, min_cohort)
-        self._family = Family(entropy, log)
+        self._run = Run(entropy, log)
         self._requests: list[Task] = []
         self._counters: frozenset[str] = frozenset()
         self._check()
@@ -210,7 +210,7 @@ class SecureRounds(ModelController):
 
     def _opened(self, sites: list[str], content: Shareable, task: str, last: bool) -> SecureRound:
         plan = Plan(self._offer, self._numbers, WEIGHTED_BY, self._roster(), self._entropy)
-        job, opening = str(self.fl_ctx.get_job_id()), self._family.begin(last)
+        job, opening = str(self.fl_ctx.get_job_id()), self._run.begin(last)
 
         def secure_round(cohort: Collection[str], late: Collection[str]) -> SecureRound:
             return SecureRound(plan, cohort, late, content, job, task, self._counters, opening)
@@ -231,7 +231,7 @@ class SecureRounds(ModelController):
                 self.cancel_task(task)
         self._requests = []
         current.leave()
-        self._family.keep(current.protocol.prepared)
+        self._run.keep(current.protocol.prepared)
 
     def _roster(self) -> Roster | None:
         if self.roster is None:

@@ -5,7 +5,7 @@ from typing import TypeVar
 import msgspec
 from nvflare.apis.shareable import Shareable, make_copy
 
-from secagg.adapters.family import Ahead
+from secagg.adapters.run import Ahead
 from secagg.errors import ConfigError, WireError
 
 KEY = "secagg"

@@ -10,9 +10,9 @@ from nvflare.apis.shareable import Shareable, make_copy
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 
 from secagg.adapters.choice import terms_bytes
-from secagg.adapters.family import PREPARE, Opening
 from secagg.adapters.nvflare import envelope, model
 from secagg.adapters.round import Asked, Plan, Round
+from secagg.adapters.run import PREPARE, Opening
 from secagg.adapters.update import leaf_dtype
 from secagg.api import Aggregate
 from secagg.errors import ConfigError, ProtocolError, WireError
@@ -30,7 +30,7 @@ class SecureRound:
         content: what plain FedAvg would send to all of them: the model, and what stands beside it.
         job, task: ids that the sum is bound to.
         counters: names of arrays that held integers in earlier rounds.
-        opening: its number in the family, and what sites prepared for it.
+        opening: its number in the run, and what sites prepared for it.
 
     Attributes:
         protocol: what is asked, and what has come of it.

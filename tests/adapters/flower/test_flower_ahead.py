@@ -17,8 +17,8 @@ from test_flower_strategy import WEIGHT_MAX, close, fedavg, mean_step
 
 from secagg import Credentials
 from secagg.adapters import choice
-from secagg.adapters.family import MAX_PREPARED, PREPARE, Ahead
 from secagg.adapters.flower import SecAggMod, SecureAggregation, envelope
+from secagg.adapters.run import MAX_PREPARED, PREPARE, Ahead
 from secagg.errors import OutOfRange
 from secagg.testing import SeededEntropy
 from secagg_protocols import PairwiseMasking
@@ -251,7 +251,7 @@ def test_a_threshold_that_the_rest_cannot_meet_waits_too():
 
 
 def test_a_server_that_starts_again_asks_all_for_keys():
-    """The nodes' prepared keys are of another family: they make new ones, and forget those."""
+    """The nodes' prepared keys are of another run: they make new ones, and forget those."""
     grid = grid_of(4)
     at_round(grid, lambda place, number, phase: number > 2)
     run(grid, 3)
@@ -264,7 +264,7 @@ def test_a_server_that_starts_again_asks_all_for_keys():
     assert not any("secagg.prepared" in state for state in grid.states.values())
 
 
-def test_one_strategy_started_twice_has_two_families():
+def test_one_strategy_started_twice_has_two_runs():
     grid, strategy = grid_of(3), secure()
     for _ in range(2):
         strategy.start(grid, model_record(), num_rounds=2)
@@ -387,7 +387,7 @@ def test_an_active_node_enters_no_round_twice():
     assert kept["prepared"] is not None
     grid.states[node]["secagg.prepared"] = kept["prepared"]
     reply = grid.ask(node, kept["ask"])
-    assert "PolicyRefused: round 1 of a family in which this party has entered round 1" in reply.error.reason
+    assert "PolicyRefused: round 1 of a run in which this party has entered round 1" in reply.error.reason
 
 
 def test_secagg_plus_whose_options_depend_on_the_cohort():
@@ -451,11 +451,11 @@ def test_a_request_to_prepare_is_read_as_it_was_written():
 @pytest.mark.parametrize(
     "ahead",
     [
-        b'{"family":"0g","round":1,"parties":3}',
-        b'{"family":"%s","round":-1,"parties":3}' % (b"00" * 16),
-        b'{"family":"%s","round":9223372036854775808,"parties":3}' % (b"00" * 16),
-        b'{"family":"%s","round":1,"parties":1048577}' % (b"00" * 16),
-        b'{"family":"%s","round":1}' % (b"00" * 16),
+        b'{"run":"0g","round":1,"parties":3}',
+        b'{"run":"%s","round":-1,"parties":3}' % (b"00" * 16),
+        b'{"run":"%s","round":9223372036854775808,"parties":3}' % (b"00" * 16),
+        b'{"run":"%s","round":1,"parties":1048577}' % (b"00" * 16),
+        b'{"run":"%s","round":1}' % (b"00" * 16),
         b"",
     ],
 )

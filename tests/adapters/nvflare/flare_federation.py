@@ -25,8 +25,8 @@ from nvflare.private.fed.client.client_engine_executor_spec import TaskAssignmen
 from nvflare.private.fed.client.client_runner import ClientRunner, ClientRunnerConfig, TaskRouter
 from nvflare.private.fed.utils.fed_utils import nvflare_fobs_initialize
 
-from secagg.adapters.family import PREPARE
 from secagg.adapters.nvflare import SecAggExecutor, SecAggResultFilter, SecAggTaskFilter, SecureFedAvg, envelope
+from secagg.adapters.run import PREPARE
 
 JOB = "job-7"
 MODEL = {"weights": np.linspace(-1, 1, 12, dtype=np.float32).reshape(4, 3), "bias": np.zeros(3)}

@@ -18,8 +18,8 @@ from nvflare.app_common.workflows.fedavg import FedAvg
 from test_nvflare_site import ACTIVE, active, answer
 
 from secagg.adapters.choice import Terms, terms_bytes
-from secagg.adapters.family import MAX_PREPARED, PREPARE, Ahead
 from secagg.adapters.nvflare import SecureFedAvg, envelope, memory
+from secagg.adapters.run import MAX_PREPARED, PREPARE, Ahead
 from secagg.api import Prepared
 from secagg.errors import ConfigError, WireError
 from secagg_protocols import PairwiseMasking
@@ -189,7 +189,7 @@ def test_a_threshold_that_the_rest_cannot_meet_waits_too(tmp_path):
 
 
 def test_a_controller_that_starts_again_asks_all_for_keys(tmp_path):
-    """What the sites hold ready is of another family: they make new keys, and forget those."""
+    """What the sites hold ready is of another run: they make new keys, and forget those."""
     federation = Federation(tmp_path, 4)
     at_round(federation, lambda site, number, phase: number > 1)
     federation.secure(3)
@@ -280,7 +280,7 @@ def test_an_active_site_enters_no_round_twice(tmp_path, caplog):
     first = [data for phase, site, data in federation.wire.tasks if (phase, site) == ("shares", "site-1")]
     executor._prepared = Prepared.restore(seen["prepared"], bytes(32))
     assert answer(federation, "site-1", first[1]).get_return_code() != ReturnCode.OK
-    assert "round 1 of a family in which this party has entered round 1" in caplog.text
+    assert "round 1 of a run in which this party has entered round 1" in caplog.text
 
 
 def test_where_processes_end_between_two_tasks_keys_lie_in_the_run_folder_until_they_serve(tmp_path):
@@ -349,16 +349,16 @@ def test_a_request_is_no_way_out_of_a_training_task(tmp_path):
 
 
 @given(st.binary(max_size=40), st.integers(-2, 2**70), st.integers(-2, 2**30))
-def test_a_round_that_cannot_be_is_refused(family, number, parties):
-    text = family.hex()
+def test_a_round_that_cannot_be_is_refused(run, number, parties):
+    text = run.hex()
     body = {"version": envelope.VERSION, "phase": PREPARE, "frame": b""}
-    body["ahead"] = {"family": text, "round": min(number, 2**64 - 1), "parties": parties}
+    body["ahead"] = {"run": text, "round": min(number, 2**64 - 1), "parties": parties}
     shareable = through_the_wire(Shareable({envelope.KEY: msgspec.msgpack.encode(body)}))
     try:
         ahead = envelope.read(shareable, envelope.Ask).ahead
     except WireError:
         return
-    assert len(bytes.fromhex(ahead.family)) == 16
+    assert len(bytes.fromhex(ahead.run)) == 16
     assert 0 <= ahead.round < 2**63
     assert 2 <= ahead.parties <= 2**20
 

@@ -30,7 +30,7 @@ def circle(among: set[int], start: int, n: int, count: int) -> list[int]:
     return sorted(among, key=lambda i: (i - start) % n)[:count]
 
 
-def expected(session: Session, holders: int, agreeing: int, lost: Mapping[PartyId, str]) -> set[int] | str:
+def expected(session: Session, holders: int, quorum: int, lost: Mapping[PartyId, str]) -> set[int] | str:
     """The contributors, or the phase of TooFew."""
     n = len(session.parties)
 
@@ -46,19 +46,19 @@ def expected(session: Session, holders: int, agreeing: int, lost: Mapping[PartyI
         return "deal"
     contributors = present("encrypted")
     holding = set(circle(advertised, dealers[0], n, holders)) & contributors
-    if len(contributors) < MIN_COHORT or len(holding) < agreeing:
+    if len(contributors) < MIN_COHORT or len(holding) < quorum:
         return "encrypted"
-    if len(holding & present("decrypt")) < agreeing:
+    if len(holding & present("decrypt")) < quorum:
         return "decrypt"
     return contributors
 
 
-def check(n: int, holders: int, lost: dict[PartyId, str], agreeing: int | None = None) -> str:
+def check(n: int, holders: int, lost: dict[PartyId, str], quorum: int | None = None) -> str:
     """How it ended, "exact" or the phase of TooFew."""
     updates = vectors(n)
     session = Session.create(range(n), updates[0])
-    outcome = expected(session, holders, min(2, holders) if agreeing is None else agreeing, lost)
-    round_ = TestRound(CkksSum(holders, agreeing), session, updates, lost=lost)
+    outcome = expected(session, holders, min(2, holders) if quorum is None else quorum, lost)
+    round_ = TestRound(CkksSum(holders, quorum), session, updates, lost=lost)
     if isinstance(outcome, str):
         with pytest.raises(TooFew) as error:
             round_.run()
@@ -74,9 +74,9 @@ def check(n: int, holders: int, lost: dict[PartyId, str], agreeing: int | None =
     return "exact"
 
 
-@pytest.mark.parametrize(("holders", "agreeing"), [(1, None), (2, 1), (3, None), (3, 1)])
-def test_all_patterns_of_three(holders: int, agreeing: int | None) -> None:
-    seen = {check(3, holders, lost, agreeing) for lost in all_losses(range(3), PHASES)}
+@pytest.mark.parametrize(("holders", "quorum"), [(1, None), (2, 1), (3, None), (3, 1)])
+def test_all_patterns_of_three(holders: int, quorum: int | None) -> None:
+    seen = {check(3, holders, lost, quorum) for lost in all_losses(range(3), PHASES)}
     assert {"exact", "keys", "deal", "encrypted", "decrypt"} == seen
 
 

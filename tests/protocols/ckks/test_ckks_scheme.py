@@ -38,25 +38,25 @@ def test_holders_have_a_range(holders: object) -> None:
         CkksSum(holders)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("agreeing", [0, -1, 4, True, 2.0])
-def test_no_more_agree_than_hold_the_key(agreeing: object) -> None:
-    with pytest.raises(OutOfRange, match=r"agreeing is .*: expected None, or an integer in 1..3 .holders."):
-        CkksSum(3, agreeing)  # type: ignore[arg-type]
+@pytest.mark.parametrize("quorum", [0, -1, 4, True, 2.0])
+def test_no_more_agree_than_hold_the_key(quorum: object) -> None:
+    with pytest.raises(OutOfRange, match=r"quorum is .*: expected None, or an integer in 1..3 .holders."):
+        CkksSum(3, quorum)  # type: ignore[arg-type]
 
 
 def test_no_more_agree_than_there_are() -> None:
     assert CkksSum(5, 3).capacity(session_of(3)) >= 3
-    with pytest.raises(ConfigError, match="agreeing is 4: the session has 3 parties"):
+    with pytest.raises(ConfigError, match="quorum is 4: the session has 3 parties"):
         CkksSum(5, 4).capacity(session_of(3))
 
 
 def test_what_it_is_called() -> None:
-    assert str(CkksSum()) == "ckks (holders 3, agreeing 2)"
-    assert repr(CkksSum(2)) == "CkksSum(holders=2, agreeing=2)"
-    assert CkksSum().identifier == 'ckks/1/{"agreeing":2,"holders":3}'
+    assert str(CkksSum()) == "ckks (holders 3, quorum 2)"
+    assert repr(CkksSum(2)) == "CkksSum(holders=2, quorum=2)"
+    assert CkksSum().identifier == 'ckks/1/{"holders":3,"quorum":2}'
     assert len({CkksSum(*given).fingerprint for given in ((2,), (3,), (3, 1), (3, 3))}) == 4
-    assert PROTOCOLS["ckks"](2).options == {"holders": 2, "agreeing": 2}
-    assert PROTOCOLS["ckks"](5, holders=1).options == {"holders": 1, "agreeing": 1}
+    assert PROTOCOLS["ckks"](2).options == {"holders": 2, "quorum": 2}
+    assert PROTOCOLS["ckks"](5, holders=1).options == {"holders": 1, "quorum": 1}
 
 
 @pytest.mark.parametrize("n", [2, 3, 16, 100, 1000])

@@ -26,8 +26,8 @@ from secagg.wire import frame
 from secagg.wire.packed import pack_set
 from secagg_protocols import PROTOCOLS, PaillierKeys, PaillierSum
 from secagg_protocols.paillier.messages import AskDecrypt, AskEncrypted, Deal, Decrypted, Encrypted, context_digest
+from secagg_protocols.paillier.parameters import key_digest, read_private, write_private
 from secagg_protocols.paillier.stages import Saved
-from secagg_protocols.paillier.terms import key_digest, read_private, write_private
 
 N = 5
 UPDATES = updates_of(N)
@@ -150,7 +150,7 @@ def test_a_client_with_another_key_is_dropped():
 
 
 def key_count(round_: Any) -> int:
-    return int(round_.scheme.terms(round_.session).slots.plaintexts)
+    return int(round_.scheme.parameters(round_.session).slots.plaintexts)
 
 
 @pytest.mark.parametrize("bad", ["empty", "cut", "even", "short", "unit", "small"])

@@ -14,7 +14,6 @@ from secagg.wire.codec import Message
 from secagg.wire.packed import pack_bits
 from secagg_protocols import PairwiseMasking
 from secagg_protocols.pairwise import derive
-from secagg_protocols.pairwise.cohort import Cohort
 from secagg_protocols.pairwise.messages import (
     HASH_SIZE,
     SEALED_SIZE,
@@ -30,6 +29,7 @@ from secagg_protocols.pairwise.messages import (
     Unmask,
     pack_indices,
 )
+from secagg_protocols.pairwise.neighbourhoods import Neighbourhoods
 
 N, T = 6, 4
 LIAR, VICTIM, OTHER = 2, 3, 4
@@ -63,7 +63,7 @@ class ByHand:
         ledgers: Mapping[int, Ledger] | None = None,
     ) -> None:
         self.scheme, self.session = scheme, session
-        self.terms = scheme.terms(session)
+        self.parameters = scheme.parameters(session)
         self.names = [phase.name for phase in scheme.phases]
         self.clients = {
             i: Participant(
@@ -157,9 +157,9 @@ class ByHand:
         reply = self.tell("unmask", i, ask)
         return None if reply is None else opened(reply, Unmask)
 
-    def cohort(self, i: int) -> Cohort:
+    def cohort(self, i: int) -> Neighbourhoods:
         """The graph that client i has drawn from what it was shown."""
-        return Cohort({j: keys + signature for j, (keys, signature) in self._seen[i].items()}, self.terms)
+        return Neighbourhoods({j: keys + signature for j, (keys, signature) in self._seen[i].items()}, self.parameters)
 
     def holders(self, i: int) -> list[int]:
         """Who holds shares of client i's secrets."""

@@ -42,7 +42,7 @@ def test_secagg_all_patterns_of_four(first: str | None) -> None:
     """In the complete graph everybody holds a share of every secret: all phases need `threshold` answers."""
     n, threshold, updates = 4, 3, vectors(4)
     session = Session.create(range(n), updates[0])
-    assert PairwiseMasking(adversary="active").terms(session).threshold == threshold
+    assert PairwiseMasking(adversary="active").parameters(session).threshold == threshold
     seen = set()
     for rest in all_losses(range(1, n), PHASES):
         lost = rest if first is None else {0: first, **rest}
@@ -94,7 +94,7 @@ def test_secagg_plus_sampled_patterns_of_eight(seed: int) -> None:
     n, threshold, updates = 8, 3, vectors(8)
     scheme = PairwiseMasking(neighbours=4, adversary="active")
     session = Session.create(range(n), updates[0])
-    assert scheme.terms(session).threshold == threshold
+    assert scheme.parameters(session).threshold == threshold
     entropy = SeededEntropy(seed)
     seen = set()
     for lost in sampled_losses(range(n), PHASES, 80, seed):

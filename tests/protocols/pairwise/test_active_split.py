@@ -144,6 +144,6 @@ def test_without_the_signatures_one_vector_stands_alone(threshold: int) -> None:
     obeying = Split(labels, threshold, signed=False)
     assert alone(obeying, 1) == {0}
     assert not any(obeying.can(i)[2] for i in labels)  # and yet nobody loses both secrets
-    agreeing = Split(labels, threshold)
-    assert not any(map(agreeing.answers, labels))
-    assert alone(agreeing, N) is None
+    quorum = Split(labels, threshold)
+    assert not any(map(quorum.answers, labels))
+    assert alone(quorum, N) is None

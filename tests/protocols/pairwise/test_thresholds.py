@@ -48,12 +48,12 @@ def test_active_options_out_of_range(options: dict[str, object], what: str) -> N
 def test_active_threshold_counts_the_corrupt_twice(n: int, corrupt: float) -> None:
     session = Session.create(range(n), 0.0)
     bad = math.ceil(corrupt * n)
-    terms = PairwiseMasking(adversary="active", corrupt=corrupt).terms(session)
-    assert 2 * terms.threshold > n + bad
+    parameters = PairwiseMasking(adversary="active", corrupt=corrupt).parameters(session)
+    assert 2 * parameters.threshold > n + bad
     least = (n + bad) // 2 + 1
-    assert PairwiseMasking(threshold=least, adversary="active", corrupt=corrupt).terms(session).threshold == least
+    assert PairwiseMasking(threshold=least, adversary="active", corrupt=corrupt).parameters(session).threshold == least
     with pytest.raises(OutOfRange, match=f"expected {least}..{n}"):
-        PairwiseMasking(threshold=least - 1, adversary="active", corrupt=corrupt).terms(session)
+        PairwiseMasking(threshold=least - 1, adversary="active", corrupt=corrupt).parameters(session)
 
 
 @pytest.mark.parametrize("adversary", ["passive", "active"])
@@ -65,9 +65,9 @@ def test_what_plan_gives_the_scheme_takes(n: int, adversary: Adversary) -> None:
         scheme = PairwiseMasking(None, plan.threshold, adversary=adversary, corrupt=0.02)
     else:
         scheme = PairwiseMasking(plan.neighbours, plan.threshold, adversary=adversary, corrupt=0.02)
-    terms = scheme.terms_for(n)
-    holders = n if terms.complete else plan.neighbours
-    assert max(plan.threshold, holders // 2 + 1) <= terms.threshold <= holders
+    parameters = scheme.parameters_for(n)
+    holders = n if parameters.complete else plan.neighbours
+    assert max(plan.threshold, holders // 2 + 1) <= parameters.threshold <= holders
 
 
 @pytest.mark.parametrize(("n", "rate", "neighbours"), [(1000, 0.05, 80), (10_000, 0.1, 200)])
@@ -75,21 +75,21 @@ def test_active_plan_asks_for_64_bits_more(n: int, rate: float, neighbours: int)
     scheme = PROTOCOLS["secagg+"](n, corrupt=rate, dropout=rate, adversary="active")
     assert isinstance(scheme, PairwiseMasking)
     assert scheme.neighbours == neighbours
-    terms = scheme.terms(Session.create(range(n), 0.0))
-    assert 2 * terms.threshold > neighbours + corrupt_neighbours(n, neighbours, rate, 40 + 64)
+    parameters = scheme.parameters(Session.create(range(n), 0.0))
+    assert 2 * parameters.threshold > neighbours + corrupt_neighbours(n, neighbours, rate, 40 + 64)
 
 
 def test_active_needs_enough_neighbours() -> None:
     session = Session.create(range(1000), 0.0)
     with pytest.raises(OutOfRange, match="corrupt ones counted twice"):
-        PairwiseMasking(neighbours=10, adversary="active", corrupt=0.3).terms(session)
+        PairwiseMasking(neighbours=10, adversary="active", corrupt=0.3).parameters(session)
 
 
 @pytest.mark.parametrize(("n", "threshold"), [(5, 2), (5, 6), (4, 2), (10, 5)])
 def test_refused_for_the_session(n: int, threshold: int) -> None:
     session = Session.create(range(n), 0.0)
     scheme = PairwiseMasking(threshold=threshold)
-    for use in (scheme.capacity, scheme.server, scheme.terms):
+    for use in (scheme.capacity, scheme.server, scheme.parameters):
         with pytest.raises(OutOfRange, match=f"threshold is {threshold}: expected {n // 2 + 1}..{n}"):
             use(session)
     with pytest.raises(OutOfRange):
@@ -98,15 +98,15 @@ def test_refused_for_the_session(n: int, threshold: int) -> None:
 
 @pytest.mark.parametrize(("n", "expected"), [(2, 2), (3, 3), (4, 3), (5, 4), (10, 7), (100, 67)])
 def test_derived_threshold_of_the_complete_graph(n: int, expected: int) -> None:
-    terms = PairwiseMasking().terms(Session.create(range(n), 0.0))
-    assert (terms.complete, terms.degree, terms.threshold) == (True, n - 1, expected)
+    parameters = PairwiseMasking().parameters(Session.create(range(n), 0.0))
+    assert (parameters.complete, parameters.degree, parameters.threshold) == (True, n - 1, expected)
 
 
 @pytest.mark.parametrize(("n", "neighbours", "complete"), [(7, 4, False), (6, 4, False), (5, 4, True), (3, 4, True)])
 def test_few_clients_make_the_graph_complete(n: int, neighbours: int, complete: bool) -> None:
-    terms = PairwiseMasking(neighbours=neighbours).terms(Session.create(range(n), 0.0))
-    assert terms.complete == complete
-    assert terms.threshold > (n if complete else neighbours) // 2
+    parameters = PairwiseMasking(neighbours=neighbours).parameters(Session.create(range(n), 0.0))
+    assert parameters.complete == complete
+    assert parameters.threshold > (n if complete else neighbours) // 2
 
 
 def test_planned_scheme() -> None:

@@ -244,8 +244,8 @@ class Round:
         same(msgspec.msgpack.encode(session), encoded, "canonical session")
         name, version, options = document["scheme"].split("/", 2)
         same((name, version), ("ckks", "1"), "protocol")
-        self.agreeing, self.designated = (json.loads(options)[name] for name in ("agreeing", "holders"))
-        told = {"agreeing": self.agreeing, "holders": self.designated}
+        self.quorum, self.designated = (json.loads(options)[name] for name in ("quorum", "holders"))
+        told = {"holders": self.designated, "quorum": self.quorum}
         same(options, json.dumps(told, separators=(",", ":")), "options")
         self.n, entry_bits, context = len(session[2]), session[4], session[8]
         self.start = int.from_bytes(session[1], "little") % self.n
@@ -395,7 +395,7 @@ def check_decrypt(r: Round, secret: list[int], dealer: int) -> None:
     opened = [((b + m) % r.q + r.scale // 2) % r.q // r.scale % 2**r.ring for b, m in zip(body, noisy, strict=True)]
     for i, ask in r.asks["decrypt"].items():
         same(ask, expected, f"what {i} is asked to decrypt")
-    same(len(r.replies["decrypt"]) >= r.agreeing, True, "as many holders as must agree")
+    same(len(r.replies["decrypt"]) >= r.quorum, True, "as many holders as must agree")
     for i, reply in r.replies["decrypt"].items():
         same(reply, [packed(opened, r.ring)], f"sum that {i} opened")
     same(opened, [sum(r.clients[i]["update"][e] for i in encrypted) for e in range(r.dim - 1)] + [0], "opened sum")

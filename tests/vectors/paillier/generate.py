@@ -24,8 +24,8 @@ from secagg.testing import SeededEntropy
 from secagg.wire import codec
 from secagg_protocols import PaillierSum
 from secagg_protocols.paillier import PaillierKeys, keys
+from secagg_protocols.paillier.parameters import read_private
 from secagg_protocols.paillier.stages import Offered
-from secagg_protocols.paillier.terms import read_private
 
 FOLDER = Path(__file__).parent
 WARNING = "TEST KEY: its secrets are public. Never encrypt anything under it."

@@ -30,9 +30,9 @@ class Round(recording.Round):
     scheme: PairwiseMasking
     prepared: tuple[int, ...] = ()
 
-    def occasion(self) -> dict[str, Any]:
-        """A family, where something is prepared."""
-        return {"family": self.entropy("family")(16), "round": 7} if self.prepared else {}
+    def slot(self) -> dict[str, Any]:
+        """A run, where something is prepared."""
+        return {"run": self.entropy("run")(16), "round": 7} if self.prepared else {}
 
     @cached_property
     def members(self) -> dict[int | str, Credentials]:
@@ -57,7 +57,7 @@ class Round(recording.Round):
         return prepare(
             self.scheme,
             party,
-            family=self.session.family,
+            run=self.session.run,
             round=self.session.round,
             entropy=self.entropy(f"client {i}, ahead"),
             credentials=self.members.get(party),
@@ -77,12 +77,16 @@ class Round(recording.Round):
         return {name: secret.hex() for name, secret in held.items()}
 
     def preamble(self) -> dict[str, Any]:
-        """Terms and session, who signs, and what was sent ahead."""
-        terms = self.scheme.terms(self.session)
+        """Parameters and session, who signs, and what was sent ahead."""
+        parameters = self.scheme.parameters(self.session)
         return {
             "about": self.about,
             "scheme": self.scheme.identifier,
-            "terms": {"complete": terms.complete, "degree": terms.degree, "threshold": terms.threshold},
+            "parameters": {
+                "complete": parameters.complete,
+                "degree": parameters.degree,
+                "threshold": parameters.threshold,
+            },
             "session": self.session.to_bytes().hex(),
             "roster": [[party, self.members[party].roster.key(party).hex()] for party in self.members] or None,
             "clients": self.clients(),

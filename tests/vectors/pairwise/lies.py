@@ -101,7 +101,7 @@ LIES: Lies = {
         ("bits beyond the last advertisement", {"prepared": to(b"\x35")}, "WireError"),
     ],
     ("complete_active", "client", "shares", 1): [
-        ("prepared advertisements in a session of no family", {"prepared": to(b"\x01")}, "PeerMisbehaved"),
+        ("prepared advertisements in a session of no run", {"prepared": to(b"\x01")}, "PeerMisbehaved"),
     ],
     ("regular_active", "client", "shares", 5): [
         (

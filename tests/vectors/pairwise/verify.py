@@ -143,7 +143,7 @@ class Round:
 
     def __init__(self, document: dict[str, Any]) -> None:
         session = bytes.fromhex(document["session"])
-        version, _, parties, layout, self.bits, _, weight_max, _, context, self.family, self.number = (
+        version, _, parties, layout, self.bits, _, weight_max, _, context, self.run, self.number = (
             msgspec.msgpack.decode(session)
         )
         same(version, 2, "the session's version")
@@ -156,7 +156,7 @@ class Round:
         self.lane = 2 if self.ring <= 16 else 4 if self.ring <= 32 else 8
         self.digest = sha256(session)
         self.complete, self.degree, self.threshold = (
-            document["terms"][name] for name in ("complete", "degree", "threshold")
+            document["parameters"][name] for name in ("complete", "degree", "threshold")
         )
         same(not self.complete or self.degree == self.n - 1, True, "the complete graph's degree")
         self.active = document["roster"] is not None
@@ -193,9 +193,9 @@ class Round:
         self.asks[name] = {i: ask.message for i, ask in asks.items()}
         self.replies[name] = {i: reply.message for i, reply in replies.items()}
 
-    def occasion(self, i: int) -> list[Any]:
+    def slot(self, i: int) -> list[Any]:
         """What client i prepares for."""
-        return [self.purpose, self.family, self.number, self.parties[i]]
+        return [self.purpose, self.run, self.number, self.parties[i]]
 
     def sign(self, i: int, *statement: bytes) -> bytes:
         """Client i's signature in active mode, nothing in passive mode."""
@@ -247,10 +247,10 @@ def check_keys(document: dict[str, Any], r: Round) -> dict[int, list[int]]:
         same(key, identity.public_key().public_bytes_raw().hex(), f"{i}'s key on the roster")
     advertisements = {}
     for i, data in r.prepared.items():
-        same(len(r.family), 16, "the family of a session with prepared keys")
-        direction, phase, party, answers, _, (occasion, reply) = frame(data, bytes(16))
+        same(len(r.run), 16, "the run of a session with prepared keys")
+        direction, phase, party, answers, _, (slot, reply) = frame(data, bytes(16))
         same((direction, phase, party, answers), (2, 0, 0, bytes(16)), f"header of what {i} prepared")
-        same(occasion, r.occasion(i), f"what {i} prepared for")
+        same(slot, r.slot(i), f"what {i} prepared for")
         r.replies["keys"][i] = msgspec.msgpack.decode(reply)
         same(msgspec.msgpack.encode(r.replies["keys"][i]), reply, "canonical encoding")
     for i, (sealing, mask, signature, context) in r.replies["keys"].items():
@@ -261,8 +261,8 @@ def check_keys(document: dict[str, Any], r: Round) -> dict[int, list[int]]:
         same(context, says, f"context that {i} signs")
         statement = (LABEL, b"advertisement", r.digest, context, struct.pack("<I", i), sealing, mask)
         if i in r.prepared:
-            occasion = sha256(b"secagg/occasion/1", msgspec.msgpack.encode(r.occasion(i)))
-            statement = (LABEL, b"prepared advertisement", occasion, sealing, mask)
+            slot = sha256(b"secagg/slot/1", msgspec.msgpack.encode(r.slot(i)))
+            statement = (LABEL, b"prepared advertisement", slot, sealing, mask)
         same(signature, r.sign(i, *statement), f"signature of {i}'s advertisement")
         advertisements[i] = sealing + mask + signature
     return graph(advertisements, r.degree)

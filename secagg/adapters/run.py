@@ -12,7 +12,7 @@ from secagg.api import Prepared, prepare
 from secagg.errors import ConfigError, OutOfRange, PartyId
 from secagg.primitives.entropy import Entropy
 from secagg.scheme import Credentials, Scheme
-from secagg.scheme.session import FAMILY_SIZE, MAX_PARTIES, MAX_ROUND
+from secagg.scheme.session import MAX_PARTIES, MAX_ROUND, RUN_SIZE
 
 MAX_PREPARED = 4096
 """Bytes of a message that is kept for the next round; those of pairwise masking have less than 600."""
@@ -26,19 +26,19 @@ class Ahead(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The round that a party is asked to prepare for, with its reply to this message.
 
     Attributes:
-        family: in hexadecimal; and
+        run: in hexadecimal; and
         round: as its session will say them.
         parties: for which the scheme in `Terms` was made, where the party is in no round that says so.
     """
 
-    family: Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
+    run: Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
     round: Annotated[int, Meta(ge=0, le=MAX_ROUND)]
     parties: Annotated[int, Meta(ge=2, le=MAX_PARTIES)]
 
     def prepared(self, scheme: Scheme, me: PartyId, entropy: Entropy, credentials: Credentials | None) -> Prepared:
         """What party `me` sends, and keeps, for that round. Raises ConfigError for a scheme that cannot."""
-        family = bytes.fromhex(self.family)
-        return prepare(scheme, me, family=family, round=self.round, entropy=entropy, credentials=credentials)
+        run = bytes.fromhex(self.run)
+        return prepare(scheme, me, run=run, round=self.round, entropy=entropy, credentials=credentials)
 
 
 @dataclass(frozen=True)
@@ -65,19 +65,19 @@ class Opening:
     """What a round begins with.
 
     Attributes:
-        family, number: of its session.
+        run, number: of its session.
         prepared: {party: message} for that round.
         last: whether the run ends with it, as far as the server knows; then it waits for the keys of all.
     """
 
-    family: bytes
+    run: bytes
     number: int
     prepared: Mapping[PartyId, bytes]
     last: bool = False
 
     def ahead(self, parties: int) -> Ahead | None:
         """What tells a party of the round after this one, of so many parties; None where there is none."""
-        return None if self.last else Ahead(self.family.hex(), self.number + 1, parties)
+        return None if self.last else Ahead(self.run.hex(), self.number + 1, parties)
 
     def opened(
         self, sampled: Collection[str], allowed: Lateness, make: Callable[[Collection[str], Collection[str]], T]
@@ -97,14 +97,14 @@ class Opening:
             return make(sampled, ())
 
 
-class Family:
+class Run:
     """Numbers the secure rounds of one run, and keeps what parties prepared until its round begins.
 
-    Lives as long as the server's process: after a restart there is another family, and parties send their keys anew.
+    Lives as long as the server's process: after a restart there is another run, and parties send their keys anew.
     """
 
     def __init__(self, entropy: Entropy, log: logging.Logger) -> None:
-        self._id = entropy(FAMILY_SIZE)
+        self._id = entropy(RUN_SIZE)
         self._log = log
         self._next = 0
         self._prepared: dict[PartyId, bytes] = {}

@@ -12,7 +12,7 @@ from secagg_protocols.paillier.slots import Slots
 
 
 @dataclass(frozen=True)
-class Terms:
+class Parameters:
     """Key, slots and roles of one session. Parties are indices.
 
     Attributes:

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from secagg.wire.packed import check_rows
 from secagg_protocols.pairwise import graph
 from secagg_protocols.pairwise.messages import HASH_SIZE, SEALED_SIZE
-from secagg_protocols.pairwise.terms import Terms
+from secagg_protocols.pairwise.parameters import Parameters
 
 
-class Cohort:
+class Neighbourhoods:
     """The graph that the key advertisements {index: bytes} (at least two) fix.
 
     Attributes:
@@ -20,14 +20,14 @@ class Cohort:
             the dealer itself.
     """
 
-    def __init__(self, advertisements: Mapping[int, bytes], terms: Terms) -> None:
-        self._terms = terms
+    def __init__(self, advertisements: Mapping[int, bytes], parameters: Parameters) -> None:
+        self._parameters = parameters
         self._nodes = np.array(sorted(advertisements), np.int64)
         order = graph.permutation([advertisements[int(i)] for i in self._nodes], self._nodes.size)
-        self._adjacency = graph.harary(order, terms.degree)
+        self._adjacency = graph.harary(order, parameters.degree)
         rows = self._nodes[self._adjacency].tolist()
         self.neighbours: dict[int, list[int]] = dict(zip(self._nodes.tolist(), rows, strict=True))
-        self.holders = dict.fromkeys(self.neighbours, self._nodes.tolist()) if terms.complete else self.neighbours
+        self.holders = dict.fromkeys(self.neighbours, self._nodes.tolist()) if parameters.complete else self.neighbours
 
     def turned_boxes(self, sent: Mapping[int, bytes]) -> "Turned":
         """By holder, what each dealer sealed for its neighbours."""
@@ -42,15 +42,15 @@ class Cohort:
 
         The others are left behind now, before any mask is shared with them: nobody could remove it later.
         """
-        return self._core(alive, self._terms.threshold)
+        return self._core(alive, self._parameters.threshold)
 
     def most_holders(self, alive: Set[int]) -> int:
         """The largest number of holders that each of some part of `alive` finds within that part."""
-        return max((t for t in range(1, self._terms.threshold) if self._core(alive, t)), default=0)
+        return max((t for t in range(1, self._parameters.threshold) if self._core(alive, t)), default=0)
 
     def _core(self, alive: Set[int], holders: int) -> frozenset[int]:
         present = np.isin(self._nodes, list(alive))
-        return frozenset(self._nodes[graph.core(self._adjacency, present, holders, self._terms.complete)].tolist())
+        return frozenset(self._nodes[graph.core(self._adjacency, present, holders, self._parameters.complete)].tolist())
 
 
 class Turned:
@@ -84,9 +84,9 @@ class Turned:
         return rows
 
 
-def neighbours_of(me: int, advertisements: Mapping[int, bytes], terms: Terms) -> list[int]:
+def neighbours_of(me: int, advertisements: Mapping[int, bytes], parameters: Parameters) -> list[int]:
     """One row of the graph, ascending: what a client needs of it."""
     nodes = np.array(sorted(advertisements), np.int64)
     order = graph.permutation([advertisements[int(i)] for i in nodes], nodes.size)
-    row = graph.harary_row(order, terms.degree, int(np.searchsorted(nodes, me)))
+    row = graph.harary_row(order, parameters.degree, int(np.searchsorted(nodes, me)))
     return [int(i) for i in nodes[row]]

@@ -6,7 +6,7 @@ from secagg.errors import OutOfRange
 
 
 @dataclass(frozen=True)
-class Terms:
+class Parameters:
     """Graph and threshold of one session.
 
     Attributes:
