@@ -9,7 +9,7 @@ out.mean
 
 from secagg.api import Aggregate, Coordinator, Journal, Participant, Prepared, aggregate, prepare
 from secagg.errors import PartyId, SecaggError, TooFew
-from secagg.scheme import Credentials, Ledger, Policy, Roster, Session
+from secagg.scheme import Credentials, Ledger, Policy, Roster, Seat, Session, Store
 
 __version__ = "0.1.0"
 __all__ = [
@@ -23,8 +23,10 @@ __all__ = [
     "Policy",
     "Prepared",
     "Roster",
+    "Seat",
     "SecaggError",
     "Session",
+    "Store",
     "TooFew",
     "__version__",
     "aggregate",

@@ -27,7 +27,7 @@ ROOTS = [Path(package.__file__).parent for package in (secagg, secagg_protocols)
 NAMES_PROTOCOLS = {"adapters", "cli"}
 """What may turn a name into a scheme."""
 ASKS_THE_SYSTEM = {"api", "testing"}
-"""Where os.urandom may stand in a function's body; elsewhere it is a parameter's default."""
+"""Where os.urandom may stand in a function's body; elsewhere it is the default of a parameter or a field."""
 
 
 class Module:
@@ -191,4 +191,5 @@ def test_entropy_is_a_parameter(module):
     uses = [node for node in ast.walk(module.tree) if isinstance(node, ast.Attribute) and node.attr == "urandom"]
     arguments = [node for node in ast.walk(module.tree) if isinstance(node, ast.arguments)]
     defaults = [default for node in arguments for default in (*node.defaults, *node.kw_defaults)]
+    defaults += [node.value for node in ast.walk(module.tree) if isinstance(node, ast.AnnAssign)]
     assert all(any(use is default for default in defaults) for use in uses)

@@ -11,7 +11,7 @@ from msgspec import Meta
 from secagg.api import Prepared, prepare
 from secagg.errors import ConfigError, OutOfRange, PartyId
 from secagg.primitives.entropy import Entropy
-from secagg.scheme import Credentials, Scheme
+from secagg.scheme import Credentials, Scheme, Seat
 from secagg.scheme.session import MAX_PARTIES, MAX_ROUND, RUN_SIZE
 
 MAX_PREPARED = 4096
@@ -38,7 +38,7 @@ class Ahead(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def prepared(self, scheme: Scheme, me: PartyId, entropy: Entropy, credentials: Credentials | None) -> Prepared:
         """What party `me` sends, and keeps, for that round. Raises ConfigError for a scheme that cannot."""
         run = bytes.fromhex(self.run)
-        return prepare(scheme, me, run=run, round=self.round, entropy=entropy, credentials=credentials)
+        return prepare(scheme, Seat(me, entropy=entropy, credentials=credentials), run=run, round=self.round)
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,9 @@ from secagg.api.result import Aggregate, PhaseRole
 from secagg.encoding.layout import Update
 from secagg.encoding.ring import Lanes
 from secagg.engine import RoundParty, RoundServer
-from secagg.errors import InputError, LocalMisuse, PartyId, SecaggError
+from secagg.errors import ConfigError, InputError, LocalMisuse, PartyId, SecaggError
 from secagg.primitives import sealing
-from secagg.primitives.entropy import Entropy
-from secagg.scheme import Credentials, Ledger, Policy, Roster, Scheme, Session, Sum
+from secagg.scheme import Policy, Roster, Scheme, Seat, Session, Sum
 
 _SERVER_STATE = b"secagg/state/server/1"
 _PARTY_STATE = b"secagg/state/party/1"
@@ -153,14 +152,8 @@ class Participant:
 
     Args:
         scheme, session: as the coordinator has them; `Session.from_bytes` reads what it sent.
-        me: this party's id.
-        policy: what this party takes part in, whatever the server says.
-        context: what this party itself received (model, round, configuration). Where it differs from the session's
-            the party's masks cancel nobody's, and the server learns nothing from them. Default: the session's.
-        entropy: source of all secrets.
-        credentials: this party's identity and the roster, where the scheme is `authenticated`.
-        ledger: what this party has helped to open before; it refuses a second cohort under one context. Needs a
-            `context` that names model and round. Of a run it enters no round twice.
+        seat: this party's `Seat`; or its id alone, for one that brings nothing but a policy.
+        policy: what this party takes part in, whatever the server says; with an id alone.
         prepared: what this party prepared for this round; it is used up.
 
     Raises PolicyRefused, UnknownParty or ConfigError; LocalMisuse for what was used before.
@@ -170,28 +163,13 @@ class Participant:
         self,
         scheme: Scheme,
         session: Session,
-        me: PartyId,
+        seat: Seat | PartyId,
         policy: Policy | None = None,
-        context: bytes | None = None,
-        entropy: Entropy = os.urandom,
-        credentials: Credentials | None = None,
-        ledger: Ledger | None = None,
         prepared: Prepared | None = None,
     ) -> None:
-        self._entropy = entropy
-        roster = None if credentials is None else credentials.roster
-        self._round = RoundParty(
-            scheme,
-            session,
-            me,
-            entropy,
-            policy or Policy(),
-            context,
-            credentials,
-            ledger,
-            None if prepared is None else prepared.secrets(scheme, session, me, roster),
-            prepared=prepared is not None,
-        )
+        seat = _seated(seat, policy)
+        state = None if prepared is None else prepared.secrets(scheme, session, seat)
+        self._round = RoundParty(scheme, session, seat, state, prepared=prepared is not None)
         if prepared is not None:
             prepared.erase()
 
@@ -203,6 +181,11 @@ class Participant:
     def me(self) -> PartyId:
         """This party's id."""
         return self._round.me
+
+    @property
+    def seat(self) -> Seat:
+        """What this party brings; its context is the session's where it has none of its own."""
+        return self._round.seat
 
     @property
     def session(self) -> Session:
@@ -251,28 +234,18 @@ class Participant:
         return sealing.lock(key, self._round.save(), _PARTY_STATE, os.urandom)
 
     @classmethod
-    def restore(
-        cls,
-        scheme: Scheme,
-        data: bytes,
-        key: bytes,
-        latch: int = 0,
-        entropy: Entropy = os.urandom,
-        credentials: Credentials | None = None,
-        ledger: Ledger | None = None,
-    ) -> Self:
+    def restore(cls, scheme: Scheme, data: bytes, key: bytes, seat: Seat | PartyId, latch: int = 0) -> Self:
         """The participant that `save` wrote.
 
-        `latch` is the largest `step` this party is known to have reached, kept apart from the state. Raises
-        StateError for another scheme's state, or one older than the latch: answering again with another update
-        would give away the difference of the two. Credentials and ledger are not part of the state.
+        `seat` is the party's again: its store and credentials are not part of the state; policy and context are, so
+        that it cannot come back with a laxer policy. `latch` is the largest `step` this party is known to have
+        reached, for callers who keep it apart from the state themselves; a `Journal` checks its own. Raises StateError
+        for another scheme's or party's state, or one older than the latch: answering again with another update would
+        give away the difference of the two.
         """
         restored = cls.__new__(cls)
-        restored._entropy = entropy
         try:
-            restored._round = RoundParty.restore(
-                scheme, sealing.unlock(key, data, _PARTY_STATE), entropy, latch, credentials, ledger
-            )
+            restored._round = RoundParty.restore(scheme, sealing.unlock(key, data, _PARTY_STATE), Seat.of(seat), latch)
         except SecaggError as error:
             # The frames below have decrypted state among their local variables, and error reporters send those.
             raise error.with_traceback(None) from None
@@ -280,6 +253,16 @@ class Participant:
 
     def _encoded(self, update: Update | Callable[[], Update], weight: int) -> Lanes:
         try:
-            return self.session.encoding.encode(update() if callable(update) else update, weight, self._entropy)
+            return self.session.encoding.encode(
+                update() if callable(update) else update, weight, self._round.seat.entropy
+            )
         except InputError as error:
             raise error.of(self.me) from None
+
+
+def _seated(seat: Seat | PartyId, policy: Policy | None) -> Seat:
+    if policy is None:
+        return Seat.of(seat)
+    if isinstance(seat, Seat):
+        raise ConfigError("policy beside a seat, which has its own: give Seat(..., policy=...)")
+    return Seat(seat, policy)

@@ -1,40 +1,55 @@
-"""Saved state on disk: a kill at any moment leaves the newest whole state, and no older one is taken for it."""
+"""A party's store on disk: a kill at any moment leaves the newest whole record, and no older one is taken for it."""
 
 import os
-import struct
 from pathlib import Path
 
-from secagg.errors import OutOfRange, StateError
+from secagg.errors import StateError, WireError
+from secagg.scheme import Ledger, Store
+from secagg.wire import codec
 
-_MAGIC = b"SAGJ\x01"
-_STEP = struct.Struct("<Q")
-_HEADER = len(_MAGIC) + _STEP.size
+_MAGIC = b"SAGJ\x02"
 
 
-class Journal:
-    """The newest saved state of one end of a round, and a latch: a number in a file of its own that only grows.
+class _Record(codec.Message, frozen=True):
+    """All that one write makes durable together; another kind of record is another field.
 
-    journal = Journal("round-7/clinic-3")
-    client.answer(ask, update, store=lambda client: journal.save(client.save(key), client.step))
+    Attributes:
+        step: of this write.
+        state: the newest saved state, None where none was saved.
+        ledger: `Ledger.to_bytes`.
+    """
+
+    step: int
+    state: bytes | None
+    ledger: bytes
+
+
+class Journal(Store):
+    """What one end keeps from round to round, in one file: the newest saved state and, of a party, its ledger; and a
+    latch beside it, a number in a file of its own that only grows.
+
+    journal = Journal("clinic-3")
+    client = Participant(scheme, session, Seat("clinic-3", context=mine, store=journal))
+    client.answer(ask, update, store=lambda client: journal.save(client.save(key)))
     # in the next process, after a crash
-    client = Participant.restore(scheme, journal.load(), key, latch=journal.latch)
+    client = Participant.restore(scheme, journal.load(), key, Seat("clinic-3", store=Journal("clinic-3")))
 
-    A coordinator counts its own saves: `journal.save(server.save(key))`, after `close_phase` and before the next
-    phase's asks leave.
+    A coordinator saves after `close_phase` and before the next phase's asks leave: `journal.save(server.save(key))`.
 
     Each file is written beside its place, flushed, and renamed over it, and the folder is flushed: what `save` has
-    returned from survives a power cut. The state goes first and the latch second, so between the two there is a
-    state one step ahead of its latch, whose reply has not left. State from before the latch (a restored backup, a
-    copied virtual machine) is refused, since answering from it could send a second, different reply. Whoever can
-    turn back both files defeats that: put the latch where backups do not reach. One process at a time may use a
-    journal. It writes what it is given: `save` of `Participant` and `Coordinator` has encrypted it.
+    returned from survives a power cut. The record goes first and the latch second, so between the two there is a
+    record one step ahead of its latch, whose reply has not left. A record from before the latch (a restored backup, a
+    copied virtual machine) is refused, since answering from it could send a second, different reply, or help to open a
+    second set. Whoever can turn back both files defeats that: put the latch where backups do not reach. One process at
+    a time may use a journal. State is written as it is given: `save` of `Participant` and `Coordinator` has encrypted
+    it. The ledger is not secret, but says who trained with whom.
 
     Args:
-        path: of the state; its folder must exist. Files are made readable by their owner alone.
+        path: of the record; its folder must exist. Files are made readable by their owner alone.
         latch: of the latch; None for `path` with ".latch" added.
 
     Raises:
-        StateError: there is a state and no latch, or a latch that this class did not write.
+        StateError: there is a record and no latch, or a latch that this class did not write.
         OSError: the disk refuses.
     """
 
@@ -44,37 +59,39 @@ class Journal:
         if not self._latch_path.exists():
             if self._path.exists():
                 raise StateError(f"journal {self._path}: its latch {self._latch_path} is missing")
-            self._raise_latch(0)
+            _replace(self._latch_path, b"0\n")
         self._latch = self._read_latch()
+        self._record: _Record | None = None
+        self._kept: Ledger | None = None
 
     def __repr__(self) -> str:
         return f"Journal({str(self._path)!r}, latch={self._latch})"
 
     @property
     def latch(self) -> int:
-        """The largest step that was ever saved, 0 before the first."""
+        """How many writes the record is known to have had, 0 before the first."""
         return self._latch
 
-    def save(self, state: bytes, step: int | None = None) -> None:
-        """Make `state` the newest; on return it is on the disk.
+    @property
+    def ledger(self) -> Ledger:
+        """What this party has entered and helped to open. Raises what `load` does."""
+        if self._kept is None:
+            self._kept = Ledger.from_bytes(self._read().ledger)
+        return self._kept
 
-        Args:
-            state: what `Participant.save` or `Coordinator.save` returned.
-            step: `Participant.step`, 0..2**64 - 1; may stay or grow. None: one more than the latch.
+    def save(self, state: bytes | None) -> None:
+        """Make `state` the newest (None once a round is over), and the ledger as it is now; on return both are on disk.
 
         Raises:
-            StateError: `step` is below the latch.
-            OutOfRange: `step` is no 64-bit number.
+            StateError: what stands there cannot be gone on from; see `load`.
             OSError: the disk refuses. The reply must not leave then; the same call may be tried again.
         """
-        step = self._latch + 1 if step is None else step
-        if isinstance(step, bool) or not isinstance(step, int) or not 0 <= step < 2**64:
-            raise OutOfRange(f"journal {self._path}: step is {step!r}, expected an integer in 0..2**64 - 1")
-        if step < self._latch:
-            raise StateError(f"journal {self._path}: a state at step {step} after one at step {self._latch}")
-        _replace(self._path, _MAGIC + _STEP.pack(step) + state)
-        if step > self._latch:
-            self._raise_latch(step)
+        self._write(state)
+
+    def flush(self) -> None:
+        """Make the ledger durable, if it says something new. Raises what `save` does."""
+        if self._kept is not None and self._kept.to_bytes() != self._read().ledger:
+            self._write(self._read().state)
 
     def load(self) -> bytes | None:
         """The newest state, or None where none was ever saved.
@@ -83,23 +100,43 @@ class Journal:
             StateError: it is older than the latch, gone, or not from a journal.
             OSError: the disk refuses.
         """
-        if not self._path.exists():
-            if self._latch:
-                raise StateError(f"journal {self._path}: the state is gone, it is known to have reached {self._latch}")
-            return None
-        record = self._path.read_bytes()
-        if len(record) < _HEADER or not record.startswith(_MAGIC):
-            raise StateError(f"journal {self._path}: not a state that a journal wrote")
-        (step,) = _STEP.unpack_from(record, len(_MAGIC))
-        if step < self._latch:
-            raise StateError(
-                f"journal {self._path}: a state at step {step}, but it is known to have reached step {self._latch}"
-            )
-        return record[_HEADER:]
+        self._record = None
+        return self._read().state
 
-    def _raise_latch(self, step: int) -> None:
-        _replace(self._latch_path, b"%d\n" % step)
-        self._latch = step
+    def _read(self) -> _Record:
+        if self._record is None:
+            self._record = self._checked(self._path.read_bytes()) if self._path.exists() else self._blank()
+        return self._record
+
+    def _blank(self) -> _Record:
+        if self._latch:
+            raise StateError(f"journal {self._path}: the record is gone, it is known to have reached {self._latch}")
+        return _Record(0, None, Ledger().to_bytes())
+
+    def _checked(self, data: bytes) -> _Record:
+        try:
+            record = codec.decode(data.removeprefix(_MAGIC), _Record)
+            Ledger.from_bytes(record.ledger)
+        except WireError as error:
+            raise StateError(f"journal {self._path}: not a record that a journal wrote: {error}") from None
+        if not data.startswith(_MAGIC):
+            raise StateError(f"journal {self._path}: not a record that a journal wrote, or of another version")
+        if record.step < self._latch:
+            raise StateError(
+                f"journal {self._path}: a record at step {record.step}, but it is known to have reached step "
+                f"{self._latch}"
+            )
+        return record
+
+    def _write(self, state: bytes | None) -> None:
+        before = self._read()
+        ledger = before.ledger if self._kept is None else self._kept.to_bytes()
+        # One step above what stands there: a write whose latch was lost to a crash is not followed by its equal.
+        record = _Record(before.step + 1, state, ledger)
+        _replace(self._path, _MAGIC + codec.encode(record))
+        self._record = record
+        _replace(self._latch_path, b"%d\n" % record.step)
+        self._latch = record.step
 
     def _read_latch(self) -> int:
         text = self._latch_path.read_bytes()

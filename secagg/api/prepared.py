@@ -6,9 +6,8 @@ from typing import NoReturn, Self
 from secagg.engine import prepared as ahead
 from secagg.errors import ConfigError, LocalMisuse, PartyId, SecaggError, StateError, WireError
 from secagg.primitives import sealing
-from secagg.primitives.entropy import Entropy
-from secagg.scheme import Credentials, Roster, RoundSlot, Scheme, Session
-from secagg.scheme.session import check_party_id, check_round, party_id, run_of
+from secagg.scheme import RoundSlot, Scheme, Seat, Session
+from secagg.scheme.session import check_party_id, check_round, run_of
 from secagg.wire import codec
 
 _PREPARED_STATE = b"secagg/state/prepared/1"
@@ -62,13 +61,13 @@ class Prepared:
         """Whose."""
         return self._slot.party
 
-    def fits(self, scheme: Scheme, session: Session, me: PartyId, roster: Roster | None = None) -> bool:
-        """Whether it is unused and was prepared by `me` for this round; `roster` where the scheme authenticates."""
-        return self._state is not None and self._slot == _slot(scheme, session, me, roster)
+    def fits(self, scheme: Scheme, session: Session, seat: Seat | PartyId) -> bool:
+        """Whether it is unused and was prepared for this round by the party in `seat`, under the same roster."""
+        return self._state is not None and self._slot == _slot(scheme, session, Seat.of(seat))
 
-    def secrets(self, scheme: Scheme, session: Session, me: PartyId, roster: Roster | None = None) -> bytes:
+    def secrets(self, scheme: Scheme, session: Session, seat: Seat) -> bytes:
         """For `Participant`, which erases them here. Raises LocalMisuse once used, ConfigError for another round."""
-        wanted = _slot(scheme, session, me, roster)
+        wanted = _slot(scheme, session, seat)
         if self._slot != wanted:
             raise ConfigError(
                 f"prepared by party {self.party!r} for round {self.round} of run {self.run.hex()}, expected "
@@ -102,34 +101,23 @@ class Prepared:
         return cls(saved.slot, saved.message, saved.state)
 
 
-def prepare(
-    scheme: Scheme,
-    me: PartyId,
-    *,
-    run: bytes,
-    round: int,
-    entropy: Entropy = os.urandom,
-    credentials: Credentials | None = None,
-) -> Prepared:
+def prepare(scheme: Scheme, seat: Seat | PartyId, *, run: bytes, round: int) -> Prepared:
     """Answer the first phase of a round ahead of its session, so that the round itself begins with the second phase.
 
     Args:
         scheme: any scheme of the protocol that the round will run; its options may still change.
-        me: this party's id in that session.
+        seat: this party's, as in that session: id, entropy and, where the scheme is `authenticated`, credentials.
         run, round: of that session (`Session.create`), as the server says; a round that this party prepares for
             twice has two sets of keys, and the last one sent counts.
-        entropy: source of all secrets.
-        credentials: this party's identity and the roster, where the scheme is `authenticated`.
 
     Raises ConfigError: the protocol cannot, or run, round, id or credentials will not do.
     """
-    run, me = run_of(run), party_id(me)
+    seat, run = Seat.of(seat), run_of(run)
     check_round(run, round)
-    check_party_id(me)
-    roster = None if credentials is None else credentials.roster
-    slot = scheme.slot(run, round, me, roster)
-    return Prepared(slot, *ahead.prepare(scheme, slot, entropy, credentials))
+    check_party_id(seat.party)
+    slot = scheme.slot(run, round, seat.party, seat.roster)
+    return Prepared(slot, *ahead.prepare(scheme, slot, seat))
 
 
-def _slot(scheme: Scheme, session: Session, me: PartyId, roster: Roster | None) -> RoundSlot:
-    return scheme.slot(session.run, session.round, session.parties[session.index(me)], roster)
+def _slot(scheme: Scheme, session: Session, seat: Seat) -> RoundSlot:
+    return scheme.slot(session.run, session.round, session.parties[session.index(seat.party)], seat.roster)

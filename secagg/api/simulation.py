@@ -24,7 +24,7 @@ from secagg.errors import (
     UnknownPhase,
 )
 from secagg.primitives.entropy import Entropy
-from secagg.scheme import Credentials, Policy, Scheme, Session
+from secagg.scheme import Credentials, Policy, Scheme, Seat, Session
 
 P = TypeVar("P", bound=PartyId)
 """int or str: a mapping's key type is invariant, so one that has only str keys is no mapping of PartyId."""
@@ -114,7 +114,7 @@ class _Simulation:
         self._coordinator = Coordinator(scheme, session, roster)
         self._phases = len(scheme.phases)
         self._participants = {
-            party: Participant(scheme, session, party, policy, entropy=entropy, credentials=members.get(party))
+            party: Participant(scheme, session, Seat(party, policy or Policy(), None, entropy, members.get(party)))
             for party in session.parties
         }
         self._refusals: list[ProtocolError] = []

@@ -1,6 +1,7 @@
 """A party's end of a round: each ask answered once, the answer kept before it leaves."""
 
 from collections.abc import Callable
+from dataclasses import astuple, replace
 
 from secagg.encoding.ring import Lanes
 from secagg.engine.exchange import check_capacity, check_fingerprint, check_header, tag_of
@@ -15,10 +16,8 @@ from secagg.errors import (
     StateError,
     WireError,
 )
-from secagg.primitives.entropy import Entropy
-from secagg.scheme import Credentials, Ledger, PartySide, Phase, Policy, Scheme, Session, Sum
+from secagg.scheme import PartySide, Phase, Policy, Scheme, Seat, Session, Sum
 from secagg.scheme.machine import SavedSum
-from secagg.scheme.session import context_of
 from secagg.wire import codec, frame
 
 
@@ -32,7 +31,7 @@ class _Saved(codec.Message, frozen=True):
     policy: tuple[int, int, int]
     machine: bytes
     prepared: bool
-    ledger: bool
+    keeps: bool
     step: int
     last: tuple[int, bytes, bytes] | None
     failure: str | None
@@ -40,64 +39,42 @@ class _Saved(codec.Message, frozen=True):
 
 
 class RoundParty:
-    """Drives `scheme.party(session, me, entropy)`: asks in, replies out.
+    """Drives `scheme.party(session, seat)`: asks in, replies out.
 
     Attributes:
         result: what this party learns, in protocols where parties learn something.
         step: how many asks it has answered; only grows. Kept outside as a latch, it tells an old state from the newest.
 
     Args:
+        seat: whose end it is, and what that party brings.
         saved: state of the machine, as `save` of it returned; with `prepared`, as `Scheme.prepare` did: then the
             first ask may be the second phase's.
     """
 
     def __init__(
-        self,
-        scheme: Scheme,
-        session: Session,
-        me: PartyId,
-        entropy: Entropy,
-        policy: Policy,
-        context: bytes | None = None,
-        credentials: Credentials | None = None,
-        ledger: Ledger | None = None,
-        saved: bytes | None = None,
-        *,
-        prepared: bool = False,
+        self, scheme: Scheme, session: Session, seat: Seat, saved: bytes | None = None, *, prepared: bool = False
     ) -> None:
-        self.context = session.context if context is None else context_of(context)
-        if ledger is not None and not context:
-            raise ConfigError(
-                "a ledger tells rounds apart by their context: give the context that this party received itself, "
-                "since the server names the session's"
-            )
         clients = scheme.clients(session)
-        policy.check_session(session, len(clients))
+        seat.check_session(session, len(clients))
         check_capacity(scheme, session)
         self.scheme = scheme
         self.session = session
-        self.me = session.parties[session.index(me)]
-        self._roles = {phase.role for phase in scheme.phases if self.me in clients or phase.role != "client"}
-        self.policy = policy
+        self.seat = seat.at(session)
         self.result: Sum | None = None
         self.step = 0
-        self._machine: PartySide = scheme.party(
-            session,
-            self.me,
-            entropy,
-            policy=policy,
-            context=self.context,
-            credentials=credentials,
-            ledger=ledger,
-            saved=saved,
-        )
+        self._roles = {phase.role for phase in scheme.phases if self.me in clients or phase.role != "client"}
+        self._machine: PartySide = scheme.party(session, self.seat, saved)
         self._prepared = prepared
-        self._ledger = ledger
         self._last: tuple[int, bytes, bytes] | None = None  # phase, checksum of the ask, reply
         self._failure: str | None = None
 
+    @property
+    def me(self) -> PartyId:
+        """This party's id."""
+        return self.seat.party
+
     def answer(self, ask: bytes, encoded: Callable[[], Lanes], store: Callable[[], object]) -> bytes | None:
-        """The reply to `ask`; None to an announcement. `store` runs before the reply is returned.
+        """The reply to `ask`; None to an announcement. `store`, then the seat's own, run before the reply is returned.
 
         `encoded` gives this party's vector; it is called in the phase that takes input, once the ask is known to be
         in order. The same ask again gets the same bytes. Raises PeerMisbehaved (no culprits: the server) for another
@@ -110,31 +87,34 @@ class RoundParty:
             raise LocalMisuse(f"this party has left the round: {self._failure}")
         if self._last is None or self._last[1] != found.checksum:
             self._advance(found, self._next_phase(found.phase), encoded, store)
-        store()
+        self._keep(store)
         return None if self._last is None or not self._last[2] else self._last[2]
 
     def _advance(
         self, ask: frame.Frame, phase: Phase, encoded: Callable[[], Lanes], store: Callable[[], object]
     ) -> None:
         message = codec.decode(ask.body, phase.ask)
-        enters = self._ledger if self._last is None and self.session.run else None
         vector = encoded() if phase.takes_input else None
         try:
-            if enters is not None:
-                enters.check_round(self.session.run, self.session.round)
+            if self._last is None:
+                self.seat.enter(self.session)
             reply, result = self._machine.answer(message, vector)
         except SecaggError as error:
             # Error reporters send the local variables of a traceback's frames, and those of the machine hold secrets.
             vector, error.__traceback__ = None, None
             if isinstance(error, ProtocolError):
                 self._failure = str(error)
-                store()  # a refusal is final after a restart too
+                self._keep(store)  # a refusal is final after a restart too
             raise error from None
-        if enters is not None:
-            enters.enter(self.session.run, self.session.round)
         self._last = (ask.phase, ask.checksum, b"" if reply is None else self._wrap(ask, reply))
         self.result = self.result or result
         self.step += 1
+
+    def _keep(self, store: Callable[[], object]) -> None:
+        """What this party has come to is kept before anybody hears of it."""
+        store()
+        if self.seat.store is not None:
+            self.seat.store.flush()
 
     def save(self) -> bytes:
         """All state, secrets included, unencrypted: `secagg.Participant.save` encrypts it.
@@ -146,11 +126,11 @@ class RoundParty:
                 fingerprint=self.scheme.fingerprint,
                 session=self.session.to_bytes(),
                 me=self.session.index(self.me),
-                context=self.context,
-                policy=(self.policy.min_cohort, self.policy.max_dim, self.policy.min_threshold),
+                context=self.seat.context or b"",
+                policy=astuple(self.seat.policy),
                 machine=b"" if self._failure is not None else self._machine.save(),
                 prepared=self._prepared,
-                ledger=self._ledger is not None,
+                keeps=self.seat.store is not None,
                 step=self.step,
                 last=self._last,
                 failure=self._failure,
@@ -159,45 +139,24 @@ class RoundParty:
         )
 
     @classmethod
-    def restore(
-        cls,
-        scheme: Scheme,
-        data: bytes,
-        entropy: Entropy,
-        latch: int,
-        credentials: Credentials | None = None,
-        ledger: Ledger | None = None,
-    ) -> "RoundParty":
+    def restore(cls, scheme: Scheme, data: bytes, seat: Seat, latch: int = 0) -> "RoundParty":
         """The party that `save` wrote; `latch` is the largest `step` it is known to have reached.
 
-        Raises StateError for state of another scheme, or older than the latch: answering from it could send a
-        second, different vector under the same masks, which would give away their difference.
+        `seat` brings what state does not hold: entropy, credentials, store. Its policy may only be stricter than the
+        saved one. Raises StateError for state of another scheme, party or context, or older than the latch: answering
+        from it could send a second, different vector under the same masks, which would give away their difference.
         """
         try:
             saved = codec.decode(data, _Saved)
             check_fingerprint(saved.fingerprint, scheme)
-            if saved.ledger and ledger is None:
-                raise StateError("this party keeps a ledger of what it has helped to open: restore it with its ledger")
-            if saved.step < latch:
-                raise StateError(f"state at step {saved.step}, but this party is known to have reached step {latch}")
             session, policy = Session.from_bytes(saved.session), Policy(*saved.policy)
-            policy.check_session(session, len(scheme.clients(session)))
-            me = session.parties[saved.me]
+            seat = replace(seat, policy=policy.strictest(seat.policy), context=_as_saved(saved, session, seat, latch))
+            seat.policy.check_session(session, len(scheme.clients(session)))
         except (WireError, IndexError, ConfigError, PolicyRefused) as error:
             raise StateError(f"not a saved party: {error}") from error
+        machine = None if saved.failure is not None else saved.machine
         try:
-            party = cls(
-                scheme,
-                session,
-                me,
-                entropy,
-                policy,
-                saved.context,
-                credentials,
-                ledger,
-                None if saved.failure is not None else saved.machine,
-                prepared=saved.prepared,
-            )
+            party = cls(scheme, session, seat, machine, prepared=saved.prepared)
         except WireError as error:
             raise StateError(f"not a saved party: {error}") from error
         party.step, party._last, party._failure = saved.step, saved.last, saved.failure
@@ -225,3 +184,16 @@ class RoundParty:
     def _wrap(self, ask: frame.Frame, message: codec.Message) -> bytes:
         tag = tag_of(self.session)
         return frame.wrap(frame.REPLY, ask.phase, ask.party, tag, ask.checksum, codec.encode(message))
+
+
+def _as_saved(saved: _Saved, session: Session, seat: Seat, latch: int) -> bytes:
+    """The context under which state was saved. Raises StateError unless it is this seat's state, and not an old one."""
+    if session.parties[saved.me] != seat.party:
+        raise StateError(f"state of party {session.parties[saved.me]!r}, expected that of {seat.party!r}")
+    if saved.keeps and seat.store is None:
+        raise StateError("this party keeps a ledger of what it has helped to open: restore it with its store")
+    if seat.context not in (None, saved.context):
+        raise StateError("state of a round that this party knows under another context")
+    if saved.step < latch:
+        raise StateError(f"state at step {saved.step}, but this party is known to have reached step {latch}")
+    return saved.context

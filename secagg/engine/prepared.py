@@ -1,8 +1,7 @@
 """A reply to a round's first phase that left before the round's session existed: its frame, and who it is from."""
 
 from secagg.errors import PeerMisbehaved, WireError
-from secagg.primitives.entropy import Entropy
-from secagg.scheme import Credentials, RoundSlot, Scheme
+from secagg.scheme import RoundSlot, Scheme, Seat
 from secagg.wire import codec, frame
 
 
@@ -18,9 +17,9 @@ class Prepared(codec.Message, frozen=True):
     reply: bytes
 
 
-def prepare(scheme: Scheme, slot: RoundSlot, entropy: Entropy, credentials: Credentials | None) -> tuple[bytes, bytes]:
+def prepare(scheme: Scheme, slot: RoundSlot, seat: Seat) -> tuple[bytes, bytes]:
     """(bytes for the server, the machine's state). Raises ConfigError, as `Scheme.prepare`."""
-    reply, state = scheme.prepare(slot, entropy, credentials)
+    reply, state = scheme.prepare(slot, seat)
     body = codec.encode(Prepared(slot, codec.encode(reply)))
     return frame.wrap(frame.PREPARED, 0, 0, frame.NO_TAG, frame.NO_ASK, body), state
 

@@ -4,8 +4,10 @@ from secagg.scheme.ledger import Ledger
 from secagg.scheme.machine import PartySide, Phase, Scheme, ServerSide, Sum
 from secagg.scheme.policy import Policy
 from secagg.scheme.roster import Credentials, Roster
+from secagg.scheme.seat import Seat
 from secagg.scheme.session import Session
 from secagg.scheme.slot import RoundSlot
+from secagg.scheme.store import Store
 
 __all__ = [
     "Credentials",
@@ -16,7 +18,9 @@ __all__ = [
     "Roster",
     "RoundSlot",
     "Scheme",
+    "Seat",
     "ServerSide",
     "Session",
+    "Store",
     "Sum",
 ]

@@ -17,10 +17,8 @@ import numpy as np
 
 from secagg.encoding.ring import Lanes
 from secagg.errors import ConfigError, PartyId, WireError
-from secagg.primitives.entropy import Entropy
-from secagg.scheme.ledger import Ledger
-from secagg.scheme.policy import Policy
-from secagg.scheme.roster import Credentials, Roster
+from secagg.scheme.roster import Roster
+from secagg.scheme.seat import Seat
 from secagg.scheme.session import Session
 from secagg.scheme.slot import RoundSlot
 from secagg.wire.codec import Message
@@ -202,38 +200,13 @@ class Scheme(ABC):
         """
 
     @abstractmethod
-    def party(
-        self,
-        session: Session,
-        me: PartyId,
-        entropy: Entropy,
-        *,
-        policy: Policy | None = None,
-        context: bytes | None = None,
-        credentials: Credentials | None = None,
-        ledger: Ledger | None = None,
-        saved: bytes | None = None,
-    ) -> PartySide:
-        """One party's machine, fresh or as saved.
+    def party(self, session: Session, seat: Seat, saved: bytes | None = None) -> PartySide:
+        """The machine of the party in `seat`, which has a context; fresh, or as `PartySide.save` returned.
 
-        Args:
-            session, me, entropy: the round, and whose machine.
-            policy: the party's own (default `Policy()`).
-            context: what it received itself (default: the session's).
-            credentials: its identity and the roster, needed where the scheme is `authenticated`.
-            ledger: what it has helped to open before.
-            saved: what `PartySide.save` returned.
-
-        Raises:
-            ConfigError: credentials are missing, or do not fit the session.
+        Raises ConfigError, where the scheme is `authenticated`, for credentials that are missing or do not fit.
         """
 
-    def prepare(
-        self,
-        slot: RoundSlot,  # noqa: ARG002
-        entropy: Entropy,  # noqa: ARG002
-        credentials: Credentials | None = None,  # noqa: ARG002
-    ) -> tuple[Message, bytes]:
+    def prepare(self, slot: RoundSlot, seat: Seat) -> tuple[Message, bytes]:  # noqa: ARG002
         """(the first phase's reply, the state from which `party(..., saved=...)` goes on with the second phase).
 
         A party that goes on from such a state and is asked the first phase all the same answers it afresh, and the

@@ -49,6 +49,14 @@ class Policy:
                 f"min_threshold is {self.min_threshold}: expected at least 2, one share must not open a secret"
             )
 
+    def strictest(self, other: "Policy") -> "Policy":
+        """The limits that satisfy both."""
+        return Policy(
+            max(self.min_cohort, other.min_cohort),
+            min(self.max_dim, other.max_dim),
+            max(self.min_threshold, other.min_threshold),
+        )
+
     def check_session(self, session: Session, clients: int | None = None) -> None:
         """Raise PolicyRefused for a session, of so many clients (default: all parties), this party takes no part in."""
         self.check_cohort(len(session.parties) if clients is None else clients)

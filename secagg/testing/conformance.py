@@ -8,7 +8,7 @@ class TestMine(SchemeConformance):
 import tracemalloc
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -300,8 +300,8 @@ class SchemeConformance(ABC):
     def _with_one_of(self, party: PartyId, policy: Policy, lost: Mapping[PartyId, str]) -> TestRound:
         """A round in which one party has a policy of its own, and the others allow sums of two."""
         round_ = self.round(policy=Policy(min_cohort=2), lost=lost)
-        credentials = round_.credentials.get(party)
-        round_.participants[party] = Participant(round_.scheme, round_.session, party, policy, credentials=credentials)
+        seat = replace(round_.seats[party], policy=policy)
+        round_.participants[party] = Participant(round_.scheme, round_.session, seat)
         return round_
 
     def _damaged_round(self, updates: Vectors, wanted: str, damage: "_Damage") -> Aggregate | None:

@@ -10,7 +10,7 @@ from secagg.api import Aggregate, Coordinator, Participant, Prepared, prepare
 from secagg.encoding.layout import Update
 from secagg.errors import LocalMisuse, PartyId, ProtocolError, WireError
 from secagg.primitives.entropy import Entropy
-from secagg.scheme import Credentials, Policy, Scheme, Session
+from secagg.scheme import Credentials, Policy, Scheme, Seat, Session
 from secagg.wire import codec, frame
 from secagg.wire.codec import Message
 
@@ -41,6 +41,7 @@ class TestRound:
 
     Attributes:
         credentials, roster: identities made for this round, where the scheme is authenticated.
+        seats: {party: what it brought at first}.
         refusals: {party: the ProtocolError or WireError with which it refused an ask}.
         sent: {(phase, party): the reply as it left}.
     """
@@ -72,22 +73,17 @@ class TestRound:
         self._weights = weights or {}
         self._names = [phase.name for phase in scheme.phases]
         self._lost = lost or {}
-        self._entropy = entropy
         self._asks, self._replies = asks, replies
         self._restart = restart
         self._key = os.urandom(32)
+        self.seats = {
+            party: Seat(party, policy or Policy(), None, entropy, self.credentials.get(party))
+            for party in session.parties
+        }
         ahead = {party: self._prepared(party) for party in prepared}
         self.coordinator = Coordinator(scheme, session, self.roster, self._arrived(ahead))
         self.participants = {
-            party: Participant(
-                scheme,
-                session,
-                party,
-                policy,
-                entropy=entropy,
-                credentials=self.credentials.get(party),
-                prepared=ahead.get(party),
-            )
+            party: Participant(scheme, session, self.seats[party], prepared=ahead.get(party))
             for party in session.parties
         }
 
@@ -117,14 +113,7 @@ class TestRound:
                 self._restart_server()
 
     def _prepared(self, party: PartyId) -> Prepared:
-        prepared = prepare(
-            self.scheme,
-            party,
-            run=self.session.run,
-            round=self.session.round,
-            entropy=self._entropy,
-            credentials=self.credentials.get(party),
-        )
+        prepared = prepare(self.scheme, self.seats[party], run=self.session.run, round=self.session.round)
         return Prepared.restore(prepared.save(self._key), self._key) if self._restart else prepared
 
     def _arrived(self, ahead: Mapping[PartyId, Prepared]) -> dict[PartyId, bytes]:
@@ -164,12 +153,7 @@ class TestRound:
         if self._restart:
             before = self.participants[party]
             self.participants[party] = Participant.restore(
-                self.scheme,
-                before.save(self._key),
-                self._key,
-                latch=before.step,
-                entropy=self._entropy,
-                credentials=self.credentials.get(party),
+                self.scheme, before.save(self._key), self._key, before.seat, latch=before.step
             )
 
 

@@ -10,7 +10,7 @@ from secagg.api import Aggregate, Coordinator, Participant, Prepared, prepare
 from secagg.encoding.layout import Update
 from secagg.errors import LocalMisuse, PartyId, ProtocolError, StateError, WireError
 from secagg.primitives.entropy import Entropy
-from secagg.scheme import Credentials, Policy, Scheme, Session
+from secagg.scheme import Credentials, Policy, Scheme, Seat, Session
 from secagg.wire import frame
 
 
@@ -83,25 +83,17 @@ class HostileTransport:
         self._draw = random.Random(seed)
         self._harshness = self._draw.random() ** 4 if harshness is None else harshness
         self._earlier = list(earlier)
-        self._entropy = entropy
         if credentials is None:
             credentials = Credentials.generate(session.parties, entropy) if scheme.authenticated else {}
-        self._credentials = credentials
+        self._seats = {
+            party: Seat(party, policy or Policy(), None, entropy, credentials.get(party)) for party in session.parties
+        }
         self._key = entropy(32)
         self._roster = next((each.roster for each in credentials.values()), None)
         ahead = {party: self._prepared(party) for party in prepared}
         self.coordinator = Coordinator(scheme, session, self._roster, self._arrived(ahead))
         self.participants = {
-            party: Participant(
-                scheme,
-                session,
-                party,
-                policy,
-                entropy=entropy,
-                credentials=credentials.get(party),
-                prepared=ahead.get(party),
-            )
-            for party in session.parties
+            party: Participant(scheme, session, seat, prepared=ahead.get(party)) for party, seat in self._seats.items()
         }
         self._server_states = [self.coordinator.save(self._key)]
         self._party_states = {party: [each.save(self._key)] for party, each in self.participants.items()}
@@ -111,14 +103,7 @@ class HostileTransport:
         self._late: list[_Parcel] = []
 
     def _prepared(self, party: PartyId) -> Prepared:
-        return prepare(
-            self.scheme,
-            party,
-            run=self.session.run,
-            round=self.session.round,
-            entropy=self._entropy,
-            credentials=self._credentials.get(party),
-        )
+        return prepare(self.scheme, self._seats[party], run=self.session.run, round=self.session.round)
 
     def _arrived(self, ahead: Mapping[PartyId, Prepared]) -> dict[PartyId, bytes]:
         """What the server has of that when the session begins: the last of what came in each party's name."""
@@ -279,12 +264,7 @@ class HostileTransport:
         state = self._any_of(states)
         try:
             self.participants[party] = Participant.restore(
-                self.scheme,
-                state,
-                self._key,
-                latch=self.participants[party].step,
-                entropy=self._entropy,
-                credentials=self._credentials.get(party),
+                self.scheme, state, self._key, self._seats[party], latch=self.participants[party].step
             )
         except StateError:
             if state == states[-1]:

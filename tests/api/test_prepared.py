@@ -1,6 +1,7 @@
 """A first phase that is answered before its session exists: who is asked, what fits, and that it serves once."""
 
 import copy
+import os
 import pickle
 
 import numpy as np
@@ -11,7 +12,7 @@ from secagg import Coordinator, Participant, Prepared, Session
 from secagg.engine import prepared as ahead
 from secagg.errors import BadCohort, ConfigError, LocalMisuse, OutOfRange, PeerMisbehaved, StateError
 from secagg.primitives import signing
-from secagg.scheme import Credentials, Roster
+from secagg.scheme import Credentials, Roster, Seat
 from secagg.testing import SeededEntropy, TestRound, rewritten
 from secagg.wire import codec, frame
 from secagg_protocols import PairwiseMasking
@@ -28,9 +29,10 @@ KEY = bytes(range(32))
 both = pytest.mark.parametrize("scheme", [PASSIVE, ACTIVE], ids=["passive", "active"])
 
 
-def made(scheme, party, **changes):
-    credentials = MEMBERS[party] if scheme.authenticated else None
-    return secagg.prepare(scheme, party, **(NAMES | {"credentials": credentials} | changes))
+def made(scheme, party, credentials=MEMBERS, entropy=os.urandom, **changes):
+    if credentials is MEMBERS:
+        credentials = MEMBERS[party] if scheme.authenticated else None
+    return secagg.prepare(scheme, Seat(party, credentials=credentials, entropy=entropy), **(NAMES | changes))
 
 
 def session(**changes):
@@ -81,7 +83,7 @@ def test_a_second_answer_of_one_that_came_prepared_changes_nothing(scheme):
     server = coordinator(scheme, {"a": made(scheme, "a").message})
     other = coordinator(scheme, {})
     server._round.session = other._round.session = server.session
-    fresh = Participant(scheme, server.session, "a", credentials=MEMBERS["a"])
+    fresh = Participant(scheme, server.session, Seat("a", credentials=MEMBERS["a"]))
     ask = frame.wrap(frame.ASK, 0, 0, server.session.digest[:16], frame.NO_ASK, b"\x90")
     server.receive("a", fresh.answer(ask))
     assert (server.misbehaved, server.lost, server.waiting) == ({}, {}, set(PARTIES) - {"a"})
@@ -207,7 +209,7 @@ def test_a_signature_of_anything_else_costs_its_sender():
     fresh = coordinator(ACTIVE, {})
     ask = fresh.asks()["a"]
     keys = codec.decode(
-        frame.unwrap(Participant(ACTIVE, fresh.session, "a", credentials=MEMBERS["a"]).answer(ask)).body, Keys
+        frame.unwrap(Participant(ACTIVE, fresh.session, Seat("a", credentials=MEMBERS["a"])).answer(ask)).body, Keys
     )
     lies = [
         reply(made(ACTIVE, "a").message, signature=b""),
@@ -236,8 +238,8 @@ def test_the_coordinator_is_itself_again_wherever_it_was_saved(scheme):
     again.close_phase()
     again = Coordinator.restore(scheme, again.save(KEY), KEY, roster)
     for party, ask in again.asks().items():
-        client = Participant(scheme, again.session, party, prepared=prepared[party], credentials=MEMBERS[party])
-        client = Participant.restore(scheme, client.save(KEY), KEY, credentials=MEMBERS[party])
+        client = Participant(scheme, again.session, Seat(party, credentials=MEMBERS[party]), prepared=prepared[party])
+        client = Participant.restore(scheme, client.save(KEY), KEY, Seat(party, credentials=MEMBERS[party]))
         again.receive(party, client.answer(ask))
     assert not again.waiting
     assert set(again.misbehaved) == {"e"}
@@ -246,7 +248,7 @@ def test_the_coordinator_is_itself_again_wherever_it_was_saved(scheme):
 def test_a_participant_takes_what_fits_alone():
     prepared = made(ACTIVE, "a")
     right = session()
-    assert prepared.fits(ACTIVE, right, "a", ROSTER)
+    assert prepared.fits(ACTIVE, right, Seat("a", credentials=MEMBERS["a"]))
     wrong = [
         (ACTIVE, right, "b", MEMBERS["b"]),
         (ACTIVE, session(round=10), "a", MEMBERS["a"]),
@@ -256,12 +258,11 @@ def test_a_participant_takes_what_fits_alone():
         (ACTIVE, right, "a", Credentials(MEMBERS["a"].identity, larger_roster())),
     ]
     for scheme, other, me, credentials in wrong:
-        roster = None if credentials is None else credentials.roster
-        assert not prepared.fits(scheme, other, me, roster)
+        assert not prepared.fits(scheme, other, Seat(me, credentials=credentials))
         with pytest.raises(ConfigError, match=r"prepared by party 'a' for round 9 of run .*, expected party"):
-            Participant(scheme, other, me, credentials=credentials, prepared=prepared)
-    Participant(ACTIVE, right, "a", credentials=MEMBERS["a"], prepared=prepared)
-    assert not prepared.fits(ACTIVE, right, "a", ROSTER)
+            Participant(scheme, other, Seat(me, credentials=credentials), prepared=prepared)
+    Participant(ACTIVE, right, Seat("a", credentials=MEMBERS["a"]), prepared=prepared)
+    assert not prepared.fits(ACTIVE, right, Seat("a", credentials=MEMBERS["a"]))
 
 
 def larger_roster():
@@ -272,9 +273,9 @@ def larger_roster():
 @both
 def test_it_is_used_up(scheme):
     prepared, right = made(scheme, "a"), session()
-    Participant(scheme, right, "a", credentials=MEMBERS["a"], prepared=prepared)
+    Participant(scheme, right, Seat("a", credentials=MEMBERS["a"]), prepared=prepared)
     for use in (
-        lambda: Participant(scheme, right, "a", credentials=MEMBERS["a"], prepared=prepared),
+        lambda: Participant(scheme, right, Seat("a", credentials=MEMBERS["a"]), prepared=prepared),
         lambda: prepared.save(KEY),
     ):
         with pytest.raises(LocalMisuse, match=r"party='a', round=9, run=6f6e65.*, used"):
@@ -287,8 +288,10 @@ def test_a_refused_session_uses_nothing_up(scheme):
     """The party's policy says no, and its keys may serve in a session of that round which it can enter."""
     prepared, right = made(scheme, "a"), session()
     with pytest.raises(secagg.errors.PolicyRefused):
-        Participant(scheme, right, "a", secagg.Policy(min_cohort=9), credentials=MEMBERS["a"], prepared=prepared)
-    assert prepared.fits(scheme, right, "a", ROSTER)
+        Participant(
+            scheme, right, Seat("a", policy=secagg.Policy(min_cohort=9), credentials=MEMBERS["a"]), prepared=prepared
+        )
+    assert prepared.fits(scheme, right, Seat("a", credentials=MEMBERS["a"]))
 
 
 @both
@@ -296,9 +299,9 @@ def test_saved_and_restored(scheme):
     prepared = made(scheme, "a")
     again = Prepared.restore(prepared.save(KEY), KEY)
     assert (again.message, again.party, again.round, again.run) == (prepared.message, "a", 9, RUN)
-    assert again.fits(scheme, session(), "a", ROSTER)
+    assert again.fits(scheme, session(), Seat("a", credentials=MEMBERS["a"]))
     saved = prepared.save(KEY)
-    participant = Participant(scheme, session(), "a", credentials=MEMBERS["a"])
+    participant = Participant(scheme, session(), Seat("a", credentials=MEMBERS["a"]))
     for other, key in ((saved, bytes(32)), (saved[:-1], KEY), (participant.save(KEY), KEY), (b"", KEY)):
         with pytest.raises(StateError):
             Prepared.restore(other, key)

@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 from attacker import CONTEXT, UPDATES
 
-from secagg.errors import PartyId
-from secagg.scheme import Session
+from secagg.scheme import Seat, Session
 from secagg.testing import SeededEntropy, TestRound, small_keys
 from secagg.wire import codec, frame
 from secagg.wire.codec import Message
@@ -73,8 +72,8 @@ class _Again(PaillierParty):
 class TakesAnyKey(PaillierSum):
     """Clients that know a key dealt in advance, and encrypt under whatever the server sends."""
 
-    def party(self, session: Session, me: PartyId, *args: Any, **options: Any) -> PaillierParty:
-        return PaillierSum(self.key_bits).party(session, me, *args, **options)
+    def party(self, session: Session, seat: Seat, saved: bytes | None = None) -> PaillierParty:
+        return PaillierSum(self.key_bits).party(session, seat, saved)
 
 
 class NoProof(PaillierSum):

@@ -11,6 +11,7 @@ from twins import IgnoresItsModel
 
 from secagg.api import Participant
 from secagg.errors import InconsistentModel, PeerMisbehaved, TooFew
+from secagg.scheme import Seat
 from secagg.testing import TestRound, opened, rewritten
 from secagg_protocols import PairwiseMasking
 from secagg_protocols.pairwise import derive
@@ -27,7 +28,7 @@ def make_round(scheme, **options):
     round_ = TestRound(scheme, session, updates, **options)
     for i in OTHERS:
         credentials = round_.credentials.get(i)
-        round_.participants[i] = Participant(scheme, session, i, context=b"crafted", credentials=credentials)
+        round_.participants[i] = Participant(scheme, session, Seat(i, context=b"crafted", credentials=credentials))
     return round_
 
 

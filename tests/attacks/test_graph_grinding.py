@@ -16,7 +16,7 @@ from twins import TakesNamedNeighbours
 from secagg.api import Participant
 from secagg.errors import PeerMisbehaved, TooFew
 from secagg.primitives import agreement, sealing, signing
-from secagg.scheme import Credentials, Roster, Session
+from secagg.scheme import Credentials, Roster, Seat, Session
 from secagg.testing import TestRound, opened
 from secagg_protocols import PROTOCOLS, PairwiseMasking
 from secagg_protocols.pairwise import derive
@@ -59,7 +59,7 @@ def begin(scheme):
     """The victim has advertised."""
     session = Session.create(range(CLIENTS), UPDATES[0])
     credentials = Credentials(CREW.identity[VICTIM], CREW.roster)
-    victim = Participant(scheme, session, VICTIM, credentials=credentials)
+    victim = Participant(scheme, session, Seat(VICTIM, credentials=credentials))
     server = LyingServer(scheme, session, {VICTIM: victim}, CREW.roster)
     server.ask(VICTIM, "keys", AskKeys())
     return server

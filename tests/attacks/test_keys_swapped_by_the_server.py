@@ -22,7 +22,7 @@ from attacker import (
 from secagg.api import Participant
 from secagg.errors import PeerMisbehaved
 from secagg.primitives import agreement, sealing, signing
-from secagg.scheme import Credentials
+from secagg.scheme import Credentials, Seat
 from secagg.testing import opened
 from secagg_protocols import PairwiseMasking
 from secagg_protocols.pairwise import derive
@@ -103,7 +103,7 @@ def signed_by(identities, server, puppets):
 def test_signed_keys_are_not(identities):
     scheme, session = PairwiseMasking(adversary="active"), make_session()
     credentials = Credentials.generate(range(N), os.urandom)
-    victim = Participant(scheme, session, VICTIM, credentials=credentials[VICTIM])
+    victim = Participant(scheme, session, Seat(VICTIM, credentials=credentials[VICTIM]))
     server = LyingServer(scheme, session, {VICTIM: victim}, credentials[VICTIM].roster)
     server.ask(VICTIM, "keys", AskKeys())
     with pytest.raises(PeerMisbehaved, match="signature does not verify") as error:

@@ -100,9 +100,9 @@ class Forger(PaillierParty):
 class Dealt(PaillierSum):
     """Whose first candidate is the forger."""
 
-    def party(self, session, me, *args, **options):
-        made = super().party(session, me, *args, **options)
-        if me == FORGER:
+    def party(self, session, seat, saved=None):
+        made = super().party(session, seat, saved)
+        if seat.party == FORGER:
             made.__class__ = Forger
             made.key = square_key()
         return made

@@ -26,7 +26,7 @@ def crash(kind, journal):
     victim, ask = round_.participants[VICTIM], round_.coordinator.asks()[VICTIM]
     stored = {"before": victim.save(KEY)}
     first = victim.answer(ask, UPDATES[VICTIM], store=lambda p: stored.update(after=p.save(KEY)))
-    restored = kind.restore(round_.scheme, stored[journal], KEY, latch=victim.step)
+    restored = kind.restore(round_.scheme, stored[journal], KEY, VICTIM, latch=victim.step)
     return round_, first, restored.answer(ask, RETRAINED)
 
 

@@ -168,7 +168,7 @@ def test_in_refused_state(tap, scheme):
     saved = round_.participants[0].save(KEY)
     for options in ({"latch": 9}, {"key": bytes(32)}, {"data": saved[:-1]}, {"scheme": PaillierSum(BITS + 2)}):
         with pytest.raises(SecaggError) as error:
-            Participant.restore(**{"scheme": scheme, "data": saved, "key": KEY} | options)
+            Participant.restore(**{"scheme": scheme, "data": saved, "key": KEY, "seat": 0} | options)
         assert tap.in_text(told(error.value)) == []
 
 

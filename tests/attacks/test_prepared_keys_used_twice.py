@@ -14,7 +14,7 @@ from twins import NeverUsedUp
 from secagg.api import Coordinator, Participant, Prepared, prepare
 from secagg.errors import LocalMisuse, PeerMisbehaved, PolicyRefused
 from secagg.primitives import agreement
-from secagg.scheme import Ledger, Policy
+from secagg.scheme import Ledger, Policy, Seat, Store
 from secagg.testing import TestRound, opened
 from secagg.wire import codec
 from secagg_protocols import PairwiseMasking
@@ -27,7 +27,7 @@ KEY = bytes(32)
 
 
 def made(scheme, party, kind=Prepared, names=RUN, **options):
-    prepared = prepare(scheme, party, **names, **options)
+    prepared = prepare(scheme, Seat(party, **options), **names)
     prepared.__class__ = kind
     return prepared
 
@@ -80,16 +80,17 @@ def test_a_ledger_enters_no_round_twice_whatever_is_restored():
     saved = prepared.save(KEY)
     round_ = session_with(scheme, prepared)
     round_.participants[VICTIM] = Participant(
-        scheme, round_.session, VICTIM, context=CONTEXT, ledger=ledger, prepared=Prepared.restore(saved, KEY)
+        scheme,
+        round_.session,
+        Seat(VICTIM, context=CONTEXT, store=Store(ledger)),
+        prepared=Prepared.restore(saved, KEY),
     )
     assert VICTIM in round_.run().contributors
     for ask in ("shares", "keys"):
         again = Participant(
             scheme,
             make_session(**RUN),
-            VICTIM,
-            context=CONTEXT,
-            ledger=ledger,
+            Seat(VICTIM, context=CONTEXT, store=Store(ledger)),
             prepared=Prepared.restore(saved, KEY),
         )
         server = LyingServer(scheme, again.session, {VICTIM: again})
@@ -134,11 +135,13 @@ def second_round(before, old, names, ledgers):
         i: Participant(
             ACTIVE,
             session,
-            i,
-            Policy(min_cohort=N),
-            context=session.context,
-            credentials=before.credentials[i],
-            ledger=ledgers.get(i),
+            Seat(
+                i,
+                policy=Policy(min_cohort=N),
+                context=session.context,
+                credentials=before.credentials[i],
+                store=Store(ledgers[i]) if i in ledgers else None,
+            ),
         )
         for i in LIVE
     }

@@ -11,7 +11,7 @@ from secagg.api import Coordinator, Participant
 from secagg.engine import RoundServer
 from secagg.engine import server as server_module
 from secagg.errors import PeerMisbehaved, WireError
-from secagg.scheme import Ledger, Policy, Session
+from secagg.scheme import Ledger, Policy, Seat, Session, Store
 from secagg.testing import opened, rewritten
 from secagg_protocols import PairwiseMasking
 from secagg_protocols.pairwise import derive
@@ -60,7 +60,15 @@ def second_round(before, ghosts_from, session, context):
     roster = before.roster
     live = {
         i: Participant(
-            SCHEME, session, i, Policy(min_cohort=N), context, credentials=before.credentials[i], ledger=Ledger()
+            SCHEME,
+            session,
+            Seat(
+                i,
+                policy=Policy(min_cohort=N),
+                context=context,
+                credentials=before.credentials[i],
+                store=Store(Ledger()),
+            ),
         )
         for i in LIVE
     }
@@ -165,7 +173,7 @@ def test_a_replayed_advertisement_costs_whoever_sends_it():
     today.credentials, today.roster = before.credentials, before.roster
     today.coordinator = Coordinator(SCHEME, today.session, today.roster)
     for i in range(N):
-        today.participants[i] = Participant(SCHEME, today.session, i, credentials=today.credentials[i])
+        today.participants[i] = Participant(SCHEME, today.session, Seat(i, credentials=today.credentials[i]))
     out = today.run()
     assert out.contributors == set(LIVE)
     assert set(out.misbehaved) == set(GHOSTS)

@@ -10,7 +10,7 @@ from paillier_twins import KEYS, keys_are_small  # noqa: F401
 
 from secagg.api import Participant
 from secagg.errors import PolicyRefused, TooFew
-from secagg.scheme import Ledger, Session
+from secagg.scheme import Ledger, Seat, Session, Store
 from secagg.testing import TestRound
 from secagg_protocols import CkksSum, PaillierSum, PairwiseMasking
 
@@ -42,7 +42,7 @@ def asked(parties, ledgers, scheme=ACTIVE, **encoding):
     round_ = TestRound(scheme, session, {i: UPDATES[i] for i in range(parties)}, weights=weights)
     for i in range(parties):
         round_.participants[i] = Participant(
-            scheme, session, i, context=CONTEXT, credentials=round_.credentials.get(i), ledger=ledgers[i]
+            scheme, session, Seat(i, context=CONTEXT, credentials=round_.credentials.get(i), store=Store(ledgers[i]))
         )
     out = round_.run()
     assert out.contributors == set(range(parties))

@@ -8,7 +8,7 @@ from attacker import CONTEXT, DIM, UPDATES, VICTIM, N, make_session
 
 from secagg.api import Participant
 from secagg.errors import PolicyRefused, TooFew
-from secagg.scheme import Ledger, Session
+from secagg.scheme import Ledger, Seat, Session, Store
 from secagg.testing import TestRound
 from secagg_protocols import PairwiseMasking
 
@@ -21,7 +21,9 @@ def run(ledgers, session=None, **options):
     round_ = TestRound(SCHEME, session, UPDATES, **options)
     for party in session.parties:
         round_.participants[party] = Participant(
-            SCHEME, session, party, context=session.context, ledger=ledgers.get(party)
+            SCHEME,
+            session,
+            Seat(party, context=session.context, store=Store(ledgers[party]) if party in ledgers else None),
         )
     return round_
 

@@ -255,7 +255,7 @@ def test_in_refused_state(tap, scheme):
     play(round_, "masked")
     saved = round_.participants[VICTIM].save(KEY)
     errors = [
-        restore_error(scheme, saved, KEY, latch=9, credentials=round_.credentials.get(VICTIM)),
+        restore_error(scheme, saved, KEY, latch=9),
         restore_error(scheme, saved, bytes(32)),
         restore_error(scheme, saved[:-1], KEY),
         restore_error(PairwiseMasking(threshold=6), saved, KEY),
@@ -265,7 +265,7 @@ def test_in_refused_state(tap, scheme):
 
 def restore_error(scheme, saved, key, **options):
     with pytest.raises(SecaggError) as error:
-        Participant.restore(scheme, saved, key, **options)
+        Participant.restore(scheme, saved, key, VICTIM, **options)
     return told(error.value)
 
 

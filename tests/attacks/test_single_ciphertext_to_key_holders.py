@@ -4,6 +4,8 @@ It works: holders of a Paillier key cannot tell a sum from anything else, which 
 the protocol, and why `adversary="active"` is refused. What is refused is what a holder can see.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from attacker import UPDATES, VICTIM, assert_is_update_of
@@ -11,7 +13,7 @@ from paillier_twins import BITS, KEYS, AnswersAgain, N, ask, keys_are_small, mak
 from twins import NoMinimum
 
 from secagg.errors import ConfigError, PeerMisbehaved, PolicyRefused, TooFew, WireError
-from secagg.scheme import Ledger
+from secagg.scheme import Ledger, Store
 from secagg.testing import opened, rewritten
 from secagg.wire.packed import pack_set
 from secagg_protocols import PaillierSum
@@ -148,7 +150,8 @@ def test_a_second_cohort_under_one_context_is_refused_with_a_ledger():
     round_ = played(make_round(PaillierSum(keys=KEYS)), "decrypt")
     ledger.add(b"model 7, round 3", round_.session.encoding_digest, frozenset(range(N - 1)))
     for i in holders(round_):
-        round_.participants[i]._round._machine._ledger = ledger
+        machine = round_.participants[i]._round._machine
+        machine._seat = replace(machine._seat, store=Store(ledger))
         with pytest.raises(PolicyRefused, match="second sum under the same context"):
             ask(round_, i, "decrypt", question(round_, range(N), range(N)))
 

@@ -14,7 +14,7 @@ from attacker import OTHERS, UPDATES, VICTIM, LyingServer, N, machine, make_roun
 from secagg.api import Participant
 from secagg.errors import BadCohort, PeerMisbehaved
 from secagg.primitives import agreement, signing
-from secagg.scheme import Credentials
+from secagg.scheme import Credentials, Seat
 from secagg_protocols import PairwiseMasking
 from secagg_protocols.pairwise.messages import SHARE_SIZE, AskKeys, AskShares, pack_indices, unpack_indices
 
@@ -31,7 +31,7 @@ def test_without_a_roster_one_person_can_be_everybody_else():
 def test_a_session_with_strangers_is_refused_before_its_first_message():
     known = Credentials.generate([VICTIM, *OTHERS[:-1]], os.urandom)
     with pytest.raises(BadCohort, match=f"party {OTHERS[-1]!r} is not on the roster"):
-        Participant(PairwiseMasking(adversary="active"), make_session(), VICTIM, credentials=known[VICTIM])
+        Participant(PairwiseMasking(adversary="active"), make_session(), Seat(VICTIM, credentials=known[VICTIM]))
 
 
 def test_a_stranger_in_a_members_name_is_refused():
@@ -39,7 +39,7 @@ def test_a_stranger_in_a_members_name_is_refused():
     scheme, session = PairwiseMasking(adversary="active"), make_session()
     known = Credentials.generate(range(N), os.urandom)
     invented = {i: known[VICTIM].identity if i == VICTIM else os.urandom(32) for i in range(N)}
-    victim = Participant(scheme, session, VICTIM, credentials=known[VICTIM])
+    victim = Participant(scheme, session, Seat(VICTIM, credentials=known[VICTIM]))
     server = LyingServer(scheme, session, {VICTIM: victim}, known[VICTIM].roster)
     server.ask(VICTIM, "keys", AskKeys())
     own = server.keys(VICTIM)

@@ -1,6 +1,7 @@
 """Weakened twins: each is ours with one defence removed, and nothing else."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 from secagg.api import Participant, Prepared
 from secagg.encoding.ring import Lanes
 from secagg.primitives import agreement, prg, shamir
-from secagg.scheme import Policy, Session
+from secagg.scheme import Policy, Seat, Session
 from secagg_protocols import PairwiseMasking
 from secagg_protocols.pairwise import derive
 from secagg_protocols.pairwise.messages import AskUnmask, Keys, Unmask
@@ -72,8 +73,8 @@ class SeesNoSignatures(Twin):
 class IgnoresItsModel(PairwiseMasking):
     """A client that takes the session's word for what it received."""
 
-    def party(self, *args: Any, context: bytes | None = None, **options: Any) -> PairwiseParty:
-        return super().party(*args, context=None, **options)
+    def party(self, session: Session, seat: Seat, saved: bytes | None = None) -> PairwiseParty:
+        return super().party(session, replace(seat, context=session.context), saved)
 
 
 class NoSelfMask(Twin):

@@ -42,7 +42,7 @@ FAMILIES = {
 PATIENCE = 60
 """Seconds for one round; a round that takes them is stuck."""
 SERVER = "server"
-CALLS = {True: 300, False: 120}
+CALLS = {True: 300, False: 70}
 """About as many calls to the system as the server or a client makes in a round."""
 
 

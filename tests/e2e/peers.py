@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from secagg import Coordinator, Journal, Ledger, Participant
+from secagg import Coordinator, Journal, Participant
 from secagg.errors import ProtocolError, StateError
+from secagg.scheme import Seat
 from secagg.wire import frame
 
 KEY = bytes(range(32))
@@ -174,14 +175,12 @@ class Client:
 
     def __init__(self, scheme, session, me, credentials):
         self.name, self.me = f"party-{me}", me
-        self.journal, self.ledgers = Journal(self.name), Journal(f"{self.name}.ledger")
-        state, ledger = self.journal.load(), self.ledgers.load()
-        self.ledger = Ledger() if ledger is None else Ledger.from_bytes(ledger)
-        own = {"credentials": credentials, "ledger": self.ledger}
+        self.journal = Journal(self.name)
+        state, seat = self.journal.load(), Seat(me, context=CONTEXT, credentials=credentials, store=self.journal)
         if state is None:
-            self.participant = Participant(scheme, session, me, context=CONTEXT, **own)
+            self.participant = Participant(scheme, session, seat)
         else:
-            self.participant = Participant.restore(scheme, state, KEY, latch=self.journal.latch, **own)
+            self.participant = Participant.restore(scheme, state, KEY, seat)
 
     def run(self):
         while True:
@@ -208,8 +207,7 @@ class Client:
         return vector
 
     def store(self, participant):
-        self.ledgers.save(self.ledger.to_bytes())
-        self.journal.save(participant.save(KEY), participant.step)
+        self.journal.save(participant.save(KEY))
         Path(f"{self.name}.at-{participant.step}").write_bytes(Path(self.name).read_bytes())
 
 

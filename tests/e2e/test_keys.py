@@ -14,6 +14,7 @@ from secagg.cli import keys
 from secagg.cli.app import app
 from secagg.errors import ConfigError
 from secagg.primitives import keyfile, signing
+from secagg.scheme import Seat
 from secagg.testing import SeededEntropy
 from secagg_protocols import PairwiseMasking
 
@@ -319,4 +320,4 @@ def test_what_was_made_signs_a_round(tmp_path, make):
     for party, (file, _) in made.items():
         identity = signing.load_private(file.read_bytes(), PASSPHRASE.encode())
         credentials = Credentials(identity, roster)
-        Participant(PairwiseMasking(adversary="active"), session, party, credentials=credentials)
+        Participant(PairwiseMasking(adversary="active"), session, Seat(party, credentials=credentials))

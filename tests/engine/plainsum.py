@@ -137,5 +137,5 @@ class PlainSum(Scheme):
     def server(self, session, saved=None, **_):
         return PlainServer(session, saved)
 
-    def party(self, session, me, entropy, *, saved=None, **_):
+    def party(self, session, seat, saved=None):
         return PlainParty(session, saved)

@@ -19,6 +19,7 @@ from secagg.errors import (
     UnknownParty,
     WireError,
 )
+from secagg.scheme import Seat
 from secagg.testing import SeededEntropy, TestRound, rewritten
 from secagg.wire import frame
 from secagg.wire.packed import pack_bits
@@ -45,11 +46,11 @@ def recorded():
         return ask
 
     round_ = TestRound(SCHEME, session, UPDATES, asks=watch)
-    round_.participants["a"] = Participant(SCHEME, session, "a", entropy=SeededEntropy(7))
+    round_.participants["a"] = Participant(SCHEME, session, Seat("a", entropy=SeededEntropy(7)))
     round_.run()
     asks = {phase: seen[phase, "a"] for phase in PHASES}
     replies = {phase: round_.sent[phase, "a"] for phase in PHASES}
-    return asks, replies, Participant(SCHEME, session, "a", entropy=SeededEntropy(7))
+    return asks, replies, Participant(SCHEME, session, Seat("a", entropy=SeededEntropy(7)))
 
 
 def advanced(to):
@@ -141,7 +142,7 @@ def test_a_refusal_is_final():
     bad = with_field(asks["unmask"], SCHEME.phases[-1].ask, "contributors", b"\x0e")
     with pytest.raises(PeerMisbehaved, match="leaves this party's vector out"):
         party.answer(bad)
-    for end in (party, Participant.restore(SCHEME, party.save(KEY), KEY)):
+    for end in (party, Participant.restore(SCHEME, party.save(KEY), KEY, party.me)):
         for ask in (asks["unmask"], bad, asks["masked"]):
             with pytest.raises(LocalMisuse, match="this party has left the round: the server asks"):
                 end.answer(ask, UPDATES["a"])
@@ -154,7 +155,7 @@ def test_store_runs_before_the_reply_leaves_on_every_answer():
         for _ in range(2):
             reply = party.answer(asks[phase], UPDATES["a"], store=lambda me: stored.append(me.save(KEY)))
             assert reply == replies[phase]
-            restored = Participant.restore(SCHEME, stored[-1], KEY, latch=party.step)
+            restored = Participant.restore(SCHEME, stored[-1], KEY, party.me, latch=party.step)
             assert restored.answer(asks[phase]) == reply
     assert len(stored) == 2 * len(PHASES)
 
@@ -238,7 +239,7 @@ def test_restored_in_any_phase_it_gives_the_same_replies(phase, answered):
     asks, replies, party = advanced(phase)
     if answered:
         party.answer(asks[phase], UPDATES["a"])
-    restored = Participant.restore(SCHEME, party.save(KEY), KEY, latch=party.step)
+    restored = Participant.restore(SCHEME, party.save(KEY), KEY, party.me, latch=party.step)
     assert (restored.me, restored.step, restored.session) == (party.me, party.step, party.session)
     if answered:
         assert restored.answer(asks[phase]) == replies[phase]
@@ -250,8 +251,10 @@ def test_restored_in_any_phase_it_gives_the_same_replies(phase, answered):
 
 def test_a_restored_party_keeps_its_policy_and_context():
     session = Session.create(PARTIES, 0.0, context=b"theirs")
-    party = Participant(SCHEME, session, 1, policy=Policy(min_cohort=4), context=b"mine", entropy=SeededEntropy(1))
-    restored = Participant.restore(SCHEME, party.save(KEY), KEY, entropy=SeededEntropy(2))
+    party = Participant(
+        SCHEME, session, Seat(1, policy=Policy(min_cohort=4), context=b"mine", entropy=SeededEntropy(1))
+    )
+    restored = Participant.restore(SCHEME, party.save(KEY), KEY, Seat(1, entropy=SeededEntropy(2)))
     assert restored.me == 1
     seen = []
     round_ = TestRound(SCHEME, session, dict.fromkeys(PARTIES, 0.0), lost={3: "masked"})
@@ -263,7 +266,7 @@ def test_a_restored_party_keeps_its_policy_and_context():
 
     strict = Participant(SCHEME, session, 1, policy=Policy(min_cohort=4))
     round_ = TestRound(SCHEME, session, dict.fromkeys(PARTIES, 0.0), lost={3: "masked"})
-    round_.participants[1] = Participant.restore(SCHEME, strict.save(KEY), KEY)
+    round_.participants[1] = Participant.restore(SCHEME, strict.save(KEY), KEY, 1)
     while round_.coordinator.phase != "unmask":
         round_.step()
     with pytest.raises(PolicyRefused, match="a sum over 3 parties: this party's policy asks for at least 4"):
@@ -288,7 +291,7 @@ def spoilt():
 def test_foreign_or_damaged_state_is_refused():
     for name, data, scheme, key in spoilt():
         with pytest.raises(StateError):
-            pytest.fail(f"restored: {name}, {Participant.restore(scheme, data, key)}")
+            pytest.fail(f"restored: {name}, {Participant.restore(scheme, data, key, 1)}")
 
 
 def test_state_older_than_the_latch_is_refused():
@@ -296,9 +299,9 @@ def test_state_older_than_the_latch_is_refused():
     old = party.save(KEY)
     party.answer(asks["masked"], UPDATES["a"])
     with pytest.raises(StateError, match="state at step 2, but this party is known to have reached step 3"):
-        Participant.restore(SCHEME, old, KEY, latch=party.step)
-    assert Participant.restore(SCHEME, party.save(KEY), KEY, latch=party.step).step == 3
-    assert Participant.restore(SCHEME, old, KEY, latch=2).step == 2
+        Participant.restore(SCHEME, old, KEY, party.me, latch=party.step)
+    assert Participant.restore(SCHEME, party.save(KEY), KEY, party.me, latch=party.step).step == 3
+    assert Participant.restore(SCHEME, old, KEY, party.me, latch=2).step == 2
 
 
 def test_state_is_encrypted_afresh_each_time():
@@ -315,7 +318,7 @@ def test_a_key_of_another_length_is_refused(key):
     with pytest.raises(ValueError, match="AES-256 key: expected 32 bytes"):
         party.save(key)
     with pytest.raises(ValueError, match="AES-256 key: expected 32 bytes"):
-        Participant.restore(SCHEME, party.save(KEY), key)
+        Participant.restore(SCHEME, party.save(KEY), key, party.me)
 
 
 @pytest.mark.parametrize("nobody", ["b", 2, "1"])
@@ -344,7 +347,7 @@ def test_an_announcement_has_no_reply_and_may_carry_the_result():
         result = participant._round.result
         assert result.contributors == frozenset(PARTIES)
         assert result.vector.tolist() == round_.coordinator._round.result.vector.tolist()
-        again = Participant.restore(round_.scheme, participant.save(KEY), KEY)
+        again = Participant.restore(round_.scheme, participant.save(KEY), KEY, participant.me)
         assert again._round.result.vector.tolist() == result.vector.tolist()
         assert again._round.result.contributors == result.contributors
     assert round_.participants["a"].step == 3  # "a" is the elder too
@@ -370,7 +373,7 @@ def test_a_refusal_is_stored_and_outlives_a_restart():
     nobody_else = rewritten(round_.coordinator.asks()["a"], AskUnmask, contributors=alone)
     with pytest.raises(PolicyRefused):
         party.answer(nobody_else, store=lambda state: stored.append(state.save(KEY)))
-    restarted = Participant.restore(SCHEME, stored[-1], KEY)
+    restarted = Participant.restore(SCHEME, stored[-1], KEY, party.me)
     with pytest.raises(LocalMisuse, match="has left the round"):
         restarted.answer(round_.coordinator.asks()["a"])
 

@@ -19,7 +19,7 @@ from secagg.engine import RoundParty, RoundServer
 from secagg.engine import prepared as ahead
 from secagg.errors import ConfigError, PartyId, PeerMisbehaved, PolicyRefused, SecaggError, StateError, WireError
 from secagg.primitives import passphrase, signing
-from secagg.scheme import Credentials, Scheme
+from secagg.scheme import Credentials, Scheme, Seat
 from secagg.testing import SeededEntropy, TestRound
 from secagg.wire import codec, frame
 from secagg_protocols import CkksSum, PaillierKeys, PaillierSum, PairwiseMasking
@@ -125,7 +125,8 @@ class Recorded:
 
     def restore_party(self, data: bytes) -> RoundParty:
         """Of the first party: another's credentials are no fault of the bytes."""
-        return RoundParty.restore(self.scheme, data, SeededEntropy(1), 0, self.credentials.get(PARTIES[0]))
+        seat = Seat(PARTIES[0], entropy=SeededEntropy(1), credentials=self.credentials.get(PARTIES[0]))
+        return RoundParty.restore(self.scheme, data, seat)
 
     def decoders(self) -> dict[str, Decoder]:
         """Of every message type, by phase and way, and of saved state."""
@@ -177,7 +178,7 @@ def prepared() -> tuple[Prepared, ...]:
     """By a party of each scheme that can."""
     parties = (RECORDED[name].credentials.get("four") for name in ABLE)
     return tuple(
-        prepare(SCHEMES[name], "four", run=RUN, round=NUMBER, entropy=SeededEntropy(6), credentials=credentials)
+        prepare(SCHEMES[name], Seat("four", entropy=SeededEntropy(6), credentials=credentials), run=RUN, round=NUMBER)
         for name, credentials in zip(ABLE, parties, strict=True)
     )
 
@@ -240,9 +241,11 @@ def journal_of(state: bytes, latch: bytes) -> bytes | None:
 
 
 def journal_files() -> tuple[bytes, bytes]:
-    """Of a state at step 3, and its latch."""
+    """Of a state and a ledger, and its latch."""
     path = Path(JOURNALS.name) / "example"
-    Journal(path).save(bytes(range(40)), 3)
+    journal = Journal(path)
+    journal.ledger.enter(RUN, NUMBER)
+    journal.save(bytes(range(40)))
     return path.read_bytes(), path.with_name("example.latch").read_bytes()
 
 

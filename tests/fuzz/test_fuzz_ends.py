@@ -13,6 +13,7 @@ from mutation import damaged, revalued
 
 from secagg import Coordinator, Participant, Session
 from secagg.errors import ProtocolError, StateError, WireError
+from secagg.scheme import Seat
 from secagg.testing import SeededEntropy
 from secagg.wire import frame
 
@@ -35,8 +36,8 @@ class Paused:
     def participant(self):
         """The first party."""
         one = self.recorded
-        own = {"entropy": SeededEntropy(2), "credentials": one.credentials.get(PARTIES[0])}
-        return Participant.restore(one.scheme, one.sealed_states[self.place], KEY, **own)
+        seat = Seat(PARTIES[0], entropy=SeededEntropy(2), credentials=one.credentials.get(PARTIES[0]))
+        return Participant.restore(one.scheme, one.sealed_states[self.place], KEY, seat)
 
 
 PAUSED = {(name, phase): Paused(name, phase) for name, phase in PHASES}
@@ -87,7 +88,10 @@ def test_sealed_state_that_was_altered(seed):
     recorded = RECORDED[draw.choice(sorted(RECORDED))]
     ends = (
         (recorded.round.coordinator.save(KEY), lambda data: Coordinator.restore(recorded.scheme, data, KEY)),
-        (recorded.round.participants["one"].save(KEY), lambda data: Participant.restore(recorded.scheme, data, KEY)),
+        (
+            recorded.round.participants["one"].save(KEY),
+            lambda data: Participant.restore(recorded.scheme, data, KEY, "one"),
+        ),
     )
     state, restore = draw.choice(ends)
     altered = damaged(state, [state], draw)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from secagg import Coordinator, Participant, Policy, Session, prepare
 from secagg.errors import ConfigError, PolicyRefused, StateError, WireError
-from secagg.scheme import Ledger
+from secagg.scheme import Ledger, Seat, Store
 from secagg.testing import TestRound
 from secagg_protocols import PairwiseMasking
 
@@ -99,16 +99,16 @@ def test_a_round_is_entered_with_its_first_reply():
         server = Coordinator(scheme, session, prepared={i: each.message for i, each in prepared.items()})
         if ahead:
             server.close_phase()
-        client = Participant(scheme, session, 0, context=b"c", ledger=ledger, prepared=prepared.get(0))
+        client = Participant(scheme, session, Seat(0, context=b"c", store=Store(ledger)), prepared=prepared.get(0))
         ledger.check_round(bytes(16), 2)
         ask = server.asks()[0]
         reply = client.answer(ask)
         with pytest.raises(PolicyRefused):
             ledger.check_round(bytes(16), 2)
         assert client.answer(ask) == reply
-        again = Participant.restore(scheme, client.save(bytes(32)), bytes(32), latch=1, ledger=ledger)
+        again = Participant.restore(scheme, client.save(bytes(32)), bytes(32), Seat(0, store=Store(ledger)), latch=1)
         assert again.answer(ask) == reply
-        late = Participant(scheme, session, 0, context=b"c", ledger=ledger)
+        late = Participant(scheme, session, Seat(0, context=b"c", store=Store(ledger)))
         with pytest.raises(PolicyRefused, match="has entered round 2"):
             late.answer(Coordinator(scheme, session).asks()[0])
 
@@ -124,18 +124,18 @@ def test_a_ledger_needs_a_context_of_the_partys_own(context):
     """The server could give two rounds on one model two names."""
     session = Session.create(range(3), 0.0, context=b"what the server says")
     with pytest.raises(ConfigError, match=r"a ledger tells rounds apart .* give the context that this party received"):
-        Participant(PairwiseMasking(), session, 0, context=context, ledger=Ledger())
-    Participant(PairwiseMasking(), session, 0, ledger=Ledger(), context=b"mine")
+        Participant(PairwiseMasking(), session, Seat(0, context=context, store=Store(Ledger())))
+    Participant(PairwiseMasking(), session, Seat(0, context=b"mine", store=Store(Ledger())))
 
 
 def test_a_party_with_a_ledger_is_not_restored_without():
     session = Session.create(range(3), 0, context=b"c")
-    kept = Participant(PairwiseMasking(), session, 0, context=b"c", ledger=Ledger()).save(bytes(32))
-    with pytest.raises(StateError, match="restore it with its ledger"):
-        Participant.restore(PairwiseMasking(), kept, bytes(32))
-    Participant.restore(PairwiseMasking(), kept, bytes(32), ledger=Ledger())
+    kept = Participant(PairwiseMasking(), session, Seat(0, context=b"c", store=Store(Ledger()))).save(bytes(32))
+    with pytest.raises(StateError, match="restore it with its store"):
+        Participant.restore(PairwiseMasking(), kept, bytes(32), 0)
+    Participant.restore(PairwiseMasking(), kept, bytes(32), Seat(0, store=Store(Ledger())))
     none = Participant(PairwiseMasking(), session, 0).save(bytes(32))
-    Participant.restore(PairwiseMasking(), none, bytes(32), ledger=Ledger())
+    Participant.restore(PairwiseMasking(), none, bytes(32), Seat(0, store=Store(Ledger())))
 
 
 def opened(ledger, context, lost=(), restored=False):
@@ -143,12 +143,12 @@ def opened(ledger, context, lost=(), restored=False):
     scheme, session = PairwiseMasking(threshold=4), Session.create(range(7), 0, context=context)
     round_ = TestRound(scheme, session, dict.fromkeys(range(7), 1), lost=dict.fromkeys(lost, "masked"))
     key, policy = bytes(32), Policy(min_cohort=3)
-    round_.participants[0] = Participant(scheme, session, 0, policy, context=context, ledger=ledger)
+    round_.participants[0] = Participant(scheme, session, Seat(0, policy=policy, context=context, store=Store(ledger)))
     while round_.coordinator.phase != "unmask":
         round_.step()
     if restored:
         data = round_.participants[0].save(key)
-        round_.participants[0] = Participant.restore(scheme, data, key, ledger=ledger)
+        round_.participants[0] = Participant.restore(scheme, data, key, Seat(0, store=Store(ledger)))
     assert round_.run().contributors == set(range(7)) - set(lost)
     return 0 not in round_.refusals
 
@@ -169,7 +169,7 @@ def test_the_ledger_is_written_before_the_share_leaves():
     session = Session.create(range(3), 0, context=b"round 1")
     ledger, stored = Ledger(), []
     round_ = TestRound(PairwiseMasking(), session, dict.fromkeys(range(3), 1))
-    round_.participants[0] = Participant(PairwiseMasking(), session, 0, context=b"round 1", ledger=ledger)
+    round_.participants[0] = Participant(PairwiseMasking(), session, Seat(0, context=b"round 1", store=Store(ledger)))
     while round_.coordinator.phase != "unmask":
         round_.step()
     empty = ledger.to_bytes()

@@ -120,5 +120,5 @@ class RollCall(Scheme):
     def server(self, session, saved=None, **_):
         return RollServer(session, saved)
 
-    def party(self, session, me, entropy, *, saved=None, **_):
-        return RollParty(session, entropy, saved)
+    def party(self, session, seat, saved=None):
+        return RollParty(session, seat.entropy, saved)

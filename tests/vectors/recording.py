@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from secagg.api import Coordinator, Participant
-from secagg.scheme import Scheme, Session
+from secagg.scheme import Scheme, Seat, Session
 from secagg.testing import SeededEntropy
 
 
@@ -63,7 +63,7 @@ class Round(ABC):
 
     def participant(self, i: int) -> Participant:
         """Party i at the start of the round."""
-        return Participant(self.scheme, self.session, self.parties[i], entropy=self.entropy(f"client {i}"))
+        return Participant(self.scheme, self.session, Seat(self.parties[i], entropy=self.entropy(f"client {i}")))
 
     def coordinator(self) -> Coordinator:
         """The server at the start of the round."""

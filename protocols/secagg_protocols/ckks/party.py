@@ -9,8 +9,8 @@ from secagg.errors import (
 )
 from secagg.primitives import agreement, sealing
 from secagg.primitives.ckks import DEGREE, KEY_SEED_BYTES, Parameters, SecretKey
-from secagg.primitives.entropy import Entropy, draw
-from secagg.scheme import Ledger, PartySide, Policy, Session, Sum
+from secagg.primitives.entropy import draw
+from secagg.scheme import PartySide, Seat, Session, Sum
 from secagg.scheme.context import check_theirs
 from secagg.wire import codec
 from secagg.wire.codec import Message
@@ -36,33 +36,26 @@ class CkksParty(PartySide):
     """The client numbered `me`.
 
     Args:
-        session, me, parameters, policy, entropy: the round and whose machine it is.
+        session, seat, parameters: the round and whose machine it is.
         bound: 32 bytes that stand for the round as this client sees it, see `derive.binding`.
-        context: what it received itself.
-        ledger: what it has helped to open before.
         saved: what `save` returned.
     """
 
     def __init__(
         self,
         session: Session,
-        me: int,
+        seat: Seat,
         parameters: Parameters,
         bound: bytes,
-        context: bytes,
-        policy: Policy,
-        entropy: Entropy,
-        ledger: Ledger | None = None,
         saved: bytes | None = None,
     ) -> None:
         self._session = session
-        self._me = me
+        self._seat = seat
+        self._me = session.index(seat.party)
         self._parameters = parameters
         self._bound = bound
-        self._context = context
-        self._policy = policy
-        self._entropy = entropy
-        self._ledger = ledger
+        self._context = seat.context or b""
+        self._entropy = seat.entropy
         self._stage: Stage = Fresh() if saved is None else codec.decode(saved, Saved).stage
 
     def answer(self, ask: Message, vector: Lanes | None) -> tuple[Message | None, Sum | None]:
@@ -96,7 +89,7 @@ class CkksParty(PartySide):
     def _advertise(self) -> tuple[Keys, Advertised]:
         stage = Advertised(agreement.generate(self._entropy))
         public, context = agreement.public_key(stage.private), derive.context_digest(self._context)
-        return Keys(public, context, self._policy.min_cohort), stage
+        return Keys(public, context, self._seat.policy.min_cohort), stage
 
     def _deal(self, ask: AskDeal, stage: Advertised) -> Deal:
         """A fresh secret key for all who take part, this party among them; it keeps no copy."""
@@ -107,7 +100,7 @@ class CkksParty(PartySide):
             raise PeerMisbehaved("the server shows another key in this party's name, or none")
         if len(set(keys)) != len(keys):
             raise PeerMisbehaved("the server relays one public key twice")
-        self._policy.check_cohort(len(clients))
+        self._seat.policy.check_cohort(len(clients))
         infos = [derive.sealing_info(self._me, own, i, key) for i, key in zip(clients, keys, strict=True)]
         shared = agreement.derive_many([stage.private] * len(keys), keys, infos, self._bound)
         if any(key is None for key in shared):
@@ -133,18 +126,13 @@ class CkksParty(PartySide):
     def _decrypt(self, ask: AskDecrypt, stage: Holding) -> Decrypted:
         """Rounded integers and nothing else: of noise or margins they tell nothing, and there is no other reaction."""
         contributors = unpack_set(ask.contributors, len(self._session.parties))
-        if self._me not in contributors:
-            raise PeerMisbehaved("the server asks to decrypt but leaves this party's vector out of the sum")
-        self._policy.check_cohort(len(contributors))
         ids = frozenset(self._session.parties[i] for i in contributors)
-        if self._ledger is not None:
-            self._ledger.check(self._context, self._session.encoding_digest, ids)
+        self._seat.check_set(self._session, ids, gives_input=True)
         dim, blocks = self._session.dim, self._parameters.blocks(self._session.dim)
         body = residues.unpack(ask.body, dim, self._parameters, "sum of ciphertexts")
         masks = residues.unpack(ask.masks, blocks * DEGREE, self._parameters, "sum of uniform halves")
         opened = SecretKey(stage.seed, self._parameters).decrypt(body, masks.reshape(blocks, DEGREE))
-        if self._ledger is not None:
-            self._ledger.add(self._context, self._session.encoding_digest, ids)
+        self._seat.open_set(self._session, ids, gives_input=True)
         return Decrypted(pack(opened.astype(self._session.ring.lane), self._session.ring))
 
     def _check_round(self, ask: AskEncrypted) -> None:

@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from typing import ClassVar
 
-from secagg.errors import ConfigError, OutOfRange, PartyId
+from secagg.errors import ConfigError, OutOfRange
 from secagg.primitives.ckks import Parameters
-from secagg.primitives.entropy import Entropy
-from secagg.scheme import Credentials, Ledger, Phase, Policy, Roster, Scheme, Session
+from secagg.scheme import Phase, Roster, Scheme, Seat, Session
 from secagg_protocols.ckks import derive, messages
 from secagg_protocols.ckks.party import CkksParty
 from secagg_protocols.ckks.server import CkksServer
@@ -85,23 +84,11 @@ class CkksSum(Scheme):
         digest = derive.context_digest(session.context)
         return CkksServer(session, self.parameters(session), self.holders, self.quorum, digest, saved)
 
-    def party(
-        self,
-        session: Session,
-        me: PartyId,
-        entropy: Entropy,
-        *,
-        policy: Policy | None = None,
-        context: bytes | None = None,
-        credentials: Credentials | None = None,  # noqa: ARG002
-        ledger: Ledger | None = None,
-        saved: bytes | None = None,
-    ) -> CkksParty:
+    def party(self, session: Session, seat: Seat, saved: bytes | None = None) -> CkksParty:
         """One client's machine; it needs no identity."""
-        own = session.context if context is None else context
         parameters = self.parameters(session)
-        bound = derive.binding(session.digest, own, self.fingerprint, parameters.digest)
-        return CkksParty(session, session.index(me), parameters, bound, own, policy or Policy(), entropy, ledger, saved)
+        bound = derive.binding(session.digest, seat.context or b"", self.fingerprint, parameters.digest)
+        return CkksParty(session, seat, parameters, bound, saved)
 
 
 def _is_count(value: object, most: int) -> bool:

@@ -1,11 +1,10 @@
 """One party of a Paillier sum: candidate for dealing, client, holder of a key, or several of these."""
 
 from secagg.encoding.ring import Lanes
-from secagg.errors import LocalMisuse, PeerMisbehaved, WireError
+from secagg.errors import LocalMisuse, PartyId, PeerMisbehaved, WireError
 from secagg.primitives import paillier
-from secagg.primitives.entropy import Entropy
 from secagg.primitives.paillier import PublicKey
-from secagg.scheme import Ledger, PartySide, Policy, Session, Sum
+from secagg.scheme import PartySide, Seat, Session, Sum
 from secagg.scheme.context import check_theirs
 from secagg.wire import codec
 from secagg.wire.codec import Message
@@ -30,35 +29,28 @@ class PaillierParty(PartySide):
     """The party numbered `me`.
 
     Args:
-        session, me, parameters, policy, entropy: the round and whose machine it is.
+        session, seat, parameters: the round and whose machine it is.
         secret: its part of a key that was dealt in advance.
-        context: what it received itself.
-        ledger: what it has helped to open before.
         saved: what `save` returned.
     """
 
     def __init__(
         self,
         session: Session,
-        me: int,
+        seat: Seat,
         parameters: Parameters,
         secret: Secret | None,
-        context: bytes,
-        policy: Policy,
-        entropy: Entropy,
-        ledger: Ledger | None = None,
         saved: bytes | None = None,
     ) -> None:
         if parameters.shared:
-            policy.check_threshold(parameters.threshold)
+            seat.policy.check_threshold(parameters.threshold)
         self._session = session
-        self._me = me
+        self._seat = seat
+        self._me = session.index(seat.party)
         self._parameters = parameters
         self._secret = secret
-        self._context = context
-        self._policy = policy
-        self._entropy = entropy
-        self._ledger = ledger
+        self._context = seat.context or b""
+        self._entropy = seat.entropy
         self._stage: Stage = Fresh() if saved is None else codec.decode(saved, Saved).stage
 
     def answer(self, ask: Message, vector: Lanes | None) -> tuple[Message | None, Sum | None]:
@@ -95,7 +87,7 @@ class PaillierParty(PartySide):
             context_digest(self._context),
             key_digest(public),
             public.write_ciphertexts(ciphertexts),
-            self._policy.min_cohort,
+            self._seat.policy.min_cohort,
         )
         return reply, Submitted(private)
 
@@ -118,13 +110,11 @@ class PaillierParty(PartySide):
     def _decrypt(self, ask: AskDecrypt, stage: Fresh | Submitted) -> tuple[Decrypted, Finished]:
         """Open what the server says is the sum over these contributors. Whether it is, no holder can tell."""
         opening, secret = self._opening(stage)
-        self._check_contributors(ask)
+        contributors = self._checked_contributors(ask)
         ciphertexts = opening.public.read_ciphertexts(ask.ciphertexts, self._parameters.slots.plaintexts)
         label = opening_label(self._session.digest, self._context, ask.contributors)
         values, proof = opening.open(secret, ciphertexts, self._entropy, label)
-        if self._ledger is not None:
-            contributors = self._parameters.ids(unpack_set(ask.contributors, len(self._session.parties)))
-            self._ledger.add(self._context, self._session.encoding_digest, contributors)
+        self._seat.open_set(self._session, contributors, self._me in self._parameters.clients)
         return Decrypted(values, proof), Finished()
 
     def _opening(self, stage: Fresh | Submitted) -> tuple[Opening, Secret]:
@@ -135,14 +125,12 @@ class PaillierParty(PartySide):
             raise PeerMisbehaved("the server asks for a decryption, and this party holds no key")
         return SingleOpening(private.public), private
 
-    def _check_contributors(self, ask: AskDecrypt) -> None:
-        """As far as a holder can: it believes the server that this is their sum."""
+    def _checked_contributors(self, ask: AskDecrypt) -> frozenset[PartyId]:
+        """Their ids, as far as a holder can tell: it believes the server that this is their sum."""
         check_theirs(ask.context, context_digest(self._context), "the contributors")
         contributors = unpack_set(ask.contributors, len(self._session.parties))
         if not contributors <= self._parameters.clients:
             raise PeerMisbehaved("the server counts a party as contributor that gives no input")
-        if self._me in self._parameters.clients and self._me not in contributors:
-            raise PeerMisbehaved("the server asks for a decryption but leaves this party's vector out of the sum")
-        self._policy.check_cohort(len(contributors))
-        if self._ledger is not None:
-            self._ledger.check(self._context, self._session.encoding_digest, self._parameters.ids(contributors))
+        ids = self._parameters.ids(contributors)
+        self._seat.check_set(self._session, ids, self._me in self._parameters.clients)
+        return ids

@@ -4,9 +4,8 @@ from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
 from secagg.errors import BadCohort, ConfigError, PartyId
-from secagg.primitives.entropy import Entropy
 from secagg.primitives.key_sizes import check_key_bits
-from secagg.scheme import Credentials, Ledger, Phase, Policy, Roster, Scheme, Session
+from secagg.scheme import Phase, Roster, Scheme, Seat, Session
 from secagg.scheme.policy import LEAST_COHORT
 from secagg_protocols.paillier import messages
 from secagg_protocols.paillier.keys import PaillierKeys
@@ -114,26 +113,11 @@ class PaillierSum(Scheme):
         """The server's machine."""
         return PaillierServer(session, self.parameters(session), saved)
 
-    def party(
-        self,
-        session: Session,
-        me: PartyId,
-        entropy: Entropy,
-        *,
-        policy: Policy | None = None,
-        context: bytes | None = None,
-        credentials: Credentials | None = None,  # noqa: ARG002
-        ledger: Ledger | None = None,
-        saved: bytes | None = None,
-    ) -> PaillierParty:
+    def party(self, session: Session, seat: Seat, saved: bytes | None = None) -> PaillierParty:
         """One party's machine. Raises ConfigError for a holder whose share is not in `keys`."""
-        index = session.index(me)
-        me = session.parties[index]
+        me = session.parties[session.index(seat.party)]
         secret = None if self.keys is None or me not in self.keys.holders else self.keys.secret(me)
-        own = session.context if context is None else context
-        return PaillierParty(
-            session, index, self.parameters(session), secret, own, policy or Policy(), entropy, ledger, saved
-        )
+        return PaillierParty(session, seat, self.parameters(session), secret, saved)
 
 
 def paillier(n: int, key_bits: int = 2048, adversary: str = "passive") -> PaillierSum:

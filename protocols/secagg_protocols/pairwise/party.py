@@ -14,8 +14,8 @@ from secagg.encoding.packing import pack
 from secagg.encoding.ring import Lanes
 from secagg.errors import LocalMisuse, PartyId, PeerMisbehaved
 from secagg.primitives import agreement, prg, sealing, shamir
-from secagg.primitives.entropy import Entropy, draw
-from secagg.scheme import Credentials, Ledger, PartySide, Policy, Session, Sum
+from secagg.primitives.entropy import draw
+from secagg.scheme import Credentials, PartySide, Seat, Session, Sum
 from secagg.scheme.context import check_theirs
 from secagg.wire import codec
 from secagg.wire.codec import Message
@@ -51,40 +51,30 @@ class PairwiseParty(PartySide):
     """The client numbered `me`.
 
     Args:
-        session, me, parameters, policy, entropy: the round and whose machine it is.
+        session, seat, parameters: the round and whose machine it is; credentials count in active mode alone.
         bound: 32 bytes that stand for the round as this client sees it, see `derive.binding`.
-        context: what it received itself.
         statements: what identities sign of their keys.
-        credentials: identity and roster, in active mode.
-        ledger: what it has helped to open before.
         saved: what `save` returned.
     """
 
     def __init__(
         self,
         session: Session,
-        me: int,
+        seat: Seat,
         parameters: Parameters,
         bound: bytes,
-        context: bytes,
         statements: SignedStatements,
-        policy: Policy,
-        entropy: Entropy,
-        credentials: Credentials | None = None,
-        ledger: Ledger | None = None,
         saved: bytes | None = None,
     ) -> None:
-        policy.check_threshold(parameters.threshold)
+        seat.policy.check_threshold(parameters.threshold)
         self._session = session
-        self._me = me
+        self._seat = seat
+        self._me = session.index(seat.party)
         self._parameters = parameters
         self._bound = bound
-        self._context = context
         self._statements = statements
-        self._policy = policy
-        self._entropy = entropy
-        self._credentials = credentials
-        self._ledger = ledger
+        self._entropy = seat.entropy
+        self._credentials = seat.credentials
         self._stage: Stage = Fresh() if saved is None else codec.decode(saved, Saved).stage
 
     def answer(self, ask: Message, vector: Lanes | None) -> tuple[Message | None, Sum | None]:
@@ -141,7 +131,7 @@ class PairwiseParty(PartySide):
             for j, secret in zip(neighbours, shared, strict=True)
         ]
         reply = Shares(
-            context=derive.context_digest(self._context),
+            context=self._statements.context,
             commitment=derive.commitment(self._bound, seed),
             sealed=b"".join(sealed),
             hashes=self._hashes(self._me, list(pairs), list(pairs.values())).tobytes(),
@@ -161,7 +151,7 @@ class PairwiseParty(PartySide):
 
     def _submit(self, ask: AskMasked, stage: Dealt, vector: Lanes) -> tuple[Masked, Submitted]:
         """Fig. 4, Round 2: open the shares, add the self-mask and one mask a neighbour."""
-        check_theirs(ask.context, derive.context_digest(self._context), "its neighbours")
+        check_theirs(ask.context, self._statements.context, "its neighbours")
         n = len(self._session.parties)
         neighbours = unpack_indices(stage.neighbours, n)
         dealers = unpack_indices(ask.dealers, n)
@@ -209,7 +199,7 @@ class PairwiseParty(PartySide):
             for j, pair, sound in zip(dealers, pairs, held, strict=True)
             if sound
         ]
-        self._enter_in_ledger(contributed)
+        self._seat.open_set(self._session, self._ids(contributed), gives_input=True)
         return Unmask(stage.held, b"".join(shares)), Finished()
 
     def _advertised(self, ask: AskShares, stage: Advertised) -> dict[int, bytes]:
@@ -229,7 +219,7 @@ class PairwiseParty(PartySide):
         if self._credentials is None:
             neighbours = list(advertised)
         else:
-            self._policy.check_cohort(len(advertised))
+            self._seat.policy.check_cohort(len(advertised))
             self._check_drawn(len(advertised))
             neighbours = neighbours_of(self._me, advertised, self._parameters)
         if len(neighbours) > self._parameters.degree:
@@ -249,10 +239,8 @@ class PairwiseParty(PartySide):
         """One bit a party, (n,), if it is a set whose sum this client helps to open."""
         n = len(self._session.parties)
         contributed = unpack_bits(contributors, n)
-        if not contributed[self._me]:
-            raise PeerMisbehaved("the server asks for shares but leaves this party's vector out of the sum")
+        self._seat.check_set(self._session, self._ids(contributed), gives_input=True)
         count = int(contributed.sum())
-        self._policy.check_cohort(count)
         if count < self._parameters.least_cohort:
             raise PeerMisbehaved(
                 f"the server asks to unmask a sum of {count}: fewer than the {self._parameters.least_cohort} "
@@ -260,8 +248,6 @@ class PairwiseParty(PartySide):
             )
         if contributed[unpack_indices(stage.absent, n)].any():
             raise PeerMisbehaved("the server counts a party as contributor whose shares it never relayed")
-        if self._ledger is not None:
-            self._ledger.check(self._context, self._session.encoding_digest, self._ids(contributed))
         return contributed
 
     def _check_agreement(self, ask: AskUnmask, stage: Submitted, dealers: Sequence[int]) -> None:
@@ -288,10 +274,6 @@ class PairwiseParty(PartySide):
                 f"{len(signers)} signatures of the contributor set, {self._parameters.threshold} needed"
             )
 
-    def _enter_in_ledger(self, contributed: NDArray[np.bool_]) -> None:
-        if self._ledger is not None:
-            self._ledger.add(self._context, self._session.encoding_digest, self._ids(contributed))
-
     def _ids(self, contributed: NDArray[np.bool_]) -> frozenset[PartyId]:
         return frozenset(self._session.parties[i] for i in np.flatnonzero(contributed))
 
@@ -305,7 +287,7 @@ class PairwiseParty(PartySide):
         if holders < self._parameters.threshold:
             raise PeerMisbehaved(f"{holders} holders of this party's shares, {self._parameters.threshold} needed")
         if self._parameters.complete:
-            self._policy.check_cohort(holders)
+            self._seat.policy.check_cohort(holders)
 
     def _with_me(self, neighbours: Sequence[int]) -> list[int]:
         """Who holds shares of this client's secrets."""

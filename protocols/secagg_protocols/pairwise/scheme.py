@@ -1,12 +1,12 @@
 """SecAgg and SecAgg+ as one scheme: the graph of neighbours is a parameter."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from math import ceil
 from typing import ClassVar
 
 from secagg.errors import ConfigError, OutOfRange, PartyId
-from secagg.primitives.entropy import Entropy
-from secagg.scheme import Credentials, Ledger, Phase, Policy, Roster, RoundSlot, Scheme, Session
+from secagg.scheme import Phase, Roster, RoundSlot, Scheme, Seat, Session
 from secagg_protocols.pairwise import advertisement, derive, messages
 from secagg_protocols.pairwise.parameters import Parameters, check_threshold, least_threshold
 from secagg_protocols.pairwise.party import PairwiseParty
@@ -159,45 +159,22 @@ class PairwiseMasking(Scheme):
         statements = self._statements(session, session.context, roster)
         return PairwiseServer(session, self.parameters(session), bound, digest, statements, roster, saved)
 
-    def party(
-        self,
-        session: Session,
-        me: PartyId,
-        entropy: Entropy,
-        *,
-        policy: Policy | None = None,
-        context: bytes | None = None,
-        credentials: Credentials | None = None,
-        ledger: Ledger | None = None,
-        saved: bytes | None = None,
-    ) -> PairwiseParty:
+    def party(self, session: Session, seat: Seat, saved: bytes | None = None) -> PairwiseParty:
         """One client's machine."""
-        own = session.context if context is None else context
-        roster = self._checked_roster(session.parties, None if credentials is None else credentials.roster)
-        if credentials is not None and roster is not None:
-            credentials.check_identity(session.parties[session.index(me)])
-        return PairwiseParty(
-            session,
-            session.index(me),
-            self.parameters(session),
-            self._binding(session, own, roster),
-            own,
-            self._statements(session, own, roster),
-            policy or Policy(),
-            entropy,
-            None if roster is None else credentials,
-            ledger,
-            saved,
-        )
+        if self.authenticated:
+            seat.check_identity(session)
+        else:
+            seat = replace(seat, credentials=None)
+        own, roster = seat.context or b"", seat.roster
+        bound, statements = self._binding(session, own, roster), self._statements(session, own, roster)
+        return PairwiseParty(session, seat, self.parameters(session), bound, statements, saved)
 
-    def prepare(
-        self, slot: RoundSlot, entropy: Entropy, credentials: Credentials | None = None
-    ) -> tuple[messages.Keys, bytes]:
+    def prepare(self, slot: RoundSlot, seat: Seat) -> tuple[messages.Keys, bytes]:
         """A key advertisement before its session, and the state of the client that goes on from it."""
-        roster = self._checked_roster([slot.party], None if credentials is None else credentials.roster)
-        if credentials is not None and roster is not None:
-            credentials.check_identity(slot.party)
-        return advertisement.prepare(slot, entropy, None if roster is None else credentials)
+        roster = self._checked_roster([slot.party], seat.roster)
+        if seat.credentials is not None and roster is not None:
+            seat.credentials.check_identity(slot.party)
+        return advertisement.prepare(slot, seat.entropy, None if roster is None else seat.credentials)
 
     def _statements(self, session: Session, context: bytes, roster: Roster | None) -> advertisement.SignedStatements:
         return advertisement.SignedStatements(

@@ -27,7 +27,7 @@ from secagg.errors import (
     WireError,
 )
 from secagg.primitives.entropy import Entropy
-from secagg.scheme import Credentials, Ledger, Policy, Scheme, Session
+from secagg.scheme import Credentials, Ledger, Policy, Scheme, Seat, Session, Store
 
 log = logging.getLogger("flwr.secagg")
 
@@ -137,19 +137,17 @@ class SecAggMod:
         scheme = self._consent.made(ask.terms, len(session.parties))
         memory = Memory(context, self._entropy)
         credentials, ledger = self._identity(context, memory)
-        me, prepared = str(context.node_id), memory.prepared()
-        roster = None if credentials is None else credentials.roster
-        participant = Participant(
-            scheme,
-            session,
-            me,
+        prepared = memory.prepared()
+        seat = Seat(
+            str(context.node_id),
             policy=self._policy_at(context),
             context=session.context,  # compared with what came, before anything is trained on it: `_Part.checked`
             entropy=self._entropy,
             credentials=credentials,
-            ledger=ledger,
-            prepared=prepared if prepared is not None and prepared.fits(scheme, session, me, roster) else None,
+            store=None if ledger is None else Store(ledger),
         )
+        fits = prepared is not None and prepared.fits(scheme, session, seat)
+        participant = Participant(scheme, session, seat, prepared=prepared if fits else None)
         return _Part(scheme, participant, memory.begin(ask.terms, ledger))
 
     def _resumed(self, context: Context) -> "_Part":
@@ -158,14 +156,13 @@ class SecAggMod:
         credentials, ledger = self._identity(context, memory)
         remembered, writer = memory.resume(ledger)
         scheme = self._consent.made(remembered.terms, remembered.parties)
-        participant = Participant.restore(
-            scheme,
-            remembered.state,
-            remembered.key,
+        seat = Seat(
+            str(context.node_id),
             entropy=self._entropy,
             credentials=credentials,
-            ledger=ledger,
+            store=None if ledger is None else Store(ledger),
         )
+        participant = Participant.restore(scheme, remembered.state, remembered.key, seat)
         return _Part(scheme, participant, writer)
 
     def _policy_at(self, context: Context) -> Policy:

@@ -27,7 +27,7 @@ from secagg.api import Journal, Participant, Prepared
 from secagg.encoding.layout import Update
 from secagg.errors import InconsistentModel, PolicyRefused, ProtocolError, StateError, WireError
 from secagg.primitives.entropy import Entropy
-from secagg.scheme import Ledger, Scheme, Session
+from secagg.scheme import Ledger, Scheme, Seat, Session, Store
 
 _EXECUTOR, _TRAINING = "secagg.executor", "secagg.training"
 PACKAGES = "secagg", "secagg_protocols"
@@ -187,20 +187,17 @@ class SecAggExecutor(Executor):
         site, session = _site(fl_ctx), Session.from_bytes(data)
         scheme = site.consent.made(terms, len(session.parties))
         ledger = None if site.credentials is None else _ledger(fl_ctx)
-        roster = None if site.credentials is None else site.credentials.roster
-        me = fl_ctx.get_identity_name()
         prepared, self._prepared = self._prepared, None
-        participant = Participant(
-            scheme,
-            session,
-            me,
+        seat = Seat(
+            fl_ctx.get_identity_name(),
             policy=site.policy,
             context=session.context,  # compared with what came, before anything is trained on it
             entropy=self._entropy,
             credentials=site.credentials,
-            ledger=ledger,
-            prepared=prepared if prepared is not None and prepared.fits(scheme, session, me, roster) else None,
+            store=None if ledger is None else Store(ledger),
         )
+        fits = prepared is not None and prepared.fits(scheme, session, seat)
+        participant = Participant(scheme, session, seat, prepared=prepared if fits else None)
         return _Part(terms, scheme, participant, ledger)
 
     def _swapped_in(self, fl_ctx: FLContext) -> None:
@@ -214,14 +211,13 @@ class SecAggExecutor(Executor):
         site, terms = _site(fl_ctx), read_terms(swapped.terms)
         scheme = site.consent.made(terms, swapped.parties)
         ledger = None if site.credentials is None else _ledger(fl_ctx)
-        participant = Participant.restore(
-            scheme,
-            swapped.state,
-            swapped.key,
+        seat = Seat(
+            fl_ctx.get_identity_name(),
             entropy=self._entropy,
             credentials=site.credentials,
-            ledger=ledger,
+            store=None if ledger is None else Store(ledger),
         )
+        participant = Participant.restore(scheme, swapped.state, swapped.key, seat)
         return _Part(terms, scheme, participant, ledger)
 
 

@@ -19,7 +19,7 @@ from secagg.errors import (
 )
 from secagg.primitives import sealing
 from secagg.primitives.ckks import DEGREE, Masks, Parameters, SecretKey
-from secagg.scheme import Ledger, Policy, Session
+from secagg.scheme import Ledger, Policy, Seat, Session, Store
 from secagg.testing import TestRound, opened, rewritten
 from secagg.wire import codec
 from secagg.wire.packed import pack_bits, rows
@@ -486,7 +486,7 @@ def test_two_cohorts_of_one_context_that_differ_by_one_are_not_both_opened() -> 
     round_ = make_round(holders=N)
     scheme, session = round_.scheme, round_.session
     ledger.add(b"round 4", session.encoding_digest, frozenset(range(N - 1)))
-    round_.participants[VICTIM] = Participant(scheme, session, VICTIM, context=b"round 4", ledger=ledger)
+    round_.participants[VICTIM] = Participant(scheme, session, Seat(VICTIM, context=b"round 4", store=Store(ledger)))
     out = round_.run()
     refusal = round_.refusals[VICTIM]
     assert isinstance(refusal, PolicyRefused)

@@ -20,7 +20,7 @@ from secagg.errors import (
 )
 from secagg.primitives import paillier
 from secagg.primitives.paillier import PublicKey
-from secagg.scheme import Ledger, Policy, Session
+from secagg.scheme import Ledger, Policy, Seat, Session, Store
 from secagg.testing import SeededEntropy, opened, rewritten
 from secagg.wire import frame
 from secagg.wire.packed import pack_set
@@ -399,7 +399,7 @@ class TestWhatHoldersRefuse:
         scheme = make(SHARED)
         round_ = make_round(scheme, UPDATES, context=b"model 1")
         ledger.add(b"model 1", round_.session.encoding_digest, frozenset({0, 1, 2}))
-        holder = Participant(scheme, round_.session, 0, context=b"model 1", ledger=ledger)
+        holder = Participant(scheme, round_.session, Seat(0, context=b"model 1", store=Store(ledger)))
         holder.answer(round_.coordinator.asks()[0], UPDATES[0])
         at_phase(round_, "decrypt")
         with pytest.raises(PolicyRefused, match="second sum under the same context"):
@@ -409,7 +409,7 @@ class TestWhatHoldersRefuse:
         ledger = Ledger()
         round_ = make_round(make(SHARED), UPDATES, context=b"model 1")
         encoding = round_.session.encoding_digest
-        holder = Participant(round_.scheme, round_.session, 0, context=b"model 1", ledger=ledger)
+        holder = Participant(round_.scheme, round_.session, Seat(0, context=b"model 1", store=Store(ledger)))
         holder.answer(round_.coordinator.asks()[0], UPDATES[0])
         at_phase(round_, "decrypt")
         ledger.check(b"model 1", encoding, frozenset({0, 1, 2}))

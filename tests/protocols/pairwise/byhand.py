@@ -7,7 +7,7 @@ import numpy as np
 from secagg.api import Participant
 from secagg.errors import PartyId, PeerMisbehaved, ProtocolError, WireError
 from secagg.primitives import agreement
-from secagg.scheme import Credentials, Ledger, Policy, Session
+from secagg.scheme import Credentials, Ledger, Policy, Seat, Session, Store
 from secagg.testing import SeededEntropy, opened
 from secagg.wire import codec, frame
 from secagg.wire.codec import Message
@@ -69,12 +69,14 @@ class ByHand:
             i: Participant(
                 scheme,
                 session,
-                i,
-                policy,
-                context=session.context,
-                entropy=SeededEntropy(session.id + bytes([i])),
-                credentials=members[i],
-                ledger=(ledgers or {}).get(i),
+                Seat(
+                    i,
+                    policy=policy or Policy(),
+                    context=session.context,
+                    entropy=SeededEntropy(session.id + bytes([i])),
+                    credentials=members[i],
+                    store=Store(ledgers[i]) if ledgers and i in ledgers else None,
+                ),
             )
             for i in range(len(session.parties))
         }

@@ -28,7 +28,7 @@ from secagg.errors import (
     PartyId,
     UnknownParty,
 )
-from secagg.scheme import Credentials, Roster, Session
+from secagg.scheme import Credentials, Roster, Seat, Session
 from secagg.testing import SeededEntropy, TestRound, opened, rewritten
 from secagg_protocols import PairwiseMasking
 from secagg_protocols.pairwise.messages import AskConsistency, Consistency, Keys
@@ -110,14 +110,14 @@ def test_the_server_refuses_one_key_twice_even_signed() -> None:
 def test_the_server_refuses_an_identity_of_another_roster() -> None:
     round_ = make_round()
     foreign = Credentials.generate(SESSION.parties, SeededEntropy(9))[LIAR]
-    round_.participants[LIAR] = Participant(COMPLETE, SESSION, LIAR, credentials=foreign)
+    round_.participants[LIAR] = Participant(COMPLETE, SESSION, Seat(LIAR, credentials=foreign))
     assert_exact(round_, "keys", set(ALL) - {LIAR})
 
 
 def test_the_server_refuses_an_advertisement_of_another_session() -> None:
     earlier = Session.create(range(N), np.zeros(5, np.uint16), context=b"round 7", entropy=SeededEntropy(8))
     round_ = make_round()
-    before = Participant(COMPLETE, earlier, LIAR, credentials=round_.credentials[LIAR])
+    before = Participant(COMPLETE, earlier, Seat(LIAR, credentials=round_.credentials[LIAR]))
     other = TestRound(COMPLETE, earlier, UPDATES)
     replayed = opened(before.answer(other.coordinator.asks()[LIAR]) or b"", Keys)
     round_._replies = lambda phase, party, message: (
@@ -135,7 +135,7 @@ def test_another_roster_at_one_client_alone_costs_that_client() -> None:
     own = {party: round_.roster.key(party) for party in ALL} if round_.roster else {}
     mixed = Roster(own | {OTHER: keys[OTHER]})
     round_.participants[LIAR] = Participant(
-        COMPLETE, SESSION, LIAR, credentials=Credentials(round_.credentials[LIAR].identity, mixed)
+        COMPLETE, SESSION, Seat(LIAR, credentials=Credentials(round_.credentials[LIAR].identity, mixed))
     )
     out = round_.run()
     assert out.lost == {LIAR: "shares"}
@@ -189,15 +189,15 @@ def test_identities_are_needed(scheme: PairwiseMasking) -> None:
 
 def test_another_partys_identity_is_refused() -> None:
     with pytest.raises(ConfigError, match="identity key of party 0 is not the one on the roster"):
-        Participant(COMPLETE, SESSION, 0, credentials=MEMBERS[1])
+        Participant(COMPLETE, SESSION, Seat(0, credentials=MEMBERS[1]))
     with pytest.raises(UnknownParty):
-        Participant(COMPLETE, SESSION, "eve", credentials=MEMBERS[1])
+        Participant(COMPLETE, SESSION, Seat("eve", credentials=MEMBERS[1]))
 
 
 def test_a_party_of_the_session_that_is_not_on_the_roster_is_named() -> None:
     roster = Roster({i: ROSTER.key(i) for i in ALL if i != OTHER})
     with pytest.raises(BadCohort, match="party 4 is not on the roster"):
-        Participant(COMPLETE, SESSION, 0, credentials=Credentials(MEMBERS[0].identity, roster))
+        Participant(COMPLETE, SESSION, Seat(0, credentials=Credentials(MEMBERS[0].identity, roster)))
     with pytest.raises(BadCohort, match="party 4 is not on the roster"):
         Coordinator(COMPLETE, SESSION, roster)
 
@@ -205,7 +205,7 @@ def test_a_party_of_the_session_that_is_not_on_the_roster_is_named() -> None:
 def test_a_roster_may_name_more_than_the_session() -> None:
     more = Credentials.generate([*ALL, "spare"], SeededEntropy(5))
     for party in ALL:
-        Participant(COMPLETE, SESSION, party, credentials=more[party])
+        Participant(COMPLETE, SESSION, Seat(party, credentials=more[party]))
     Coordinator(COMPLETE, SESSION, more[0].roster)
 
 
@@ -215,9 +215,9 @@ def test_identities_are_no_part_of_saved_state() -> None:
     key = bytes(32)
     saved = hand.clients[VICTIM].save(key)
     with pytest.raises(ConfigError, match="needs the parties' identities"):
-        Participant.restore(COMPLETE, saved, key)
+        Participant.restore(COMPLETE, saved, key, VICTIM)
     with pytest.raises(ConfigError, match="identity key of party 3 is not the one"):
-        Participant.restore(COMPLETE, saved, key, credentials=MEMBERS[LIAR])
+        Participant.restore(COMPLETE, saved, key, Seat(VICTIM, credentials=MEMBERS[LIAR]))
     assert MEMBERS[VICTIM].identity not in hand.clients[VICTIM]._round.save()
     coordinator = Coordinator(COMPLETE, SESSION, ROSTER)
     with pytest.raises(ConfigError, match="needs the parties' identities"):

@@ -16,7 +16,7 @@ from secagg.errors import (
     TooFew,
     WireError,
 )
-from secagg.scheme import Policy, Session
+from secagg.scheme import Policy, Seat, Session
 from secagg.testing import TestRound, opened, rewritten
 from secagg.wire.packed import pack_bits, unpack_bits
 from secagg_protocols import PairwiseMasking
@@ -191,7 +191,7 @@ def test_another_model_is_dropped_before_anything_is_relayed() -> None:
     session = Session.create(range(N), UPDATES[0], context=b"model 7, round 3")
     scheme = PairwiseMasking()
     round_ = TestRound(scheme, session, UPDATES)
-    round_.participants[LIAR] = Participant(scheme, session, LIAR, context=b"model 8, round 3")
+    round_.participants[LIAR] = Participant(scheme, session, Seat(LIAR, context=b"model 8, round 3"))
     assert_exact_without(round_, LIAR, "shares")
     assert "another model" in round_.coordinator.misbehaved[LIAR]
 
@@ -204,7 +204,7 @@ def test_masks_of_another_model_cancel_nobody() -> None:
     round_ = TestRound(
         scheme, session, UPDATES, replies=lying("shares", lambda m: rewritten(m, Shares, context=other), LIAR)
     )
-    round_.participants[LIAR] = Participant(scheme, session, LIAR, context=b"model 8")
+    round_.participants[LIAR] = Participant(scheme, session, Seat(LIAR, context=b"model 8"))
     with pytest.raises((TooFew, PeerMisbehaved)):
         round_.run()
 
@@ -409,7 +409,7 @@ def test_a_stranger_cannot_restore_a_participant() -> None:
     round_.step()
     saved = round_.participants[0].save(bytes(32))
     with pytest.raises(StateError, match="does not open"):
-        Participant.restore(scheme, saved, bytes([1]) * 32)
+        Participant.restore(scheme, saved, bytes([1]) * 32, LIAR)
     with pytest.raises(StateError, match="does not open"):
         Coordinator.restore(scheme, saved, bytes(32))
 
@@ -419,7 +419,7 @@ def test_inconsistent_model_names_both_digests() -> None:
     assert issubclass(InconsistentModel, ProtocolError)
     scheme = PairwiseMasking()
     round_ = TestRound(scheme, session, UPDATES, policy=Policy(min_cohort=2))
-    round_.participants[LIAR] = Participant(scheme, session, LIAR, context=b"b")
+    round_.participants[LIAR] = Participant(scheme, session, Seat(LIAR, context=b"b"))
     round_.run()
     why = round_.coordinator.misbehaved[LIAR]
     assert why.count("digest") == 1

@@ -20,6 +20,7 @@ from secagg.api import Participant
 from secagg.primitives import passphrase
 from secagg.primitives.paillier import primes
 from secagg.primitives.paillier.threshold import deal_factors
+from secagg.scheme import Seat
 from secagg.testing import SeededEntropy
 from secagg.wire import codec
 from secagg_protocols import PaillierSum
@@ -84,7 +85,7 @@ class Round(recording.Round):
         party, scheme = self.parties[i], self.scheme
         if self.keys is not None and party in self.keys.holders:
             scheme = PaillierSum(keys=self.keys.share(party), helpers=scheme.helpers)
-        return Participant(scheme, self.session, party, entropy=self.entropy(f"party {i}"))
+        return Participant(scheme, self.session, Seat(party, entropy=self.entropy(f"party {i}")))
 
     def shown(self, i: int, stage: Any) -> dict[str, str]:
         """The factors of a fresh key that this party has just made."""

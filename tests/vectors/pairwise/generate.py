@@ -16,7 +16,7 @@ from lying import refused
 from pairwise.lies import LIES
 
 from secagg.api import Coordinator, Participant, Prepared, prepare
-from secagg.scheme import Credentials
+from secagg.scheme import Credentials, Seat
 from secagg_protocols import PairwiseMasking
 from secagg_protocols.pairwise.stages import Advertised, Dealt, Ready
 
@@ -45,9 +45,7 @@ class Round(recording.Round):
         return Participant(
             self.scheme,
             self.session,
-            party,
-            entropy=self.entropy(f"client {i}"),
-            credentials=self.members.get(party),
+            Seat(party, entropy=self.entropy(f"client {i}"), credentials=self.members.get(party)),
             prepared=self.ahead(i) if i in self.prepared else None,
         )
 
@@ -56,11 +54,9 @@ class Round(recording.Round):
         party = self.parties[i]
         return prepare(
             self.scheme,
-            party,
+            Seat(party, entropy=self.entropy(f"client {i}, ahead"), credentials=self.members.get(party)),
             run=self.session.run,
             round=self.session.round,
-            entropy=self.entropy(f"client {i}, ahead"),
-            credentials=self.members.get(party),
         )
 
     def coordinator(self) -> Coordinator:

@@ -1,0 +1,107 @@
+"""Who a party is, what it brings to a round, and the two questions that it asks itself there."""
+
+import os
+from collections.abc import Set
+from dataclasses import dataclass, field, replace
+
+from secagg.errors import ConfigError, PartyId, PeerMisbehaved
+from secagg.primitives.entropy import Entropy
+from secagg.scheme.policy import Policy
+from secagg.scheme.roster import Credentials, Roster
+from secagg.scheme.session import Session, context_of, party_id
+from secagg.scheme.store import Store
+
+
+@dataclass(frozen=True)
+class Seat:
+    """One party's place in a round.
+
+    May I take part in this? `check_session`, before the first answer. I am about to help to open this set: `check_set`
+    before a promise, `open_set` before the reply that keeps it. Every scheme's machine asks them here.
+
+    Attributes:
+        party: its id.
+        policy: its own limits, whatever the server says.
+        context: digest of what it received itself (model, round, configuration); None for the session's word.
+        entropy: source of all its secrets.
+        credentials: its identity and the roster, where a scheme is `authenticated`.
+        store: what it keeps from round to round. With one, it helps one cohort per context, under one encoding, and
+            enters no round of a run twice; it needs a `context` that names model and round.
+
+    Raises ConfigError or BadCohort for a context or an id that is none.
+    """
+
+    party: PartyId
+    policy: Policy = field(default_factory=Policy)
+    context: bytes | None = None
+    entropy: Entropy = os.urandom
+    credentials: Credentials | None = None
+    store: Store | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "party", party_id(self.party))
+        if self.context is not None:
+            object.__setattr__(self, "context", context_of(self.context))
+
+    @classmethod
+    def of(cls, seat: "Seat | PartyId") -> "Seat":
+        """A party that is named by its id alone brings nothing but its policy's defaults."""
+        return seat if isinstance(seat, Seat) else cls(seat)
+
+    def at(self, session: Session) -> "Seat":
+        """The same, with what it goes by in `session` as its context. Raises UnknownParty."""
+        session.index(self.party)
+        return self if self.context is not None else replace(self, context=session.context)
+
+    @property
+    def roster(self) -> Roster | None:
+        """Everybody's public identity keys, as this party has them."""
+        return None if self.credentials is None else self.credentials.roster
+
+    def check_session(self, session: Session, clients: int) -> None:
+        """Raise PolicyRefused or ConfigError for a session, of so many clients, that this party takes no part in."""
+        if self.store is not None and not self.context:
+            raise ConfigError(
+                "a ledger tells rounds apart by their context: give the context that this party received itself, "
+                "since the server names the session's"
+            )
+        self.policy.check_session(session, clients)
+
+    def check_identity(self, session: Session) -> None:
+        """Raise ConfigError or BadCohort where credentials are missing, another's, or lack parties of the session."""
+        if self.credentials is None:
+            raise ConfigError(
+                "adversary='active' needs the parties' identities: give a roster, and a party its credentials"
+            )
+        self.credentials.roster.check_members(session.parties)
+        self.credentials.check_identity(self.party)
+
+    def enter(self, session: Session) -> None:
+        """Remember that this party answers in this session. Raises PolicyRefused for a round that was entered before.
+
+        Keys that were prepared for a round would open both of two sessions of it.
+        """
+        if self.store is not None and session.run:
+            self.store.ledger.enter(session.run, session.round)
+
+    def check_set(self, session: Session, contributors: Set[PartyId], gives_input: bool) -> None:
+        """Raise PeerMisbehaved or PolicyRefused for a set whose sum this party must not help to open.
+
+        A sum without its own vector is none of its business: a server that wants it may be after the difference.
+        """
+        if gives_input and self.party not in contributors:
+            raise PeerMisbehaved("the server asks to open a sum but leaves this party's vector out of it")
+        self.policy.check_cohort(len(contributors))
+        if self.store is not None:
+            self.store.ledger.check(self._known_context, session.encoding_digest, contributors)
+
+    def open_set(self, session: Session, contributors: Set[PartyId], gives_input: bool) -> None:
+        """Remember that the next reply helps to open this set. Raises what `check_set` does."""
+        self.check_set(session, contributors, gives_input)
+        if self.store is not None:
+            self.store.ledger.add(self._known_context, session.encoding_digest, contributors)
+
+    @property
+    def _known_context(self) -> bytes:
+        assert self.context is not None, "a seat at a session has a context"
+        return self.context
