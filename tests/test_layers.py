@@ -10,6 +10,8 @@ import secagg_protocols
 
 FLOORS = {
     "errors": 0,
+    "arguments": 0,
+    "lazy": 0,
     "kernels": 0,
     "primitives": 1,
     "encoding": 2,
@@ -22,7 +24,7 @@ FLOORS = {
     "adapters": 7,
     "cli": 8,
 }
-SAME_FLOOR = {("kernels", "errors")}
+SAME_FLOOR = {("kernels", "errors"), ("arguments", "errors")}
 ROOTS = [Path(package.__file__).parent for package in (secagg, secagg_protocols)]
 NAMES_PROTOCOLS = {"adapters", "cli"}
 """What may turn a name into a scheme."""
@@ -61,7 +63,8 @@ def modules():
 
 MODULES = modules()
 ENGINE = [module for module in MODULES if module.name.partition(".")[0] == "secagg" and module.name != "secagg"]
-PROTOCOLS = [module for module in MODULES if module.name.startswith("secagg_protocols.")]
+PROTOCOLS = [module for module in MODULES if module.name.startswith("secagg_protocols.") and "._" not in module.name]
+"""Without the package's own modules, which know all protocols."""
 
 
 def room(name):

@@ -219,10 +219,10 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """How many neighbours and shares SecAgg+ needs for N clients, the odds that it fails, and its bytes."""
-    from secagg.cli import planning  # noqa: PLC0415  # imports scipy and numba
+    from secagg.cli import planning, wanted  # noqa: PLC0415  # imports scipy and numba
 
-    wanted = planning.Wanted(clients, corrupt, dropout, sigma, eta, adversary, dim, bits)
-    found = planning.answer(wanted)
+    asked = wanted.Wanted(clients, corrupt, dropout, sigma, eta, adversary, dim, bits)
+    found = planning.answer(asked)
     planning.show(found, as_json=as_json)
     if not found.met:
         raise typer.Exit(FAILED)

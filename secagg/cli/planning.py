@@ -3,15 +3,13 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 
 import msgspec
 
 from secagg.cli import screen
-from secagg.errors import OutOfRange
-from secagg.scheme.session import MAX_DIM
+from secagg.cli.wanted import Wanted
 from secagg_protocols.pairwise import sizes
-from secagg_protocols.pairwise.plan import Adversary, Plan, plan
+from secagg_protocols.pairwise.plan import Plan, plan
 from secagg_protocols.pairwise.scheme import REDRAW_BITS, ROOM_BITS, planned
 
 _WHY = {
@@ -19,20 +17,6 @@ _WHY = {
     "active": f"here {REDRAW_BITS} bits more, since a server can redraw the graph by leaving advertisements out, "
     f"and a threshold with room for clients silent at the first phase, which takes up to {ROOM_BITS} bits of eta",
 }
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What the command was told: rates in [0, 1), sigma and eta in bits, dim 1..2^36, bits 1..32."""
-
-    n: int
-    corrupt: float
-    dropout: float
-    sigma: int
-    eta: int
-    adversary: Adversary
-    dim: int
-    bits: int
 
 
 @dataclass(frozen=True)
@@ -69,23 +53,16 @@ class Answer:
 
 
 def answer(wanted: Wanted) -> Answer:
-    """Plan one cohort and price one round of it.
-
-    Raises:
-        OutOfRange, ConfigError: naming the parameter and its range.
-    """
-    for name, value, most in (("dim", wanted.dim, MAX_DIM), ("bits", wanted.bits, 32)):
-        if not 1 <= value <= most:
-            raise OutOfRange(f"{name} is {value}: expected 1..{most}")
+    """Plan one cohort and price one round of it."""
     n, dim, bits = wanted.n, wanted.dim, wanted.bits
-    paper = plan(n, wanted.corrupt, wanted.dropout, wanted.sigma, wanted.eta, wanted.adversary)
-    found = planned(n, wanted.corrupt, wanted.dropout, wanted.sigma, wanted.eta, wanted.adversary)
+    asked = n, wanted.corrupt, wanted.dropout, wanted.sigma, wanted.eta, wanted.adversary
+    paper, found = plan(*asked), planned(*asked)
     active = found.threshold if wanted.adversary == "active" else None
     phases = sizes.of_round(n, found.neighbours, dim, bits, active)
     return Answer(
         met=all(_met(found)),
-        corrupt=_clients(n, found.corrupt),
-        lost=_clients(n, found.dropout),
+        corrupt=wanted.colluding,
+        lost=wanted.lost,
         plan=found,
         paper=paper,
         dim=dim,
@@ -96,11 +73,6 @@ def answer(wanted: Wanted) -> Answer:
         server_bytes=sum(phase.server for phase in phases),
         complete_client_bytes=sum(phase.client for phase in sizes.of_round(n, n - 1, dim, bits, active)),
     )
-
-
-def _clients(n: int, rate: float) -> int:
-    """Whole clients, rounded up as the planner does, from the rate's decimal notation."""
-    return math.ceil(n * Fraction(repr(rate)))
 
 
 def _met(asked: Plan) -> tuple[bool, bool]:

@@ -9,6 +9,7 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
+from secagg.arguments import checked
 from secagg.encoding import tensors
 from secagg.errors import BadDtype, ConfigError, ShapeMismatch
 
@@ -24,6 +25,8 @@ _DTYPES = frozenset(np.dtype(code).name for code in "?bhilqBHILQefdg")
 
 Update: TypeAlias = Any
 """An array, a tensor, a number, or a list, tuple or dict (of lists, ...) of them."""
+Key: TypeAlias = str | Annotated[int, Meta(ge=-(2**63), le=2**63 - 1, title="a 64-bit integer")]
+"""A dict's key as it can travel."""
 Kind: TypeAlias = Literal["array", "number", "tensor"]
 """What a leaf is to its caller, and what results come back as."""
 
@@ -143,16 +146,10 @@ def _kind_of(value: Any) -> Kind:
 
 
 def _key(key: Any, path: str) -> str | int:
-    """A dict's key as it can travel."""
-    if isinstance(key, bool) or not isinstance(key, str | int):
-        raise ConfigError(f"{path}: key {key!r} is {type(key).__name__}, expected str or int")
-    if isinstance(key, int):
-        if not -(2**63) <= key < 2**63:
-            raise ConfigError(f"{path}: key {key} does not fit 64 bits")
-        return int(key)
-    if not is_text(key):
-        raise ConfigError(f"{path}: key {key!r} is no valid Unicode text")
-    return str(key)
+    found: str | int = checked(f"{path}: key", key, Key, ConfigError)
+    if isinstance(found, str) and not is_text(found):
+        raise ConfigError(f"{path}: key {found!r} is no valid Unicode text")
+    return found
 
 
 def is_text(value: str) -> bool:

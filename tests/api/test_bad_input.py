@@ -288,11 +288,11 @@ def test_configurations_that_cannot_work(call, error, words):
 @pytest.mark.parametrize(
     ("update", "words"),
     [
-        ({1.5: GOOD}, r"update: key 1.5 is float, expected str or int"),
-        ({None: GOOD}, r"update: key None is NoneType"),
-        ({2**70: GOOD}, r"update: key 1180591620717411303424 does not fit 64 bits"),
+        ({1.5: GOOD}, r"update: key is 1.5: expected a text or a 64-bit integer"),
+        ({None: GOOD}, r"update: key is None: expected a text"),
+        ({2**70: GOOD}, r"update: key is 1180591620717411303424: expected a text or a 64-bit integer"),
         ({"\ud800": GOOD}, r"is no valid Unicode text"),
-        ({("a", 1): GOOD}, r"update: key \('a', 1\) is tuple"),
+        ({("a", 1): GOOD}, r"update: key is \('a', 1\): expected a text"),
         (np.zeros((0, 2**40)), None),
     ],
 )

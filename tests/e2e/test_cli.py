@@ -462,10 +462,10 @@ def test_plan_names_the_clients_it_reckons_with(rate):
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (["2"], "n must be an integer in 3.."),
+        (["2"], "n is 2: expected an integer in 3..10**9"),
         (["1000", "--corrupt", "0.6", "--dropout", "0.5"], "corrupt + dropout must be below 1"),
-        (["1000", "--dim", "0"], "dim is 0: expected 1..68719476736"),
-        (["1000", "--bits", "33"], "bits is 33: expected 1..32"),
+        (["1000", "--dim", "0"], "dim is 0: expected an integer in 1..2**36"),
+        (["1000", "--bits", "33"], "bits is 33: expected an integer in 1..32"),
         (["1000", "--adversary", "kind"], "'kind' is not one of 'passive', 'active'"),
         ([], "Missing argument 'N'. Try 'secagg plan --help'."),
     ],

@@ -1,9 +1,10 @@
 """CKKS sums as a scheme: parameters are derived from the session, and only how many help is an option."""
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Literal
 
-from secagg.errors import ConfigError, OutOfRange
+from secagg.arguments import checked, whole
+from secagg.errors import ConfigError
 from secagg.primitives.ckks import Parameters
 from secagg.scheme import Phase, Roster, Scheme, Seat, Session
 from secagg_protocols.ckks import derive, messages
@@ -48,15 +49,10 @@ class CkksSum(Scheme):
                 "adversary='active' is not what CKKS sums withstand: key holders decrypt what the server hands them, "
                 "so one that lies reads any update; use pairwise masking (protocol secagg or secagg+)"
             )
-        if adversary != "passive":
-            raise ConfigError(f"adversary is {adversary!r}: expected 'passive'")
-        if not _is_count(holders, MAX_HOLDERS):
-            raise OutOfRange(f"holders is {holders!r}: expected an integer in 1..2**20")
-        if quorum is not None and not _is_count(quorum, holders):
-            raise OutOfRange(f"quorum is {quorum!r}: expected None, or an integer in 1..{holders} (holders)")
-        self.holders = holders
-        self.quorum = min(2, holders) if quorum is None else quorum
-        self.adversary = adversary
+        self.adversary = checked("adversary", adversary, Literal["passive"])
+        self.holders: int = checked("holders", holders, whole(1, MAX_HOLDERS))
+        told = checked("quorum", quorum, whole(1, self.holders, " (holders)") | None)
+        self.quorum: int = min(2, self.holders) if told is None else told
 
     def __repr__(self) -> str:
         return f"CkksSum(holders={self.holders}, quorum={self.quorum})"
@@ -89,10 +85,6 @@ class CkksSum(Scheme):
         parameters = self.parameters(session)
         bound = derive.binding(session.digest, seat.context or b"", self.fingerprint, parameters.digest)
         return CkksParty(session, seat, parameters, bound, saved)
-
-
-def _is_count(value: object, most: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most
 
 
 def ckks(n: int, holders: int = 3, quorum: int | None = None, adversary: str = "passive") -> CkksSum:

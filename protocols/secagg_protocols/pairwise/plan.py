@@ -14,40 +14,25 @@ here is a natural logarithm, because the interesting ones lie far below the leas
 """
 
 import math
-import operator
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from functools import lru_cache
-from numbers import Real
-from typing import Literal
 
 import numpy as np
 from scipy.special import gammaln
 
-from secagg.errors import ConfigError, OutOfRange
+from secagg_protocols.pairwise.demand import Adversary, Demand, clients
 
-Adversary = Literal["passive", "active"]
-
-MAX_CLIENTS = 10**9
-MAX_BITS = 1024
 _SUMMED = 4096  # factors of a falling factorial that are summed one by one; beyond, gammaln is close enough
 _NEGLIGIBLE = 2.0**-60  # a term of a tail too small to move the double it is added to
 _MARGIN = 2  # see _Setting.nearly
 
 
-@dataclass(frozen=True)
-class Plan:
+@dataclass(frozen=True, kw_only=True)
+class Plan(Demand):
     """A graph and a threshold for one cohort, with the odds that they fail.
 
     Attributes:
-        n: clients in the cohort.
-        corrupt: rate of clients that tell the server all they know, in [0, 1).
-        dropout: rate of clients that go silent, in [0, 1).
-        sigma: bits of security asked for.
-        eta: bits of correctness asked for.
-        adversary: "passive" (the server follows the protocol) or "active" (it may tell clients different
-            things).
         neighbours: degree k of the graph; even, or n - 1 when complete.
         threshold: shares t that open a secret.
         complete: whether no regular graph short of the complete one meets the odds asked for.
@@ -58,12 +43,6 @@ class Plan:
             -eta unless complete, and then either 0.0 or -inf.
     """
 
-    n: int
-    corrupt: float
-    dropout: float
-    sigma: int
-    eta: int
-    adversary: Adversary
     neighbours: int
     threshold: int
     complete: bool
@@ -81,27 +60,16 @@ def plan(
 ) -> Plan:
     """The smallest degree and threshold of SecAgg+ that meet the odds asked for.
 
-    Rates become whole clients, rounded up, from their decimal notation (0.07 of 100 clients is 7). Against an
-    "active" server the threshold also covers one that tells half of a client's neighbours that it lives and
-    half that it is lost (semi-malicious in the paper). Such a server can also redraw the graph by leaving key
+    Against an "active" server the threshold also covers one that tells half of a client's neighbours that it lives
+    and half that it is lost (semi-malicious in the paper). Such a server can also redraw the graph by leaving key
     advertisements out: the caller adds 64 bits to `sigma` for that, this function adds none.
 
     Where only the complete graph is left (small n) the threshold is floor(2n/3) + 1; that rule asks for no
     odds, so read the two logarithms before use.
 
-    Args:
-        n: clients, 3..10^9.
-        corrupt: rate of corrupt clients, in [0, 1); corrupt + dropout < 1.
-        dropout: rate of lost clients, in [0, 1).
-        sigma: bits of security, 1..1024: fails with odds of at most 2^-sigma.
-        eta: bits of correctness, 1..1024: fails with odds of at most 2^-eta.
-        adversary: "passive" or "active".
-
-    Raises:
-        OutOfRange: a number is not of its kind or lies outside its range; names the parameter.
-        ConfigError: `adversary` is neither "passive" nor "active".
+    Arguments and errors are those of `Demand`.
     """
-    return _planned(n, corrupt, dropout, sigma, eta, adversary, majority=False)
+    return _planned(Demand(n, corrupt, dropout, sigma, eta, adversary), majority=False)
 
 
 def majority_plan(n: int, corrupt: float = 0.05, dropout: float = 0.05, sigma: int = 40, eta: int = 30) -> Plan:
@@ -110,27 +78,13 @@ def majority_plan(n: int, corrupt: float = 0.05, dropout: float = 0.05, sigma: i
     That is more than the paper asks for: no two halves of a client's neighbours, whatever they are told, then
     open both of its secrets. It takes more neighbours where many are lost. Arguments and errors as of `plan`.
     """
-    return _planned(n, corrupt, dropout, sigma, eta, "passive", majority=True)
+    return _planned(Demand(n, corrupt, dropout, sigma, eta), majority=True)
 
 
 def with_threshold(found: Plan, threshold: int) -> Plan:
     """The regular graph of `found` with another threshold, and the odds that come with it."""
-    setting = _Setting(
-        found.n,
-        math.ceil(found.n * _rate("corrupt", found.corrupt)),
-        math.ceil(found.n * _rate("dropout", found.dropout)),
-        found.sigma,
-        found.eta,
-        found.adversary == "active",
-        majority=False,
-    )
-    insecure, incorrect = setting.odds(found.neighbours, threshold)
-    return replace(
-        found,
-        threshold=threshold,
-        log2_insecure=insecure / math.log(2),
-        log2_incorrect=incorrect / math.log(2),
-    )
+    insecure, incorrect = _in_bits(_setting(found).odds(found.neighbours, threshold))
+    return replace(found, threshold=threshold, log2_insecure=insecure, log2_incorrect=incorrect)
 
 
 @lru_cache(maxsize=1024)
@@ -143,7 +97,7 @@ def corrupt_neighbours(n: int, neighbours: int, corrupt: float, sigma: int, abse
         absent: clients that the graph is drawn without, none of them corrupt.
     """
     drawn = n - absent
-    colluding = min(math.ceil(n * _rate("corrupt", corrupt)), drawn)
+    colluding = min(clients(n, corrupt), drawn)
     return _Setting(drawn, colluding, 0, sigma, 1, active=True, majority=False).colluders(neighbours) - 1
 
 
@@ -165,35 +119,26 @@ def fewest_drawn(n: int, neighbours: int, threshold: int, corrupt: float, sigma:
     return 0 if holds(neighbours + 1) else _first(holds, neighbours + 2, n)
 
 
-def _planned(
-    n: int, corrupt: float, dropout: float, sigma: int, eta: int, adversary: Adversary, *, majority: bool
-) -> Plan:
-    n = _whole("n", n, 3, MAX_CLIENTS)
-    sigma, eta = _whole("sigma", sigma, 1, MAX_BITS), _whole("eta", eta, 1, MAX_BITS)
-    corrupt_rate, dropout_rate = _rate("corrupt", corrupt), _rate("dropout", dropout)
-    if corrupt_rate + dropout_rate >= 1:
-        raise OutOfRange(f"plan: corrupt + dropout must be below 1, got {corrupt} + {dropout}")
-    if adversary not in ("passive", "active"):
-        raise ConfigError(f"plan: adversary must be 'passive' or 'active', got {adversary!r}")
-    setting = _Setting(
-        n, math.ceil(n * corrupt_rate), math.ceil(n * dropout_rate), sigma, eta, adversary == "active", majority
-    )
+def _planned(asked: Demand, *, majority: bool) -> Plan:
+    setting = _setting(asked, majority=majority)
     found = _least_regular(setting)
-    neighbours, threshold = found or (n - 1, 2 * n // 3 + 1)
-    insecure, incorrect = setting.odds(neighbours, threshold) if found else setting.complete_odds(threshold)
+    neighbours, threshold = found or (asked.n - 1, 2 * asked.n // 3 + 1)
+    odds = setting.odds(neighbours, threshold) if found else setting.complete_odds(threshold)
+    insecure, incorrect = _in_bits(odds)
     return Plan(
-        n=n,
-        corrupt=float(corrupt),
-        dropout=float(dropout),
-        sigma=sigma,
-        eta=eta,
-        adversary=adversary,
+        **vars(asked),
         neighbours=neighbours,
         threshold=threshold,
         complete=found is None,
-        log2_insecure=insecure / math.log(2),
-        log2_incorrect=incorrect / math.log(2),
+        log2_insecure=insecure,
+        log2_incorrect=incorrect,
     )
+
+
+def _in_bits(odds: tuple[float, float]) -> tuple[float, float]:
+    """Natural logarithms to base 2."""
+    insecure, incorrect = odds
+    return insecure / math.log(2), incorrect / math.log(2)
 
 
 def log_at_least(pool: int, marked: int, drawn: int, least: int) -> float:
@@ -322,6 +267,11 @@ class _Setting:
         return 0.0 if opened else -math.inf, 0.0 if short else -math.inf
 
 
+def _setting(asked: Demand, *, majority: bool = False) -> _Setting:
+    active = asked.adversary == "active"
+    return _Setting(asked.n, asked.colluding, asked.lost, asked.sigma, asked.eta, active, majority)
+
+
 def _least_regular(setting: _Setting) -> tuple[int, int] | None:
     """The smallest even degree below n - 1 that works, and its threshold; None where there is none."""
     half = _first(lambda h: setting.nearly(2 * h), 1, (setting.n - 2) // 2)
@@ -375,21 +325,3 @@ def _log_falling(n: int, k: int) -> float:
     if k <= _SUMMED:
         return float(np.log(np.arange(n - k + 1, n + 1, dtype=np.float64)).sum())
     return float(gammaln(n + 1) - gammaln(n - k + 1))
-
-
-def _whole(name: str, number: int, low: int, high: int) -> int:
-    """`number` as an int within low..high; OutOfRange otherwise."""
-    try:
-        whole = operator.index(number)
-    except TypeError:
-        whole = low - 1
-    if isinstance(number, bool | np.bool_) or not low <= whole <= high:
-        raise OutOfRange(f"plan: {name} must be an integer in {low}..{high}, got {number!r}")
-    return whole
-
-
-def _rate(name: str, rate: object) -> Fraction:
-    """The rate as the decimal fraction it is written as, in [0, 1); OutOfRange otherwise."""
-    if isinstance(rate, bool) or not isinstance(rate, Real) or rate < 0 or not rate < 1:
-        raise OutOfRange(f"plan: {name} must be a number in [0, 1), got {rate!r}")
-    return Fraction(repr(float(rate)))

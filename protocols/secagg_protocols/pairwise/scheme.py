@@ -3,15 +3,18 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from math import ceil
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from secagg.errors import ConfigError, OutOfRange, PartyId
+from msgspec import Meta
+
+from secagg.arguments import checked, whole
+from secagg.errors import ConfigError, PartyId
 from secagg.scheme import Phase, Roster, RoundSlot, Scheme, Seat, Session
 from secagg_protocols.pairwise import advertisement, derive, messages
+from secagg_protocols.pairwise.demand import Adversary, Rate
 from secagg_protocols.pairwise.parameters import Parameters, check_threshold, least_threshold
 from secagg_protocols.pairwise.party import PairwiseParty
 from secagg_protocols.pairwise.plan import (
-    Adversary,
     Plan,
     corrupt_neighbours,
     fewest_drawn,
@@ -27,6 +30,11 @@ ROOM_BITS = 4
 """Bits of eta that the room for clients silent at "keys" may cost in active mode."""
 ABSENT_AT_KEYS = 10
 """One in so many clients may be silent at "keys" before a derived active threshold no longer covers the graph."""
+
+
+_Degree = Annotated[int, Meta(ge=2, multiple_of=2)]
+_ONE_OPENS = ", since one share must not open a secret"
+_NEIGHBOURS = ", the number of neighbours"
 
 
 class PairwiseMasking(Scheme):
@@ -69,27 +77,14 @@ class PairwiseMasking(Scheme):
         corrupt: float = 0.05,
         sigma: int = 40,
     ) -> None:
-        if adversary not in ("passive", "active"):
-            raise ConfigError(f"adversary is {adversary!r}: expected 'passive' or 'active'")
-        if isinstance(corrupt, bool) or not isinstance(corrupt, int | float) or not 0 <= corrupt < 1:
-            raise OutOfRange(f"corrupt is {corrupt!r}: expected a number in [0, 1)")
-        if isinstance(sigma, bool) or not isinstance(sigma, int) or not 1 <= sigma <= 512:
-            raise OutOfRange(f"sigma is {sigma!r}: expected an integer in 1..512")
-        for name, value in (("neighbours", neighbours), ("threshold", threshold)):
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
-                raise OutOfRange(f"{name} is {value!r}: expected an integer or None")
-        if neighbours is not None and (neighbours < 2 or neighbours % 2):
-            raise OutOfRange(f"neighbours is {neighbours}: expected an even number, 2 or more")
-        if threshold is not None and neighbours is None and threshold < 2:
-            raise OutOfRange(f"threshold is {threshold}: expected 2 or more, one share must not open a secret")
-        if threshold is not None and neighbours is not None and not 1 <= threshold <= neighbours:
-            raise OutOfRange(f"threshold is {threshold}: expected 1..{neighbours}, the number of neighbours")
-        self.neighbours = neighbours
-        self.threshold = threshold
-        self.adversary = adversary
+        self.adversary: Adversary = checked("adversary", adversary, Adversary)
         self.authenticated = adversary == "active"
-        self._corrupt = corrupt
-        self._sigma = sigma
+        self._corrupt: float = checked("corrupt", corrupt, Rate)
+        self._sigma: int = checked("sigma", sigma, whole(1, 512))
+        self.neighbours: int | None = checked("neighbours", neighbours, _Degree | None)
+        complete = neighbours is None
+        shares = whole(2, None, _ONE_OPENS) if complete else whole(1, self.neighbours, _NEIGHBOURS)
+        self.threshold: int | None = checked("threshold", threshold, shares | None)
         consistency = Phase("consistency", messages.AskConsistency, messages.Consistency)
         self.phases = (
             Phase("keys", messages.AskKeys, messages.Keys),

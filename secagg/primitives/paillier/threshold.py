@@ -14,7 +14,8 @@ from math import factorial
 
 import gmpy2
 
-from secagg.errors import ConfigError, OutOfRange, PeerMisbehaved, WireError
+from secagg.arguments import checked, whole
+from secagg.errors import ConfigError, PeerMisbehaved, WireError
 from secagg.primitives.entropy import Entropy, draw
 from secagg.primitives.key_sizes import check_key_bits
 from secagg.primitives.paillier.keys import PublicKey, blinding_element, random_unit
@@ -228,10 +229,8 @@ def deal_factors(p: int, q: int, holders: int, threshold: int, entropy: Entropy)
 
 def check_sharing(holders: int, threshold: int) -> None:
     """Raise OutOfRange unless t of m holders can be."""
-    if isinstance(holders, bool) or not isinstance(holders, int) or not 2 <= holders <= MAX_HOLDERS:
-        raise OutOfRange(f"holders: {holders!r} of them, expected 2..{MAX_HOLDERS}")
-    if isinstance(threshold, bool) or not isinstance(threshold, int) or not 1 <= threshold <= holders:
-        raise OutOfRange(f"threshold is {threshold!r}: expected 1..{holders}, the number of holders")
+    checked("holders", holders, whole(2, MAX_HOLDERS))
+    checked("threshold", threshold, whole(1, holders, ", the number of holders"))
 
 
 def _challenge(digest: bytes, key: PublicKey, base: int, power: int, commitments: Sequence[int]) -> int:

@@ -300,7 +300,7 @@ def test_complete_graph_of_small_cohorts(n, corrupt, dropout, adversary, insecur
 
 @pytest.mark.parametrize("n", [2, 1, 0, -5, 10**9 + 1, 10.0, "10", None, True, math.nan])
 def test_n_out_of_range(n):
-    with pytest.raises(OutOfRange, match=r"plan: n must be an integer in 3\.\.1000000000"):
+    with pytest.raises(OutOfRange, match=r"^n is .*: expected an integer in 3\.\.10\*\*9"):
         plan(n)
 
 
@@ -309,13 +309,13 @@ def test_n_out_of_range(n):
     list(product(["corrupt", "dropout"], [-0.1, 1, 1.5, math.nan, math.inf, 10**400, "0.1", None, True, 1j])),
 )
 def test_rate_out_of_range(name, rate):
-    with pytest.raises(OutOfRange, match=rf"plan: {name} must be a number in \[0, 1\)"):
+    with pytest.raises(OutOfRange, match=rf"^{name} is .*: expected a number in \[0, 1\)"):
         plan(100, **{name: rate})
 
 
 @pytest.mark.parametrize(("name", "bits"), list(product(["sigma", "eta"], [0, -1, 1025, 40.0, "40", None, True])))
 def test_bits_out_of_range(name, bits):
-    with pytest.raises(OutOfRange, match=rf"plan: {name} must be an integer in 1\.\.1024"):
+    with pytest.raises(OutOfRange, match=rf"^{name} is .*: expected an integer in 1\.\.1024"):
         plan(100, **{name: bits})
 
 
@@ -327,7 +327,7 @@ def test_rates_that_leave_no_honest_survivor(corrupt, dropout):
 
 @pytest.mark.parametrize("adversary", ["malicious", "", None, 1, ["active"]])
 def test_unknown_adversary(adversary):
-    with pytest.raises(ConfigError, match="adversary must be 'passive' or 'active'"):
+    with pytest.raises(ConfigError, match=r"^adversary is .*: expected one of passive, active"):
         plan(100, adversary=adversary)
 
 

@@ -20,8 +20,8 @@ from secagg_protocols.pairwise.plan import Adversary, corrupt_neighbours, majori
         ({"neighbours": True}, "neighbours is True"),
         ({"threshold": 1}, "threshold is 1"),
         ({"threshold": 2.5}, "threshold is 2.5"),
-        ({"neighbours": 6, "threshold": 0}, "threshold is 0: expected 1..6"),
-        ({"neighbours": 6, "threshold": 7}, "threshold is 7: expected 1..6"),
+        ({"neighbours": 6, "threshold": 0}, "threshold is 0: expected an integer in 1..6"),
+        ({"neighbours": 6, "threshold": 7}, "threshold is 7: expected an integer in 1..6"),
     ],
 )
 def test_refused_at_construction(options: dict[str, object], what: str) -> None:
