@@ -36,10 +36,30 @@ def quantize(
     """
     clips = np.atleast_1d(np.asarray(clip, np.float64))
     zero = 1 << (bits - 1)
-    grid = float(weight_ratio * (zero - 1)), zero
-    if noise is None:
-        return int(_nearest(x, clips, grid, out))
-    return int(_stochastic(x, clips, grid, noise, out))
+    return int(_quantize(x, clips, float(weight_ratio * (zero - 1)), zero, noise, out))
+
+
+@kernel
+def _quantize(
+    x: NDArray[Any],
+    clips: NDArray[np.float64],
+    scale: float,
+    zero: int,
+    noise: NDArray[np.uint32] | None,
+    out: NDArray[Any],
+) -> int:
+    """Compiled once for each kind of `noise`, none among them, so that entries do not ask which it is."""
+    saturated = 0
+    for i in range(x.size):
+        value = np.float64(x[i])
+        clip = clips[0] if clips.size == 1 else clips[i]
+        saturated += abs(value) > clip
+        v = _scaled(value, clip, scale)
+        if noise is None:
+            out[i] = np.int64(np.rint(v)) + zero
+        else:
+            out[i] = _up_or_down(v, noise[i]) + zero
+    return saturated
 
 
 @kernel
@@ -49,37 +69,11 @@ def _scaled(value: float, clip: float, scale: float) -> float:
 
 
 @kernel
-def _nearest(x: NDArray[Any], clips: NDArray[np.float64], grid: tuple[float, int], out: NDArray[Any]) -> int:
-    scale, zero = grid
-    saturated = 0
-    for i in range(x.size):
-        value = np.float64(x[i])
-        clip = clips[0] if clips.size == 1 else clips[i]
-        saturated += abs(value) > clip
-        out[i] = np.int64(np.rint(_scaled(value, clip, scale))) + zero
-    return saturated
-
-
-@kernel
-def _stochastic(
-    x: NDArray[Any],
-    clips: NDArray[np.float64],
-    grid: tuple[float, int],
-    noise: NDArray[np.uint32],
-    out: NDArray[Any],
-) -> int:
+def _up_or_down(v: float, noise: int) -> int:
     """floor(v + u) as floor(v), plus 1 where u >= 1 - frac(v): v + u itself could round to levels + 1."""
-    scale, zero = grid
-    saturated = 0
-    for i in range(x.size):
-        value = np.float64(x[i])
-        clip = clips[0] if clips.size == 1 else clips[i]
-        saturated += abs(value) > clip
-        v = _scaled(value, clip, scale)
-        below = np.floor(v)
-        up = np.float64(noise[i]) * 2.0**-32 >= 1.0 - (v - below)
-        out[i] = np.int64(below) + np.int64(up) + zero
-    return saturated
+    below = np.floor(v)
+    up = np.float64(noise) * 2.0**-32 >= 1.0 - (v - below)
+    return int(np.int64(below) + np.int64(up))
 
 
 @kernel

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from secagg.errors import ConfigError, OutOfRange, PeerMisbehaved
 from secagg.kernels import agreement as kernel
+from secagg.primitives import curve25519
 from secagg.primitives._bytes import of_length
-from secagg.primitives.entropy import Entropy, draw
 
-KEY_BYTES = 32
+KEY_BYTES = curve25519.KEY_BYTES
 """Length of a private scalar, of a public key and of a shared secret."""
 
 _P = 2**255 - 19
@@ -27,6 +27,8 @@ _LOW_ORDER = frozenset(
 )
 """All u of points whose order divides 8, on the curve and on its twist; X25519's scalars are multiples of 8."""
 
+generate = curve25519.generate
+
 _PRIVATE, _PUBLIC = "X25519 private key", "X25519 public key"
 _IS_LOW = "X25519 public key is a point of low order: the shared secret would be zero"
 _HASH = 32
@@ -35,18 +37,13 @@ _INNER = bytes(byte ^ 0x36 for byte in range(256))  # RFC 2104: ipad and opad, a
 _OUTER = bytes(byte ^ 0x5C for byte in range(256))
 
 
-def generate(entropy: Entropy) -> bytes:
-    """A fresh 32-byte private scalar."""
-    return draw(entropy, KEY_BYTES)
-
-
 def public_key(private: bytes) -> bytes:
     """X25519(private, 9), 32 bytes (RFC 7748, 6.1).
 
     Raises:
         ConfigError: `private` is not 32 bytes.
     """
-    return _private_key(private).public_key().public_bytes_raw()
+    return curve25519.public_bytes(_private_key(private))
 
 
 def shared_secret(private: bytes, public: bytes) -> bytes:

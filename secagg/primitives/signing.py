@@ -14,11 +14,11 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from secagg.errors import PeerMisbehaved, StateError
+from secagg.primitives import curve25519
 from secagg.primitives._bytes import of_length
-from secagg.primitives.entropy import Entropy, draw
 from secagg.primitives.keyfile import checked_passphrase
 
-KEY_BYTES = 32
+KEY_BYTES = curve25519.KEY_BYTES
 SIGNATURE_BYTES = 64
 MAX_FILE = 4096
 """Bytes of the longest key file that is looked at; one that `save_private` wrote has about 300."""
@@ -36,9 +36,7 @@ _TO_SALT = re.compile(
 )
 
 
-def generate(entropy: Entropy) -> bytes:
-    """A fresh 32-byte private key."""
-    return draw(entropy, KEY_BYTES)
+generate = curve25519.generate
 
 
 def public_key(private: bytes) -> bytes:
@@ -47,7 +45,7 @@ def public_key(private: bytes) -> bytes:
     Raises:
         ConfigError: `private` is not 32 bytes.
     """
-    return _private_key(private).public_key().public_bytes_raw()
+    return curve25519.public_bytes(_private_key(private))
 
 
 def sign(private: bytes, message: bytes) -> bytes:
