@@ -1,7 +1,7 @@
 """Four models on the same held-out patients: each hospital alone, centralized, plain and secure FedAvg."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -74,10 +74,8 @@ def _fit(
             model.init(patients.x.shape[1], stream(options.seed, Purpose.INIT)),
             standardisation.apply(patients.x),
             patients.y,
-            epochs=options.rounds * options.epochs,
-            batch_size=options.batch_size,
-            learning_rate=options.learning_rate,
-            rng=stream(options.seed, Purpose.REFERENCE, index),
+            replace(options.sgd, epochs=options.rounds * options.epochs),
+            stream(options.seed, Purpose.REFERENCE, index),
         )
         require_finite(params)
     return _Ready(model, params, standardisation, name, hospital)

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from secagg.fedavg.comparison import compare, gather
 from secagg.fedavg.data import Table, load
@@ -11,8 +12,8 @@ from secagg.fedavg.history import Event, RoundRecord, Run, Stage, Started, Stati
 from secagg.fedavg.loop import train
 from secagg.fedavg.models import model_of
 from secagg.fedavg.partition import spread
-from secagg.fedavg.preparation import Patients, Schema, Site, Standardisation, prepare, schema_of
-from secagg.fedavg.secure import SchemeSource, check_counts, ignore, scheme_for
+from secagg.fedavg.preparation import Cohort, Preparation, Schema, Site, Standardisation, schema_of
+from secagg.fedavg.secure import SchemeSource, Sums, check_counts, ignore, scheme_for
 from secagg.fedavg.seeds import Purpose, stream
 from secagg.fedavg.settings import Settings
 from secagg.fedavg.statistics import federated
@@ -22,11 +23,7 @@ OnEvent = Callable[[Event], None]
 
 
 def run_experiment(
-    settings: Settings,
-    scheme: SchemeSource,
-    on_event: OnEvent = ignore,
-    *,
-    entropy: Entropy = os.urandom,
+    settings: Settings, scheme: SchemeSource, on_event: OnEvent = ignore, *, entropy: Entropy = os.urandom
 ) -> Run:
     """Run one experiment from data to comparison.
 
@@ -40,43 +37,50 @@ def run_experiment(
         entropy: of the cryptography.
 
     Raises:
-        ConfigError, InputError: what `load`, `spread`, `prepare`, `federated`, `train` and `compare` refuse,
+        ConfigError, InputError: what `load`, `spread`, `Preparation.site`, `federated`, `train` and `compare` refuse,
             training that diverges among it.
         TooFew: the statistics failed again and again; a round of training that fails is skipped.
     """
     start = time.perf_counter()
+    data = _gather(settings, on_event)
+    settings = replace(settings, clients=len(data.sites))
+    started = _started(settings, data, scheme)
+    on_event(started)
+    sums = Sums(scheme, settings.weight_max, settings.dropout, entropy)
+    standardisation, statistics = _standardise(data, sums, settings.seed, on_event)
+    on_event(Stage("training", f"{settings.rounds} rounds at {len(data.sites)} hospitals"))
+    model, cohort = model_of(settings), _cohort(data.sites, standardisation)
+    trained = train(model, cohort, scheme, settings, on_round=on_event, entropy=entropy)
+    notes = data.notes + _told(_imprecise(trained.rounds), "training", on_event)
+    on_event(Stage("comparison", "each hospital alone, and all patients in one place"))
+    return Run(
+        **vars(started),
+        constant=_constant(data.schema, standardisation),
+        statistics=statistics,
+        rounds=trained.rounds,
+        comparison=compare(model, data.sites, trained, standardisation, settings),
+        seconds=time.perf_counter() - start,
+        notes=notes,
+    )
+
+
+class _Data(NamedTuple):
+    """The patients, and what a person should know of them."""
+
+    table: Table
+    schema: Schema
+    sites: tuple[Site, ...]
+    notes: tuple[str, ...]
+
+
+def _gather(settings: Settings, on_event: OnEvent) -> _Data:
+    """Read the patients and let the hospitals prepare them."""
     on_event(Stage("data", f"reading {settings.data}"))
     table = load_patients(settings)
     schema = schema_of(table)
     sites = prepare_sites(table, schema, settings)
-    settings = replace(settings, clients=len(sites))
     alike = _alike(sites) if table.ids is None else ()  # by their ids they are different patients
-    notes = _told([*table.notes, *alike], "data", on_event)
-    started = _started(settings, table, schema, sites, scheme)
-    on_event(started)
-    on_event(Stage("statistics", "mean and variance of each feature, by secure sums"))
-    standardisation, statistics = _standardise(sites, schema, scheme, settings, on_event=on_event, entropy=entropy)
-    on_event(Stage("training", f"{settings.rounds} rounds at {len(sites)} hospitals"))
-    model = model_of(settings)
-    hospitals = {site.name: _standard(site.train, standardisation) for site in sites}
-    held_out = _standard(gather([site.test for site in sites]), standardisation)
-    trained = train(model, hospitals, held_out, scheme, settings, on_round=on_event, entropy=entropy)
-    notes += _told(_imprecise(trained.rounds), "training", on_event)
-    on_event(Stage("comparison", "each hospital alone, and all patients in one place"))
-    return Run(
-        settings=settings,
-        protocol=started.protocol,
-        phases=started.phases,
-        classes=started.classes,
-        sites=started.sites,
-        features=started.features,
-        constant=_constant(schema, standardisation),
-        statistics=statistics,
-        rounds=trained.rounds,
-        comparison=compare(model, sites, trained, standardisation, settings),
-        seconds=time.perf_counter() - start,
-        notes=notes,
-    )
+    return _Data(table, schema, sites, _told([*table.notes, *alike], "data", on_event))
 
 
 def load_patients(settings: Settings) -> Table:
@@ -134,66 +138,45 @@ def prepare_sites(table: Table, schema: Schema, settings: Settings) -> tuple[Sit
         alpha=settings.alpha,
         rng=stream(settings.seed, Purpose.PARTITION),
     )
+    agreed = Preparation(schema, settings.test_fraction, settings.drop_duplicates)
     sites = tuple(
-        prepare(
-            table,
-            schema,
-            name,
-            rows,
-            test_fraction=settings.test_fraction,
-            rng=stream(settings.seed, Purpose.HOLD_OUT, index),
-            drop_duplicates=settings.drop_duplicates,
-        )
+        agreed.site(table, name, rows, stream(settings.seed, Purpose.HOLD_OUT, index))
         for index, (name, rows) in enumerate(parts.items())
     )
     check_counts({site.name: len(site.train.y) for site in sites}, settings.weight_max)
     return sites
 
 
-def _started(
-    settings: Settings, table: Table, schema: Schema, sites: tuple[Site, ...], scheme: SchemeSource
-) -> Started:
-    protocol = scheme_for(scheme, len(sites))
+def _started(settings: Settings, data: _Data, scheme: SchemeSource) -> Started:
+    protocol = scheme_for(scheme, len(data.sites))
     return Started(
         settings=settings,
         protocol=str(protocol),
         phases=tuple(phase.name for phase in protocol.phases),
-        classes=table.classes,
-        sites=tuple(site.summary() for site in sites),
-        features=schema.features,
+        classes=data.table.classes,
+        sites=tuple(site.summary() for site in data.sites),
+        features=data.schema.features,
     )
 
 
 def _standardise(
-    sites: tuple[Site, ...],
-    schema: Schema,
-    scheme: SchemeSource,
-    settings: Settings,
-    *,
-    on_event: OnEvent,
-    entropy: Entropy,
+    data: _Data, sums: Sums, seed: int, on_event: OnEvent
 ) -> tuple[Standardisation, tuple[StatisticsRecord, ...]]:
+    on_event(Stage("statistics", "mean and variance of each feature, by secure sums"))
     records: list[StatisticsRecord] = []
 
     def tell(record: StatisticsRecord) -> None:
         records.append(record)
         on_event(record)
 
-    standardisation = federated(
-        {site.name: site.train.x for site in sites},
-        schema.features,
-        scheme,
-        weight_max=settings.weight_max,
-        dropout=settings.dropout,
-        rng=stream(settings.seed, Purpose.STATISTICS),
-        entropy=entropy,
-        on_record=tell,
-    )
+    values = {site.name: site.train.x for site in data.sites}
+    standardisation = federated(values, data.schema.features, sums, stream(seed, Purpose.STATISTICS), tell)
     return standardisation, tuple(records)
 
 
-def _standard(patients: Patients, standardisation: Standardisation) -> Patients:
-    return Patients(standardisation.apply(patients.x), patients.y)
+def _cohort(sites: tuple[Site, ...], standardisation: Standardisation) -> Cohort:
+    hospitals = {site.name: standardisation.of(site.train) for site in sites}
+    return Cohort(hospitals, standardisation.of(gather([site.test for site in sites])))
 
 
 def _constant(schema: Schema, standardisation: Standardisation) -> tuple[str, ...]:

@@ -182,7 +182,7 @@ class Started:
     """The patients are prepared; the first secure sum comes next.
 
     Attributes:
-        settings: of the run.
+        settings: the values in force: defaults filled in, the number of hospitals that the site column gave.
         protocol: the scheme's name and options.
         phases: names of its phases, in order.
         classes: (negative, positive) outcome, as the data names them.
@@ -212,16 +212,10 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Run:
-    """All that one experiment found.
+class Run(Started):
+    """All that one experiment found, after what was known when it started.
 
     Attributes:
-        settings: the values in force: defaults filled in, the number of hospitals that the site column gave.
-        protocol: the scheme's name and options.
-        phases: names of its phases, in order.
-        classes: (negative, positive) outcome, as the data names them.
-        sites: one summary for each hospital.
-        features: names of the model's inputs, in order.
         constant: the features without variance across the hospitals, which the model sees as zero.
         statistics: the secure sums of the standardisation, retried ones included.
         rounds: one record for each round.
@@ -230,12 +224,6 @@ class Run:
         notes: what a person should look at, one sentence each; each was a `Stage` too, when it was found.
     """
 
-    settings: Settings
-    protocol: str
-    phases: tuple[str, ...]
-    classes: tuple[str, str]
-    sites: tuple[SiteSummary, ...]
-    features: tuple[str, ...]
     constant: tuple[str, ...]
     statistics: tuple[StatisticsRecord, ...]
     rounds: tuple[RoundRecord, ...]

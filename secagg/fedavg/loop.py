@@ -16,24 +16,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from secagg.api import Aggregate, aggregate
+from secagg.api import Aggregate
 from secagg.errors import BadCohort, NotFinite, SecaggError, TooFew
 from secagg.fedavg.history import Metrics, RoundRecord, SumRecord
 from secagg.fedavg.models import Model, Params, require_finite
-from secagg.fedavg.preparation import Patients
-from secagg.fedavg.secure import (
-    SchemeSource,
-    check_counts,
-    draw_losses,
-    ignore,
-    recorded,
-    scheme_for,
-    void,
-)
+from secagg.fedavg.preparation import Cohort, Patients
+from secagg.fedavg.secure import SchemeSource, Sums, check_counts, ignore
 from secagg.fedavg.seeds import Purpose, stream
 from secagg.fedavg.settings import MIN_COHORT, Training
 from secagg.primitives.entropy import Entropy
-from secagg.scheme import Scheme
 
 
 @dataclass(frozen=True)
@@ -58,8 +49,7 @@ def cohort_size(clients: int, fraction: float) -> int:
 
 def train(
     model: Model,
-    hospitals: Mapping[str, Patients],
-    held_out: Patients,
+    cohort: Cohort,
     scheme: SchemeSource,
     options: Training,
     *,
@@ -70,8 +60,7 @@ def train(
 
     Args:
         model: anything with `init`, `fit`, `evaluate`.
-        hospitals: {name: standardised training patients}, three or more.
-        held_out: standardised patients to judge both models on after each round.
+        cohort: three hospitals or more, and the patients to judge both models on after each round.
         scheme: of the secure sum, or a function from the number of parties to one.
         options: rounds, sampling, local training, dropout, quantizer and seed.
         on_round: told of every round as it ends.
@@ -86,11 +75,12 @@ def train(
         NotFinite: training diverged; names round, hospital and parameter.
         SecaggError: a secure mean lies outside its bound around the plain mean.
     """
-    if len(hospitals) < MIN_COHORT:
-        raise BadCohort(f"{len(hospitals)} hospitals, expected at least {MIN_COHORT}")
-    check_counts({name: len(patients.y) for name, patients in hospitals.items()}, options.weight_max)
-    start = model.init(held_out.x.shape[1], stream(options.seed, Purpose.INIT))
-    loop = _Loop(model, hospitals, held_out, scheme, options, entropy, secure=start, plain=start)
+    if len(cohort.hospitals) < MIN_COHORT:
+        raise BadCohort(f"{len(cohort.hospitals)} hospitals, expected at least {MIN_COHORT}")
+    check_counts(cohort.counts, options.weight_max)
+    sums = Sums(scheme, options.weight_max, options.dropout, entropy)
+    start = model.init(cohort.held_out.x.shape[1], stream(options.seed, Purpose.INIT))
+    loop = _Loop(model, cohort, sums, options, secure=start, plain=start)
     rounds: list[RoundRecord] = []
     for number in range(1, options.rounds + 1):
         rounds.append(loop.round(number))
@@ -112,26 +102,21 @@ class _Loop:
     """Both models between rounds."""
 
     model: Model
-    hospitals: Mapping[str, Patients] = field(repr=False)
-    held_out: Patients = field(repr=False)
-    scheme: SchemeSource
+    cohort: Cohort
+    sums: Sums
     options: Training
-    entropy: Entropy = field(repr=False)
     secure: Params = field(repr=False)
     plain: Params = field(repr=False)
 
     def round(self, number: int) -> RoundRecord:
         start = time.perf_counter()
-        sampled = self._sample(number)
-        scheme = scheme_for(self.scheme, len(sampled))
-        losses = draw_losses(sampled, scheme, self.options.dropout, stream(self.options.seed, Purpose.SILENCE, number))
-        fitted = {name: self._fit(name, self.secure, number) for name in sampled}
-        step = self._step(fitted, scheme, losses, number)
+        fitted = {name: self._fit(name, self.secure, number) for name in self._sample(number)}
+        step = self._step(fitted, number)
         return RoundRecord(
             number=number,
             sum=step.sum,
-            secure=self._judge(self.secure, self.held_out, number),
-            plain=self._judge(self.plain, self.held_out, number),
+            secure=self._judge(self.secure, self.cohort.held_out, number),
+            plain=self._judge(self.plain, self.cohort.held_out, number),
             local_loss=self._local_loss(fitted, number),
             gap=step.gap,
             bound=step.bound,
@@ -141,24 +126,22 @@ class _Loop:
 
     def _sample(self, number: int) -> tuple[str, ...]:
         """The round's hospitals, in their standing order."""
-        names = tuple(self.hospitals)
+        names = tuple(self.cohort.hospitals)
         size = cohort_size(len(names), self.options.fraction)
         chosen = stream(self.options.seed, Purpose.SAMPLING, number).choice(len(names), size, replace=False)
         return tuple(names[index] for index in sorted(chosen.tolist()))
 
     def _fit(self, name: str, params: Params, number: int) -> Params:
         """Local training; the same batches whichever model it starts from."""
-        patients, options = self.hospitals[name], self.options
-        index = tuple(self.hospitals).index(name)
+        patients, options = self.cohort.hospitals[name], self.options
+        index = tuple(self.cohort.hospitals).index(name)
         with diverging_at(f"round {number}", name):
             fitted = self.model.fit(
                 params,
                 patients.x,
                 patients.y,
-                epochs=options.epochs,
-                batch_size=options.batch_size,
-                learning_rate=options.learning_rate,
-                rng=stream(options.seed, Purpose.BATCHES, number, index),
+                options.sgd,
+                stream(options.seed, Purpose.BATCHES, number, index),
             )
             require_finite(fitted)
         return fitted
@@ -167,24 +150,14 @@ class _Loop:
         with diverging_at(f"round {number}", name):
             return self.model.evaluate(params, patients.x, patients.y)
 
-    def _step(self, fitted: Mapping[str, Params], scheme: Scheme, losses: dict[str, str], number: int) -> _Step:
+    def _step(self, fitted: Mapping[str, Params], number: int) -> _Step:
         """Sum the updates, check the mean and move both models; after TooFew they stay."""
         updates = {name: _difference(params, self.secure) for name, params in fitted.items()}
-        options = self.options
-        try:
-            out = aggregate(
-                updates,
-                scheme,
-                lost=losses,
-                entropy=self.entropy,
-                weights={name: len(self.hospitals[name].y) for name in updates},
-                weight_max=options.weight_max,
-                bits=options.bits,
-                clip=options.clip,
-            )
-        except TooFew as error:
-            return _Step(void(error, tuple(updates), scheme, losses))
-        record = recorded(out, tuple(updates))
+        silence = stream(self.options.seed, Purpose.SILENCE, number)
+        bits, clip = self.options.bits, self.options.clip
+        out, record = self.sums.add(updates, silence, self.cohort.counts, bits=bits, clip=clip)
+        if isinstance(out, TooFew):
+            return _Step(record)
         plain = self._mean(updates, record.contributors)
         gap, bound = check_mean(out, plain, f"round {number}")
         self._move(out, record.contributors, number)
@@ -198,7 +171,7 @@ class _Loop:
 
     def _mean(self, updates: Mapping[str, Params], contributors: Sequence[str]) -> Params:
         """Plain mean of the contributors' clipped updates, weighted by patients."""
-        weights = {name: len(self.hospitals[name].y) for name in contributors}
+        weights = {name: self.cohort.counts[name] for name in contributors}
         clip, total = self.options.clip, sum(weights.values())
         mean: Params = {}
         for key, like in updates[contributors[0]].items():
@@ -210,7 +183,7 @@ class _Loop:
     def _local_loss(self, fitted: Mapping[str, Params], number: int) -> float:
         losses = weights = 0.0
         for name, params in fitted.items():
-            patients = self.hospitals[name]
+            patients = self.cohort.hospitals[name]
             losses += len(patients.y) * self._judge(params, patients, number, name).log_loss
             weights += len(patients.y)
         return losses / weights

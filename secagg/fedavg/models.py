@@ -16,7 +16,7 @@ from sklearn.metrics import roc_auc_score
 
 from secagg.errors import NotFinite
 from secagg.fedavg.history import Metrics
-from secagg.fedavg.settings import Settings
+from secagg.fedavg.settings import SGD, Settings
 
 Array = NDArray[np.float64]
 Params = dict[str, Array]
@@ -33,18 +33,8 @@ class Model(Protocol):
     def init(self, n_features: int, rng: np.random.Generator) -> Params:
         """Parameters to start from, equal at all parties."""
 
-    def fit(
-        self,
-        params: Params,
-        x: Array,
-        y: Array,
-        *,
-        epochs: int,
-        batch_size: int,
-        learning_rate: float,
-        rng: np.random.Generator,
-    ) -> Params:
-        """Parameters after `epochs` passes over x (n, d), y (n,) of 0 and 1, in batches shuffled by `rng`."""
+    def fit(self, params: Params, x: Array, y: Array, sgd: SGD, rng: np.random.Generator) -> Params:
+        """Parameters after `sgd.epochs` passes over x (n, d), y (n,) of 0 and 1, in batches shuffled by `rng`."""
 
     def evaluate(self, params: Params, x: Array, y: Array) -> Metrics:
         """How well the predictions for x (n, d) fit y (n,), n >= 1."""
@@ -102,28 +92,18 @@ class _Gradient(ABC):
     def gradient(self, params: Params, x: Array, y: Array) -> Params:
         """Of the objective, in the structure of the parameters."""
 
-    def fit(
-        self,
-        params: Params,
-        x: Array,
-        y: Array,
-        *,
-        epochs: int,
-        batch_size: int,
-        learning_rate: float,
-        rng: np.random.Generator,
-    ) -> Params:
-        """`epochs` passes of plain SGD; see `Model.fit`.
+    def fit(self, params: Params, x: Array, y: Array, sgd: SGD, rng: np.random.Generator) -> Params:
+        """See `Model.fit`.
 
         Raises:
             NotFinite: the steps are so long that the parameters overflow.
         """
         fitted = {name: value.copy() for name, value in params.items()}
-        for _ in range(epochs):
+        for _ in range(sgd.epochs):
             with np.errstate(over="ignore", invalid="ignore"):  # told below, with what to do about it
-                for rows in batches(len(y), batch_size, rng):
+                for rows in batches(len(y), sgd.batch_size, rng):
                     for name, slope in self.gradient(fitted, x[rows], y[rows]).items():
-                        fitted[name] -= learning_rate * slope
+                        fitted[name] -= sgd.learning_rate * slope
             require_finite(fitted)
         return fitted
 

@@ -8,6 +8,7 @@ architecture. A missing number stays missing until `Standardisation.apply` puts 
 the standardised scale: no hospital needs to know the others' mean to fill it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -33,6 +34,24 @@ class Patients:
 
     x: Array = field(repr=False)
     y: Array = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """The hospitals' patients, standardised.
+
+    Attributes:
+        hospitals: {name: training patients}.
+        held_out: everybody's patients to judge models on.
+    """
+
+    hospitals: Mapping[str, Patients] = field(repr=False)
+    held_out: Patients = field(repr=False)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """{hospital: its training patients}."""
+        return {name: len(patients.y) for name, patients in self.hospitals.items()}
 
 
 @dataclass(frozen=True)
@@ -133,45 +152,47 @@ class Site:
         )
 
 
-def prepare(
-    table: Table,
-    schema: Schema,
-    name: str,
-    rows: Rows,
-    *,
-    test_fraction: float,
-    rng: np.random.Generator,
-    drop_duplicates: bool = False,
-) -> Site:
-    """One hospital's preparation, from its own rows alone.
+@dataclass(frozen=True)
+class Preparation:
+    """What all hospitals do with their rows, agreed beforehand.
 
-    Args:
-        table: where the rows stand.
+    Attributes:
         schema: the shared description of the columns.
-        name: of the hospital.
-        rows: its row numbers in the table.
-        test_fraction: share of its patients to hold out, in (0, 1).
-        rng: of the split.
+        test_fraction: share of a hospital's patients to hold out, in (0, 1).
         drop_duplicates: whether identical rows are removed.
-
-    Raises:
-        InputError: too few patients are left without the duplicates, or the columns are not the schema's.
     """
-    records = rows if table.ids is None else rows[~pd.Series(table.ids[rows]).duplicated().to_numpy()]
-    repeats = _identical(table, records)
-    kept = records[~repeats] if drop_duplicates else records
-    require_patients(table.source, name, len(kept))
-    frame, outcome = table.features.iloc[kept], table.outcome[kept]
-    x, y = encode(schema, frame), outcome.astype(np.float64)
-    train, test = hold_out(outcome, test_fraction, rng)
-    return Site(
-        name,
-        Patients(x[train], y[train]),
-        Patients(x[test], y[test]),
-        duplicates=len(rows) - len(kept),
-        missing=int(frame[list(schema.columns)].isna().to_numpy().sum()),
-        identical=0 if drop_duplicates else int(repeats.sum()),
-    )
+
+    schema: Schema
+    test_fraction: float
+    drop_duplicates: bool = False
+
+    def site(self, table: Table, name: str, rows: Rows, rng: np.random.Generator) -> Site:
+        """One hospital, prepared from its own rows alone.
+
+        Args:
+            table: where the rows stand.
+            name: of the hospital.
+            rows: its row numbers in the table.
+            rng: of the split.
+
+        Raises:
+            InputError: too few patients are left without the duplicates, or the columns are not the schema's.
+        """
+        records = rows if table.ids is None else rows[~pd.Series(table.ids[rows]).duplicated().to_numpy()]
+        repeats = _identical(table, records)
+        kept = records[~repeats] if self.drop_duplicates else records
+        require_patients(table.source, name, len(kept))
+        frame, outcome = table.features.iloc[kept], table.outcome[kept]
+        x, y = encode(self.schema, frame), outcome.astype(np.float64)
+        train, test = hold_out(outcome, self.test_fraction, rng)
+        return Site(
+            name,
+            Patients(x[train], y[train]),
+            Patients(x[test], y[test]),
+            duplicates=len(rows) - len(kept),
+            missing=int(frame[list(self.schema.columns)].isna().to_numpy().sum()),
+            identical=0 if self.drop_duplicates else int(repeats.sum()),
+        )
 
 
 def _identical(table: Table, rows: Rows) -> NDArray[np.bool_]:
@@ -205,6 +226,10 @@ class Standardisation:
         standard = (x - self.mean) / scale
         standard[np.isnan(standard) | self.constant] = 0.0
         return standard
+
+    def of(self, patients: Patients) -> Patients:
+        """The same patients, their inputs standardised."""
+        return Patients(self.apply(patients.x), patients.y)
 
 
 def pooled(x: Array) -> Standardisation:

@@ -1,12 +1,15 @@
 """One secure sum among hospitals, some of which go silent: what statistics and training have in common."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from secagg.api import Aggregate
+from secagg.api import Aggregate, aggregate
 from secagg.errors import BadWeight, PartyId, TooFew
 from secagg.fedavg.history import Flow, SumRecord
+from secagg.primitives.entropy import Entropy
 from secagg.scheme import Scheme
 
 SchemeSource = Scheme | Callable[[int], Scheme]
@@ -16,6 +19,49 @@ SchemeSource = Scheme | Callable[[int], Scheme]
 def scheme_for(source: SchemeSource, parties: int) -> Scheme:
     """The scheme for a cohort of `parties`."""
     return source if isinstance(source, Scheme) else source(parties)
+
+
+@dataclass(frozen=True)
+class Sums:
+    """The secure sums of a run, at which hospitals fall silent.
+
+    Attributes:
+        scheme: of every sum, or a function from the number of parties to one.
+        weight_max: public bound on a hospital's patients.
+        dropout: probability that a hospital goes silent in one sum.
+        entropy: of the cryptography.
+    """
+
+    scheme: SchemeSource
+    weight_max: int
+    dropout: float
+    entropy: Entropy = field(repr=False)
+
+    def add(
+        self,
+        updates: Mapping[str, Any],
+        rng: np.random.Generator,
+        counts: Mapping[str, int] | None = None,
+        **options: Any,
+    ) -> tuple[Aggregate | TooFew, SumRecord]:
+        """One sum over the hospitals' updates: what came of it, and its record.
+
+        Args:
+            updates: {hospital: update}.
+            rng: of the dropout schedule.
+            counts: {hospital: its patients}; makes the mean one per patient.
+            options: of `secagg.aggregate`.
+        """
+        parties = tuple(updates)
+        scheme = scheme_for(self.scheme, len(parties))
+        losses = draw_losses(parties, scheme, self.dropout, rng)
+        if counts is not None:
+            options |= {"weights": {party: counts[party] for party in parties}, "weight_max": self.weight_max}
+        try:
+            out = aggregate(updates, scheme, lost=losses, entropy=self.entropy, **options)
+        except TooFew as error:
+            return error, _void(error, parties, scheme, losses)
+        return out, _recorded(out, parties)
 
 
 def draw_losses(parties: Sequence[str], scheme: Scheme, dropout: float, rng: np.random.Generator) -> dict[str, str]:
@@ -33,7 +79,7 @@ def draw_losses(parties: Sequence[str], scheme: Scheme, dropout: float, rng: np.
     }
 
 
-def recorded(out: Aggregate, sampled: Sequence[str]) -> SumRecord:
+def _recorded(out: Aggregate, sampled: Sequence[str]) -> SumRecord:
     """The record of a sum among `sampled`."""
     return SumRecord(
         sampled=tuple(sampled),
@@ -50,7 +96,7 @@ def recorded(out: Aggregate, sampled: Sequence[str]) -> SumRecord:
     )
 
 
-def void(error: TooFew, sampled: Sequence[str], scheme: Scheme, losses: Mapping[str, str]) -> SumRecord:
+def _void(error: TooFew, sampled: Sequence[str], scheme: Scheme, losses: Mapping[str, str]) -> SumRecord:
     """The record of a round that ended in `error`: nobody is in a sum. Lost are those of `losses` until it closed."""
     names = [phase.name for phase in scheme.phases]
     closed = names.index(error.phase)

@@ -18,27 +18,17 @@ Beyond mean, variance and counts, the server learns the two histograms of powers
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from secagg.api import Aggregate, aggregate
+from secagg.api import Aggregate
 from secagg.errors import InputError, TooFew
-from secagg.fedavg.history import StatisticsRecord, SumRecord
+from secagg.fedavg.history import StatisticsRecord
 from secagg.fedavg.preparation import Array, Standardisation
-from secagg.fedavg.secure import (
-    SchemeSource,
-    check_counts,
-    draw_losses,
-    ignore,
-    recorded,
-    scheme_for,
-    void,
-)
-from secagg.primitives.entropy import Entropy
-from secagg.scheme import Scheme
+from secagg.fedavg.secure import Sums, check_counts, ignore
 
 BITS = 32
 """Bits per quantized entry of means and squares."""
@@ -53,12 +43,8 @@ ATTEMPTS = 5
 def federated(
     values: Mapping[str, Array],
     features: tuple[str, ...],
-    scheme: SchemeSource,
-    *,
-    weight_max: int,
-    dropout: float,
+    sums: Sums,
     rng: np.random.Generator,
-    entropy: Entropy,
     on_record: Callable[[StatisticsRecord], None] = ignore,
 ) -> Standardisation:
     """Mean and variance over the patients of those who answered the last sum.
@@ -66,74 +52,51 @@ def federated(
     Args:
         values: {hospital: (n, d) float64, NaN is missing}, three hospitals or more.
         features: the d names, for messages.
-        scheme: of the secure sums.
-        weight_max: public bound on a hospital's patients.
-        dropout: probability that a hospital goes silent in one sum.
+        sums: adds them up.
         rng: of the dropout schedule.
-        entropy: of the cryptography.
         on_record: told of every sum, the void ones included.
 
     Raises:
         TooFew: one sum was void `ATTEMPTS` times; names it and what to change.
-        BadWeight: a hospital has more patients than weight_max.
+        BadWeight: a hospital has more patients than `sums.weight_max`.
         InputError: a magnitude beyond 2^127; names hospital and feature.
     """
-    check_counts({name: len(x) for name, x in values.items()}, weight_max)
-    sums = _Sums(values, scheme, weight_max, dropout, rng, entropy, on_record)
-    clip = np.exp2(_exponents(sums, "ranges", values, features))
-    shift = _shift(sums, clip)
+    counts = {name: len(x) for name, x in values.items()}
+    check_counts(counts, sums.weight_max)
+    tries = _Tries(counts, sums, rng, on_record)
+    clip = np.exp2(_exponents(tries, "ranges", values, features))
+    shift = _shift(tries, values, clip)
     centred = {name: x - shift for name, x in values.items()}
-    spread = _exponents(sums, "spreads", centred, features)
-    return _moments(sums, centred, shift, np.exp2(spread))
+    spread = _exponents(tries, "spreads", centred, features)
+    return _moments(tries, centred, shift, np.exp2(spread))
 
 
-@dataclass
-class _Sums:
+@dataclass(frozen=True)
+class _Tries:
     """Runs the secure sums, each again after TooFew."""
 
-    values: Mapping[str, Array] = field(repr=False)  # patients' rows
-    scheme: SchemeSource
-    weight_max: int
-    dropout: float
+    patients: Mapping[str, int]
+    sums: Sums
     rng: np.random.Generator
-    entropy: Entropy = field(repr=False)
     on_record: Callable[[StatisticsRecord], None]
 
     def counts(self, name: str, marks: Mapping[str, NDArray[np.uint8]]) -> Aggregate:
         """Sum zeros and ones as they are."""
-        return self._run(name, marks, {"bits": 1})
+        return self._run(name, marks, bits=1)
 
-    def weighted(self, name: str, updates: Mapping[str, dict[str, Array]], clip: dict[str, Array]) -> Aggregate:
+    def means(self, name: str, updates: Mapping[str, dict[str, Array]], clip: dict[str, Array]) -> Aggregate:
         """Mean per patient."""
-        weights = {party: len(x) for party, x in self.values.items()}
-        options = {"weights": weights, "weight_max": self.weight_max, "bits": BITS, "clip": clip}
-        return self._run(name, updates, options)
+        return self._run(name, updates, counts=self.patients, bits=BITS, clip=clip)
 
-    def _run(self, name: str, updates: Mapping[str, Any], options: dict[str, Any]) -> Aggregate:
-        scheme = scheme_for(self.scheme, len(updates))
+    def _run(self, name: str, updates: Mapping[str, Any], **options: Any) -> Aggregate:
         for attempt in range(1, ATTEMPTS + 1):
-            try:
-                return self._attempt(name, attempt, scheme, updates, options)
-            except TooFew as error:
-                last = error
-        raise _given_up(name, last)
-
-    def _attempt(
-        self, name: str, attempt: int, scheme: Scheme, updates: Mapping[str, Any], options: dict[str, Any]
-    ) -> Aggregate:
-        """One sum, and its record, whether it ends in TooFew or not."""
-        start, parties = time.perf_counter(), tuple(updates)
-        losses = draw_losses(parties, scheme, self.dropout, self.rng)
-        try:
-            out = aggregate(updates, scheme, lost=losses, entropy=self.entropy, **options)
-        except TooFew as error:
-            self._tell(name, attempt, void(error, parties, scheme, losses), start)
-            raise
-        self._tell(name, attempt, recorded(out, parties), start)
-        return out
-
-    def _tell(self, name: str, attempt: int, record: SumRecord, start: float) -> None:
-        self.on_record(StatisticsRecord(name, attempt, record, time.perf_counter() - start))
+            start = time.perf_counter()
+            out, record = self.sums.add(updates, self.rng, **options)
+            self.on_record(StatisticsRecord(name, attempt, record, time.perf_counter() - start))
+            if isinstance(out, Aggregate):
+                return out
+        assert isinstance(out, TooFew)
+        raise _given_up(name, out)
 
 
 def _given_up(name: str, last: TooFew) -> TooFew:
@@ -148,10 +111,10 @@ def _given_up(name: str, last: TooFew) -> TooFew:
     return error
 
 
-def _exponents(sums: _Sums, name: str, values: Mapping[str, Array], features: tuple[str, ...]) -> Array:
+def _exponents(tries: _Tries, name: str, values: Mapping[str, Array], features: tuple[str, ...]) -> Array:
     """(d,) least exponents e with |x| <= 2^e at all contributors; LOWEST for features without a magnitude."""
     marks = {party: magnitude_buckets(x, features, party) for party, x in values.items()}
-    histogram = np.asarray(sums.counts(name, marks).sum)
+    histogram = np.asarray(tries.counts(name, marks).sum)
     buckets = np.arange(LOWEST, HIGHEST + 1, dtype=np.float64)
     return np.asarray(np.where(histogram > 0, buckets, LOWEST).max(axis=1), dtype=np.float64)
 
@@ -195,20 +158,20 @@ def _present(x: Array) -> Array:
     return np.asarray((~np.isnan(x)).mean(axis=0))
 
 
-def _shift(sums: _Sums, clip: Array) -> Array:
+def _shift(tries: _Tries, values: Mapping[str, Array], clip: Array) -> Array:
     """(d,) means over the present values, within their bounds; 0 where no value is present."""
-    updates = {party: {"value": _per_patient(x), "present": _present(x)} for party, x in sums.values.items()}
-    out = sums.weighted("means", updates, {"value": clip, "present": np.ones_like(clip)})
+    updates = {party: {"value": _per_patient(x), "present": _present(x)} for party, x in values.items()}
+    out = tries.means("means", updates, {"value": clip, "present": np.ones_like(clip)})
     shift, _ = _ratio(out, "value")
     return shift
 
 
-def _moments(sums: _Sums, centred: Mapping[str, Array], shift: Array, clip: Array) -> Standardisation:
+def _moments(tries: _Tries, centred: Mapping[str, Array], shift: Array, clip: Array) -> Standardisation:
     updates = {
         party: {"value": _per_patient(x), "square": _per_patient(x * x), "present": _present(x)}
         for party, x in centred.items()
     }
-    out = sums.weighted("squares", updates, {"value": clip, "square": clip * clip, "present": np.ones_like(clip)})
+    out = tries.means("squares", updates, {"value": clip, "square": clip * clip, "present": np.ones_like(clip)})
     offset, offset_bound = _ratio(out, "value")
     square, square_bound = _ratio(out, "square")
     mean = shift + offset

@@ -8,7 +8,17 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from secagg.errors import BadCohort, BadWeight, NotFinite, SecaggError
-from secagg.fedavg import LogisticRegression, Metrics, Patients, Perceptron, Training, cohort_size, loop, train
+from secagg.fedavg import (
+    Cohort,
+    LogisticRegression,
+    Metrics,
+    Patients,
+    Perceptron,
+    Training,
+    cohort_size,
+    secure,
+    train,
+)
 from secagg.fedavg.loop import check_mean
 from secagg.fedavg.secure import draw_losses
 from secagg.fedavg.seeds import Purpose, stream
@@ -35,10 +45,8 @@ def delta(model, hospitals, options, number, name, params):
         params,
         hospitals[name].x,
         hospitals[name].y,
-        epochs=options.epochs,
-        batch_size=options.batch_size,
-        learning_rate=options.learning_rate,
-        rng=stream(options.seed, Purpose.BATCHES, number, list(hospitals).index(name)),
+        options.sgd,
+        stream(options.seed, Purpose.BATCHES, number, list(hospitals).index(name)),
     )
     return {key: np.clip(local[key] - params[key], -options.clip, options.clip) for key in params}
 
@@ -64,7 +72,7 @@ def valid_rounds(trained):
 def test_plain_fedavg_is_the_textbook_s_and_secure_fedavg_follows(scheme, model):
     options = replace(OPTIONS, bits=32, clip=0.05)
     hospitals = cohort()
-    trained = train(model, hospitals, HELD_OUT, scheme, options)
+    trained = train(model, Cohort(hospitals, HELD_OUT), scheme, options)
     expected = reference(model, hospitals, options, dict.fromkeys((1, 2, 3), tuple(hospitals)))
     for key, value in expected.items():
         assert_allclose(trained.plain[key], value, rtol=1e-12, atol=1e-15)
@@ -75,7 +83,7 @@ def test_plain_fedavg_is_the_textbook_s_and_secure_fedavg_follows(scheme, model)
 @pytest.mark.parametrize("bits", [2, 8, 16, 32])
 def test_every_round_s_gap_is_within_its_bound(scheme, bits):
     options = replace(OPTIONS, bits=bits, dropout=0.1)
-    trained = train(LogisticRegression(), cohort(), HELD_OUT, scheme, options)
+    trained = train(LogisticRegression(), Cohort(cohort(), HELD_OUT), scheme, options)
     assert valid_rounds(trained)
     for record in valid_rounds(trained):
         assert 0 <= record.gap <= record.bound
@@ -84,7 +92,7 @@ def test_every_round_s_gap_is_within_its_bound(scheme, bits):
 def test_the_lost_are_left_out_and_void_rounds_change_nothing(scheme):
     options = replace(OPTIONS, rounds=8, bits=32, dropout=0.35, seed=4)
     hospitals = cohort()
-    trained = train(LogisticRegression(), hospitals, HELD_OUT, scheme, options)
+    trained = train(LogisticRegression(), Cohort(hospitals, HELD_OUT), scheme, options)
     valid = valid_rounds(trained)
     assert 0 < len(valid) < 8
     last = scheme.phases[-1].name
@@ -100,7 +108,7 @@ def test_the_lost_are_left_out_and_void_rounds_change_nothing(scheme):
 def test_a_void_round_is_reported_and_keeps_both_models(scheme):
     seen = []
     options = replace(OPTIONS, dropout=1.0)
-    trained = train(LogisticRegression(), cohort(), HELD_OUT, scheme, options, on_round=seen.append)
+    trained = train(LogisticRegression(), Cohort(cohort(), HELD_OUT), scheme, options, on_round=seen.append)
     assert tuple(seen) == trained.rounds
     assert [record.number for record in seen] == [1, 2, 3]
     for record in seen:
@@ -117,11 +125,11 @@ def test_parameters_keep_their_dtype(scheme):
         def init(self, n_features, rng):
             return {"weights": np.zeros(n_features, np.float32), "bias": np.zeros(1, np.float32)}
 
-        def fit(self, params, x, y, **options):
-            fitted = super().fit(params, x, y, **options)
+        def fit(self, params, x, y, sgd, rng):
+            fitted = super().fit(params, x, y, sgd, rng)
             return {name: value.astype(np.float32) for name, value in fitted.items()}
 
-    trained = train(Single(), cohort(), HELD_OUT, scheme, replace(OPTIONS, bits=32))
+    trained = train(Single(), Cohort(cohort(), HELD_OUT), scheme, replace(OPTIONS, bits=32))
     assert {value.dtype for value in (*trained.secure.values(), *trained.plain.values())} == {np.dtype(np.float32)}
     assert_allclose(trained.secure["weights"], trained.plain["weights"], rtol=1e-5)
 
@@ -133,7 +141,7 @@ def test_each_hospital_is_weighted_by_its_patients(scheme):
         def init(self, n_features, rng):
             return {"w": np.zeros(1)}
 
-        def fit(self, params, x, y, *, epochs, batch_size, learning_rate, rng):
+        def fit(self, params, x, y, sgd, rng):
             return {"w": np.array([x[0, 0]])}
 
         def evaluate(self, params, x, y):
@@ -144,7 +152,7 @@ def test_each_hospital_is_weighted_by_its_patients(scheme):
         for name, count, value in [("a", 10, 0.5), ("b", 20, -0.5), ("c", 30, 0.25)]
     }
     options = replace(OPTIONS, rounds=1, bits=32)
-    trained = train(Constant(), hospitals, hospitals["a"], scheme, options)
+    trained = train(Constant(), Cohort(hospitals, hospitals["a"]), scheme, options)
     mean = (10 * 0.5 - 20 * 0.5 + 30 * 0.25) / 60
     assert trained.plain["w"][0] == pytest.approx(mean, rel=1e-14)
     assert trained.secure["w"][0] == pytest.approx(mean, abs=trained.rounds[0].bound)
@@ -163,8 +171,8 @@ def test_the_seed_fixes_all_but_entropy_and_time(scheme):
         drawn.append(count)
         return os.urandom(count)
 
-    one = train(Perceptron(hidden=3), cohort(), HELD_OUT, scheme, options, entropy=entropy)
-    two = train(Perceptron(hidden=3), cohort(), HELD_OUT, scheme, options)
+    one = train(Perceptron(hidden=3), Cohort(cohort(), HELD_OUT), scheme, options, entropy=entropy)
+    two = train(Perceptron(hidden=3), Cohort(cohort(), HELD_OUT), scheme, options)
     assert drawn
     assert [timeless(record) for record in one.rounds] == [timeless(record) for record in two.rounds]
     for key in one.secure:
@@ -174,7 +182,7 @@ def test_the_seed_fixes_all_but_entropy_and_time(scheme):
 def test_a_fraction_of_the_hospitals_is_sampled(scheme):
     options = replace(OPTIONS, rounds=6, fraction=0.5)
     hospitals = cohort(8)
-    trained = train(LogisticRegression(), hospitals, HELD_OUT, scheme, options)
+    trained = train(LogisticRegression(), Cohort(hospitals, HELD_OUT), scheme, options)
     for record in trained.rounds:
         assert len(record.sum.sampled) == len(record.sum.contributors) == 4
         assert list(record.sum.sampled) == sorted(record.sum.sampled)
@@ -188,7 +196,7 @@ def test_a_scheme_may_depend_on_the_number_of_parties(scheme):
         asked.append(parties)
         return scheme
 
-    train(LogisticRegression(), cohort(8), HELD_OUT, source, replace(OPTIONS, rounds=2, fraction=0.5))
+    train(LogisticRegression(), Cohort(cohort(8), HELD_OUT), source, replace(OPTIONS, rounds=2, fraction=0.5))
     assert asked == [4, 4]
 
 
@@ -239,39 +247,39 @@ def test_a_wrong_sum_ends_the_loop(scheme, monkeypatch):
         out = honest(*args, **options)
         return replace(out, mean={key: value + 2 * out.error_bound for key, value in out.mean.items()})
 
-    honest = loop.aggregate
-    monkeypatch.setattr(loop, "aggregate", off_by_a_little)
+    honest = secure.aggregate
+    monkeypatch.setattr(secure, "aggregate", off_by_a_little)
     with pytest.raises(SecaggError, match="round 1: entry weights"):
-        train(LogisticRegression(), cohort(), HELD_OUT, scheme, OPTIONS)
+        train(LogisticRegression(), Cohort(cohort(), HELD_OUT), scheme, OPTIONS)
 
 
 def test_who_misbehaved_and_whom_others_accuse_is_recorded_apart(scheme, monkeypatch):
     told = {"misbehaved": {"hospital-03": "two replies"}, "accused": {"hospital-02": "no sound share"}}
-    honest = loop.aggregate
-    monkeypatch.setattr(loop, "aggregate", lambda *args, **options: replace(honest(*args, **options), **told))
-    (record,) = train(LogisticRegression(), cohort(), HELD_OUT, scheme, replace(OPTIONS, rounds=1)).rounds
+    honest = secure.aggregate
+    monkeypatch.setattr(secure, "aggregate", lambda *args, **options: replace(honest(*args, **options), **told))
+    (record,) = train(LogisticRegression(), Cohort(cohort(), HELD_OUT), scheme, replace(OPTIONS, rounds=1)).rounds
     assert {"misbehaved": record.sum.misbehaved, "accused": record.sum.accused} == told
     assert record.sum.contributors == tuple(cohort())
 
 
 def test_two_hospitals_are_too_few(scheme):
     with pytest.raises(BadCohort, match="2 hospitals, expected at least 3"):
-        train(LogisticRegression(), cohort(2), HELD_OUT, scheme, OPTIONS)
+        train(LogisticRegression(), Cohort(cohort(2), HELD_OUT), scheme, OPTIONS)
 
 
 def test_more_patients_than_the_public_bound_name_the_hospital(scheme):
     with pytest.raises(BadWeight, match=r"'hospital-05': 35 training patients, expected at most weight_max = 34"):
-        train(LogisticRegression(), cohort(), HELD_OUT, scheme, replace(OPTIONS, weight_max=34))
+        train(LogisticRegression(), Cohort(cohort(), HELD_OUT), scheme, replace(OPTIONS, weight_max=34))
 
 
 def test_training_that_diverges_names_the_hospital(scheme):
     class Diverging(LogisticRegression):
-        def fit(self, params, x, y, **options):
+        def fit(self, params, x, y, sgd, rng):
             return {"weights": np.full(x.shape[1], np.nan), "bias": np.zeros(1)}
 
     message = r"^party 'hospital-01': round 1: training diverged; lower learning_rate .weights\[0\] is not finite"
     with pytest.raises(NotFinite, match=message):
-        train(Diverging(), cohort(), HELD_OUT, scheme, OPTIONS)
+        train(Diverging(), Cohort(cohort(), HELD_OUT), scheme, OPTIONS)
 
 
 def test_a_model_that_cannot_be_judged_names_the_round(scheme):
@@ -283,12 +291,12 @@ def test_a_model_that_cannot_be_judged_names_the_round(scheme):
 
     hospitals = {name: patients for name, patients in cohort().items() if len(patients.y) != len(HELD_OUT.y)}
     with pytest.raises(NotFinite, match=r"^round 1: training diverged; lower learning_rate"):
-        train(Blind(), hospitals, HELD_OUT, scheme, OPTIONS)
+        train(Blind(), Cohort(hospitals, HELD_OUT), scheme, OPTIONS)
 
 
 def test_the_typical_entry_is_the_median_of_the_plain_mean(scheme):
     model, hospitals = LogisticRegression(), cohort()
-    (record,) = train(model, hospitals, HELD_OUT, scheme, replace(OPTIONS, rounds=1)).rounds
+    (record,) = train(model, Cohort(hospitals, HELD_OUT), scheme, replace(OPTIONS, rounds=1)).rounds
     mean = reference(model, hospitals, OPTIONS, {1: tuple(hospitals)})  # from zero, so it is the update
     assert record.typical == pytest.approx(np.median(np.abs(np.concatenate([mean["weights"], mean["bias"]]))))
 

@@ -8,7 +8,7 @@ from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 
 from secagg.errors import NotFinite
 from secagg.fedavg.models import LogisticRegression, Perceptron, batches, model_of, score
-from secagg.fedavg.settings import Settings
+from secagg.fedavg.settings import SGD, Settings
 
 MODELS = [
     LogisticRegression(),
@@ -61,10 +61,8 @@ def test_logistic_regression_finds_scikit_learn_s_optimum(patients):
         model.init(6, np.random.default_rng(0)),
         x,
         y,
-        epochs=1000,
-        batch_size=len(y),
-        learning_rate=1.0,
-        rng=np.random.default_rng(0),
+        SGD(epochs=1000, batch_size=len(y), learning_rate=1.0),
+        np.random.default_rng(0),
     )
     reference = Reference(C=1 / (0.1 * len(y)), tol=1e-12, max_iter=10_000).fit(x, y)
     assert_allclose(params["weights"], reference.coef_[0], rtol=1e-5)
@@ -78,7 +76,7 @@ def test_a_hidden_layer_learns_what_no_line_separates(activation):
     y = np.array([0, 1, 1, 0] * 5, dtype=np.float64)
     rng = np.random.default_rng(2)
     model = Perceptron(hidden=8, activation=activation)
-    params = model.fit(model.init(2, rng), x, y, epochs=400, batch_size=4, learning_rate=0.5, rng=rng)
+    params = model.fit(model.init(2, rng), x, y, SGD(epochs=400, batch_size=4, learning_rate=0.5), rng)
     assert model.evaluate(params, x, y).accuracy == 1.0
 
 
@@ -87,9 +85,9 @@ def test_fit_changes_no_argument_and_repeats_with_the_same_seed(model, patients)
     x, y = patients
     params = some_params(model)
     before = [value.copy() for value in (*params.values(), x, y)]
-    options = {"epochs": 2, "batch_size": 7, "learning_rate": 0.1}
-    once = model.fit(params, x, y, **options, rng=np.random.default_rng(4))
-    again = model.fit(params, x, y, **options, rng=np.random.default_rng(4))
+    sgd = SGD(epochs=2, batch_size=7, learning_rate=0.1)
+    once = model.fit(params, x, y, sgd, np.random.default_rng(4))
+    again = model.fit(params, x, y, sgd, np.random.default_rng(4))
     for value, kept in zip((*params.values(), x, y), before, strict=True):
         assert_array_equal(value, kept)
     for name, value in once.items():
@@ -143,8 +141,9 @@ def test_large_log_odds_do_not_overflow():
 )
 def test_steps_that_are_too_long_are_told_without_a_warning(patients, model, learning_rate, named):
     rng = np.random.default_rng(0)
+    sgd = SGD(epochs=200, batch_size=8, learning_rate=learning_rate)
     with pytest.raises(NotFinite, match=f"^training diverged; lower learning_rate .{named} is not finite"):
-        model.fit(model.init(6, rng), *patients, epochs=200, batch_size=8, learning_rate=learning_rate, rng=rng)
+        model.fit(model.init(6, rng), *patients, sgd, rng)
 
 
 def test_parameters_too_large_to_judge_are_told_without_a_warning():

@@ -4,9 +4,10 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from secagg.errors import InputError
-from secagg.fedavg import LogisticRegression, Patients, Training, loop, statistics
+from secagg.fedavg import Cohort, LogisticRegression, Patients, Training, loop, statistics
 from secagg.fedavg.data import Table, load
-from secagg.fedavg.preparation import Site, encode, pooled, prepare, schema_of
+from secagg.fedavg.preparation import Preparation, Site, encode, pooled, schema_of
+from secagg.fedavg.secure import Sums
 from secagg_protocols import PairwiseMasking
 
 TEXT = """age,sex,smoker,ill
@@ -57,15 +58,8 @@ def test_columns_that_do_not_fit_the_schema_are_refused(csv, frame, message):
 
 def prepared(csv, rows=range(8), text=TEXT, record_id=None, **options):
     table = load(csv(text), target="ill", record_id=record_id)
-    return prepare(
-        table,
-        schema_of(table),
-        "clinic",
-        np.array(rows),
-        test_fraction=0.3,
-        rng=np.random.default_rng(0),
-        **options,
-    )
+    agreed = Preparation(schema_of(table), test_fraction=0.3, **options)
+    return agreed.site(table, "clinic", np.array(rows), np.random.default_rng(0))
 
 
 IDS = ("p1", "p1", "p2", "p3", "p3", "p4", "p5", "p6")
@@ -126,13 +120,15 @@ def holders_of_rows():
     x, y = np.full((4, 1), ROW), np.zeros(4)
     some, features = Patients(x, y), pd.DataFrame({"a": x[:, 0]})
     params, entropy = {"w": x}, b"86421.5".__mul__
-    scheme, rng = PairwiseMasking(), np.random.default_rng(0)
+    sums, rng = Sums(PairwiseMasking(), 1000, 0.1, entropy), np.random.default_rng(0)
     return [
         some,
         Site("clinic", some, some, 0, 0),
         Table("made up", features, np.zeros(4, np.uint8), ("no", "yes"), np.array(["86421.5"] * 4)),
-        loop._Loop(LogisticRegression(), {"clinic": some}, some, scheme, Training(), entropy, params, params),
-        statistics._Sums({"clinic": x}, scheme, 1000, 0.1, rng, entropy, print),
+        Cohort({"clinic": some}, some),
+        sums,
+        loop._Loop(LogisticRegression(), Cohort({"clinic": some}, some), sums, Training(), params, params),
+        statistics._Tries({"clinic": 4}, sums, rng, print),
     ]
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from secagg.errors import BadWeight, InputError, TooFew
 from secagg.fedavg.preparation import pooled
+from secagg.fedavg.secure import Sums
 from secagg.fedavg.statistics import ATTEMPTS, HIGHEST, LOWEST, federated, magnitude_buckets
 
 NAMES = ("a", "b", "c", "d")
@@ -34,12 +35,9 @@ def run(values, scheme, lost=None, features=NAMES, weight_max=1000):
     result = federated(
         values,
         features,
-        scheme,
-        weight_max=weight_max,
-        dropout=0.5,
-        rng=Schedule(list(values), lost or {}),
-        entropy=os.urandom,
-        on_record=records.append,
+        Sums(scheme, weight_max, 0.5, os.urandom),
+        Schedule(list(values), lost or {}),
+        records.append,
     )
     return result, records
 
@@ -131,16 +129,7 @@ def test_too_few_stands_after_the_last_attempt(scheme):
     records = []
     message = r"^standardisation: the sum 'ranges' failed 5 times, at last in phase '.*; lower dropout"
     with pytest.raises(TooFew, match=message) as raised:
-        federated(
-            values,
-            NAMES,
-            scheme,
-            weight_max=1000,
-            dropout=1.0,
-            rng=np.random.default_rng(0),
-            entropy=os.urandom,
-            on_record=records.append,
-        )
+        federated(values, NAMES, Sums(scheme, 1000, 1.0, os.urandom), np.random.default_rng(0), records.append)
     assert [record.attempt for record in records] == list(range(1, ATTEMPTS + 1))
     assert records[-1].sum.too_few in str(raised.value)
     assert raised.value.answered < raised.value.needed

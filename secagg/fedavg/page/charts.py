@@ -114,16 +114,21 @@ def _bars(
         axes.barh(at, row, height=thick * 0.86, color=ink.value)
         for y, value in zip(at, row, strict=True):
             axes.text(value + most * 0.012, y, text(value), va="center", fontsize=11, color=Ink.MUTED.value)
+    _phase_axis(axes, phases)
+    axes.set_xlim(0, most * 1.2)
+    axes.set_title(title, loc="left", fontsize=12, color=Ink.TEXT.value, pad=8)
+    return inline(figure, f"{title}, by phase and role")
+
+
+def _phase_axis(axes: Axes, phases: Sequence[str]) -> None:
+    """Phases from above to below; bars say their lengths themselves."""
     axes.set_yticks(range(len(phases)), phases, parse_math=False)
     axes.set_ylim(len(phases) - 0.5, -0.5)
-    axes.set_xlim(0, most * 1.2)
     axes.set_xticks([])
     axes.grid(visible=False)
     axes.tick_params(axis="y", labelcolor=Ink.TEXT.value, labelsize=12)
     axes.spines["bottom"].set_visible(False)
     axes.spines["left"].set_visible(True)
-    axes.set_title(title, loc="left", fontsize=12, color=Ink.TEXT.value, pad=8)
-    return inline(figure, f"{title}, by phase and role")
 
 
 def _panel(width: float, height: float) -> tuple[Figure, Axes]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from secagg.fedavg import tables
 from secagg.fedavg.formats import DASH, counted, percent, power
 from secagg.fedavg.history import ALONE, CENTRALIZED, PLAIN, Run
+from secagg.fedavg.settings import Settings
 
 _NAMED = 3  # hospitals named in the headline at most
 
@@ -115,16 +116,25 @@ def patients(run: Run) -> str:
 
 def choices(run: Run) -> list[tuple[str, str]]:
     """Every setting that had a say in this run, with its value."""
-    settings = run.settings
-    told = {
-        "protocol": run.protocol,
-        "phases": ", ".join(run.phases),
+    protocol = {"protocol": run.protocol, "phases": ", ".join(run.phases)}
+    numbers = {"clipped parameters": str(tables.clipped(run)), "seed": str(run.settings.seed)}
+    told = protocol | _of_patients(run.settings) | _of_learning(run.settings) | _of_sums(run.settings) | numbers
+    return [(name, value) for name, value in told.items() if value != DASH]
+
+
+def _of_patients(settings: Settings) -> dict[str, str]:
+    return {
         "patients": settings.data,
         "outcome column": settings.target or DASH,
         "hospital column": settings.site or DASH,
         "partition": settings.spread,
         "Dirichlet alpha": f"{settings.alpha:g}" if settings.spread == "dirichlet" else DASH,
         "held out": f"{percent(settings.test_fraction, 0)} %",
+    }
+
+
+def _of_learning(settings: Settings) -> dict[str, str]:
+    return {
         "model": settings.model,
         "hidden units": str(settings.hidden) if settings.model == "mlp" else DASH,
         "rounds": str(settings.rounds),
@@ -134,10 +144,12 @@ def choices(run: Run) -> list[tuple[str, str]]:
         "batch size": str(settings.batch_size),
         "learning rate": f"{settings.learning_rate:g}",
         "L2 penalty": f"{settings.l2:g}",
+    }
+
+
+def _of_sums(settings: Settings) -> dict[str, str]:
+    return {
         "bits per parameter": str(settings.bits),
         "clip of one parameter": f"{settings.clip:g}",
         "largest patient count allowed": str(settings.weight_max),
-        "clipped parameters": str(tables.clipped(run)),
-        "seed": str(settings.seed),
     }
-    return [(name, value) for name, value in told.items() if value != DASH]
