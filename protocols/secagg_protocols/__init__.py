@@ -1,43 +1,28 @@
 """The protocols: each a `secagg.scheme.Scheme`, none knowing another."""
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from secagg.scheme import Scheme
-from secagg_protocols._extras import load
-from secagg_protocols.pairwise import PairwiseMasking
-from secagg_protocols.pairwise.scheme import secagg, secagg_plus
+from secagg_protocols._extras import FACTS, load
 
 if TYPE_CHECKING:
+    from secagg_protocols._named import PROTOCOLS
     from secagg_protocols.ckks import CkksSum
     from secagg_protocols.paillier import PaillierKeys, PaillierSum
+    from secagg_protocols.pairwise import PairwiseMasking
 
+__all__ = ["FACTS", "PROTOCOLS", "CkksSum", "PaillierKeys", "PaillierSum", "PairwiseMasking"]
 
-def _paillier(n: int, key_bits: int = 2048, adversary: str = "passive") -> "PaillierSum":
-    """`secagg_protocols.paillier.paillier`. Raises ConfigError where gmpy2 is not installed."""
-    scheme: PaillierSum = load("paillier").paillier(n, key_bits, adversary)
-    return scheme
-
-
-def _ckks(n: int, holders: int = 3, quorum: int | None = None, adversary: str = "passive") -> "CkksSum":
-    """`secagg_protocols.ckks.ckks`. Raises ConfigError where TenSEAL is not installed."""
-    scheme: CkksSum = load("ckks").ckks(n, holders, quorum, adversary)
-    return scheme
-
-
-PROTOCOLS: Mapping[str, Callable[..., Scheme]] = MappingProxyType(
-    {"secagg": secagg, "secagg+": secagg_plus, "paillier": _paillier, "ckks": _ckks}
-)
-"""{name: factory}; `PROTOCOLS[name](n, **options)` is the scheme of that name for n clients."""
-
-_LAZY = {"CkksSum": "ckks", "PaillierKeys": "paillier", "PaillierSum": "paillier"}
-"""{scheme: the package it is imported from when it is first asked for}."""
-
-__all__ = ["PROTOCOLS", "CkksSum", "PaillierKeys", "PaillierSum", "PairwiseMasking"]
+_HOMES = {
+    "PROTOCOLS": "_named",
+    "CkksSum": "ckks",
+    "PaillierKeys": "paillier",
+    "PaillierSum": "paillier",
+    "PairwiseMasking": "pairwise",
+}
+"""{name: the module it is imported from when it is first asked for}."""
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(load(_LAZY[name]), name)
+    return load(_HOMES[name], name)

@@ -12,9 +12,13 @@ from rich.text import Text
 from secagg.cli import screen
 from secagg.cli.selftest import Outcome, run
 from secagg.kernels import agreement, mask
+from secagg_protocols import FACTS
 
 REQUIRED = ("numpy", "numba", "llvmlite", "cryptography", "msgspec", "scipy")
-OPTIONAL = ("scikit-learn", "pandas", "matplotlib", "jinja2", "typer", "rich", "tenseal", "zstandard")
+OPTIONAL = (
+    *("scikit-learn", "pandas", "matplotlib", "jinja2", "typer", "rich"),
+    *sorted({library for facts in FACTS.values() for library in facts.libraries}),
+)
 FEATURES = ("aes", "vaes", "pclmul", "vpclmulqdq", "sha", "avx2", "fma", "avx512f", "avx512ifma", "bmi2", "adx")
 """Instructions that matter to masking, key agreement and big integers, by LLVM's names."""
 

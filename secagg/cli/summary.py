@@ -9,7 +9,8 @@ from secagg.cli import screen
 from secagg.fedavg import tables
 from secagg.fedavg.formats import bytes_text, counted, decimals, percent, printable, seconds_text
 from secagg.fedavg.history import SECURE, Metrics, Run
-from secagg.fedavg.trust import limits
+from secagg.fedavg.trust import at_hospitals
+from secagg.scheme.facts import Limits
 
 _LIMITS = (
     "limits: a server that follows the protocol learns only sums; {}. The standardisation also shows histograms of "
@@ -17,14 +18,14 @@ _LIMITS = (
 )
 
 
-def show(run: Run, out: Console) -> None:
-    """Print the closing tables and sentences."""
+def show(run: Run, limits: Limits, out: Console) -> None:
+    """Print the closing tables and sentences; `limits` are the protocol's."""
     out.print()
     for table in (_models(run, out), _hospitals(run, out), _costs(run, out)):
         screen.show_table(out, table)
     for sentence in _sentences(run):
         out.print(sentence)
-    screen.show_sentence(out, _LIMITS.format(limits(run.protocol).in_short))
+    screen.show_sentence(out, _LIMITS.format(at_hospitals(limits).in_short))
 
 
 def _models(run: Run, out: Console) -> Table:

@@ -1,8 +1,5 @@
 """`secagg fedavg`: the experiment, watched, and what is said about it at the end."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -11,56 +8,22 @@ import numpy as np
 
 from secagg.api import aggregate
 from secagg.cli import screen, summary
+from secagg.cli.protocol import Protocol
 from secagg.cli.watch import Listener, silent, watching
-from secagg.errors import ConfigError
 from secagg.fedavg import statistics
 from secagg.fedavg.experiment import run_experiment
 from secagg.fedavg.history import Run, Stage
 from secagg.fedavg.report import make_folder, write_report
 from secagg.fedavg.settings import Settings
-from secagg.scheme import Scheme
-from secagg_protocols import PROTOCOLS, PairwiseMasking
 
 
-@dataclass(frozen=True)
-class Protocol:
-    """A scheme by name.
-
-    Attributes:
-        name: one of `PROTOCOLS`.
-        options: {option of the command: its value}; None leaves the choice to the protocol.
-    """
-
-    name: str
-    options: Mapping[str, Any]
-
-    def scheme(self, n: int, dropout: float) -> Scheme:
-        """The scheme for n clients, of which a share of `dropout` may be lost: told to protocols that ask for it.
-
-        Raises:
-            OutOfRange, ConfigError: naming the option.
-        """
-        chosen = {option: value for option, value in self.options.items() if value is not None}
-        for option, value in chosen.items():
-            if not _takes(self.name, option):
-                takers = ", ".join(name for name in PROTOCOLS if _takes(name, option))
-                raise ConfigError(f"{option} is {value!r}: protocol {self.name} takes none, expected one of {takers}")
-        told = {"dropout": dropout} if _takes(self.name, "dropout") else {}
-        return PROTOCOLS[self.name](n, **told, **chosen)
-
-
-def _takes(protocol: str, option: str) -> bool:
-    return option in signature(PROTOCOLS[protocol]).parameters
-
-
-def fedavg(options: Mapping[str, Any], protocol: Protocol, report: Path | None, *, as_json: bool) -> None:
-    """Run the experiment that `options` (fields of `Settings`) describe, show it and write its report.
+def fedavg(settings: Settings, protocol: Protocol, report: Path | None, *, as_json: bool) -> None:
+    """Run the experiment that the settings describe, show it and write its report.
 
     Raises:
         ConfigError, InputError: an option or the patients cannot work; names which.
         TooFew: the standardisation failed, again and again.
     """
-    settings = Settings(**options)
     if report is not None:
         make_folder(report)  # before the training, not after it
     if as_json:
@@ -70,20 +33,21 @@ def fedavg(options: Mapping[str, Any], protocol: Protocol, report: Path | None, 
         out = screen.console()
         with watching(out) as listener:
             run = _run(settings, protocol, listener)
-        summary.show(run, out)
+        summary.show(run, protocol.facts.limits, out)
     if report is not None:
-        page = write_report(run, report)
+        page = write_report(run, protocol.facts.limits, report)
         if not as_json:
             screen.console().print(f"report: {page}")
 
 
-def compile_kernels(settings: Settings, scheme: Scheme) -> None:
+def compile_kernels(settings: Settings, protocol: Protocol) -> None:
     """Run one tiny secure sum of each kind that the experiment has: of rounds, of means and of counts.
 
     Kernels compile when they are first called; without this the first run would count that as protection's cost.
     """
-    clients = range(4)
-    lost = {3: next(phase.name for phase in scheme.phases if phase.takes_input)}
+    scheme, count = protocol.small()
+    clients = range(count)
+    lost = {clients[-1]: next(phase.name for phase in scheme.phases if phase.takes_input)}
     floats = {client: {"w": np.zeros(3)} for client in clients}
     counts = {client: np.zeros(3, np.uint8) for client in clients}
     weights = dict.fromkeys(clients, 1)
@@ -95,6 +59,5 @@ def compile_kernels(settings: Settings, scheme: Scheme) -> None:
 
 def _run(settings: Settings, protocol: Protocol, listener: Listener) -> Run:
     listener(Stage("kernels", "compiling kernels (once)"))
-    masking = protocol.name in ("secagg", "secagg+")  # whose options may not fit four clients
-    compile_kernels(settings, PairwiseMasking() if masking else protocol.scheme(4, settings.dropout))
+    compile_kernels(settings, protocol)
     return run_experiment(settings, lambda n: protocol.scheme(n, settings.dropout), listener)

@@ -21,7 +21,8 @@ from secagg.fedavg import formats, tables
 from secagg.fedavg.history import ALONE, CENTRALIZED, PLAIN, Run
 from secagg.fedavg.losses import name_of
 from secagg.fedavg.page import charts, prose
-from secagg.fedavg.trust import limits
+from secagg.fedavg.trust import at_hospitals
+from secagg.scheme.facts import Limits
 
 GLYPHS: dict[tables.State, str] = {
     "summed": "●",
@@ -33,14 +34,19 @@ GLYPHS: dict[tables.State, str] = {
 """How the page shows one hospital in one round."""
 
 
-def write_report(run: Run, folder: Path) -> Path:
+def write_report(run: Run, limits: Limits, folder: Path) -> Path:
     """Write `index.html` and `run.json` into `folder`, made where it is missing, and return the page's path.
+
+    Args:
+        run: what there is to report.
+        limits: who can read single updates under the run's protocol, as its `Scheme.facts` say.
+        folder: where to.
 
     Raises:
         ConfigError: the folder or a file in it cannot be written.
     """
     make_folder(folder)
-    page, record = render(run), msgspec.json.format(msgspec.json.encode(run), indent=1)
+    page, record = render(run, limits), msgspec.json.format(msgspec.json.encode(run), indent=1)
     path = folder / "index.html"
     with _writing(folder):
         path.write_text(page, encoding="utf-8")
@@ -67,10 +73,11 @@ def _writing(folder: Path) -> Iterator[None]:
         raise ConfigError(f"report folder {str(folder)!r}: {why}, expected a folder that can be written") from None
 
 
-def render(run: Run) -> str:
-    """The page as text; the same run gives the same text."""
+def render(run: Run, limits: Limits) -> str:
+    """The page as text; the same arguments give the same text."""
     source = _part("page.html.jinja")
-    return _environment().from_string(source).render(**_figures(run), **_sentences(run), **_rows(run))
+    told = _figures(run) | _sentences(run) | _rows(run)
+    return _environment().from_string(source).render(**told, limits=at_hospitals(limits))
 
 
 def _part(name: str) -> str:
@@ -96,7 +103,6 @@ def _sentences(run: Run) -> dict[str, Any]:
     return {
         "css": Markup(_part("page.css")),  # noqa: S704  # a file of this package
         "title": prose.title(run),
-        "limits": limits(run.protocol),
         "headline": prose.headline(run),
         "exact_answer": prose.exact_answer(run),
         "data_note": prose.patients(run),

@@ -17,6 +17,7 @@ import numpy as np
 
 from secagg.encoding.ring import Lanes
 from secagg.errors import ConfigError, PartyId, WireError
+from secagg.scheme.facts import Facts
 from secagg.scheme.roster import Roster
 from secagg.scheme.seat import Seat
 from secagg.scheme.session import Session
@@ -131,6 +132,7 @@ class Scheme(ABC):
 
     Attributes:
         name, version: of the protocol; both ends must run the same.
+        facts: what people are told of it, if anything.
         phases: the table; an option may add a phase.
         authenticated: whether parties sign what they say, with identities on a roster.
         helpers: parties of a session that give no input: they take part in phases of other roles than "client".
@@ -139,6 +141,7 @@ class Scheme(ABC):
 
     name: ClassVar[str]
     version: ClassVar[int]
+    facts: ClassVar[Facts | None] = None
     phases: tuple[Phase, ...]
     authenticated: bool = False
     helpers: frozenset[PartyId] = frozenset()

@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 import secagg
 from secagg.cli import checkup, planning, scratch, selftest, training
 from secagg.cli.app import app
+from secagg.cli.protocol import Protocol
 from secagg.errors import ConfigError
 from secagg.fedavg.history import Run
 from secagg.fedavg.settings import Settings
@@ -66,10 +67,26 @@ def test_version_and_help():
         assert all(name in result.stdout for name in ("fedavg", "plan", "check"))
 
 
-def test_options_default_to_the_experiment_s_own_defaults():
-    options = {p.name: p.default for p in typer.main.get_command(app).commands["fedavg"].params}
-    for field in dataclasses.fields(Settings):
-        assert (options[field.name] or None) == (field.default or None), field.name  # of a list: None is none
+@pytest.mark.parametrize(("command", "kinds"), [("fedavg", (Settings, Protocol)), ("plan", (planning.Wanted,))])
+def test_every_field_is_an_option_with_its_default_and_words(command, kinds):
+    options = {p.name: p for p in typer.main.get_command(app).commands[command].params}
+    for kind in kinds:
+        for field in dataclasses.fields(kind):
+            option = options.pop(field.name)
+            default = None if field.default is dataclasses.MISSING else field.default
+            assert (option.default or None) == (default or None), field.name  # of a list: None is none
+            assert len(option.help) > 10
+    assert set(options) <= {"report", "as_json", "help"}
+
+
+def test_help_names_choices_ranges_and_another_name():
+    words = call("fedavg", "--help").stdout
+    for shown in ("[iid|dirichlet|", "[secagg|secagg+|", "[logistic|mlp]", "INTEGER 2..32", "(0, 1]", "--id "):
+        assert shown in words
+    assert "--no-" not in words
+    panels = ("Secure sums", "Patients", "Learning", "Output")
+    assert sorted(panels, key=words.index) == list(panels)
+    assert "INTEGER 1..2**36" in call("plan", "--help").stdout
 
 
 def test_import_is_light():
@@ -152,14 +169,14 @@ def test_against_an_active_server_tables_and_page_have_its_phase(tmp_path):
 
 @pytest.mark.parametrize("name", ["secagg", "secagg+"])
 def test_a_protocol_gets_the_options_that_it_takes(name):
-    made = training.Protocol(name, {"neighbours": None, "threshold": None, "adversary": "active"}).scheme(5, 0.1)
+    made = training.Protocol(name, adversary="active").scheme(5, 0.1)
     assert made.fingerprint == PROTOCOLS[name](5, adversary="active").fingerprint
     assert made.adversary == "active"
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_every_protocol_is_passive_unless_asked(name):
-    assert training.Protocol(name, {"adversary": None}).scheme(5, 0.1).adversary == "passive"
+    assert training.Protocol(name).scheme(5, 0.1).adversary == "passive"
 
 
 def test_paillier_takes_the_place_of_masks():
@@ -178,11 +195,11 @@ def test_paillier_refuses_what_it_does_not_withstand():
         ({"threshold": 3}, "takes none"),
     ):
         with pytest.raises(ConfigError, match=why):
-            training.Protocol("paillier", options).scheme(5, 0.1)
+            training.Protocol("paillier", **options).scheme(5, 0.1)
 
 
 def test_a_planned_graph_depends_on_the_dropout():
-    graphs = [training.Protocol("secagg+", {}).scheme(1000, dropout).neighbours for dropout in (0.01, 0.3)]
+    graphs = [training.Protocol("secagg+").scheme(1000, dropout).neighbours for dropout in (0.01, 0.3)]
     assert graphs == [PROTOCOLS["secagg+"](1000, dropout=dropout).neighbours for dropout in (0.01, 0.3)]
     assert graphs[0] < graphs[1]
 
@@ -363,7 +380,7 @@ def run(*arguments):
     print(len(before), *(compiled() - before))
 
 measured, training.run_experiment = training.run_experiment, run
-training._run(Settings(clients=4, rounds=2, epochs=1, seed=6), training.Protocol(sys.argv[1], {}), training.silent)
+training._run(Settings(clients=4, rounds=2, epochs=1, seed=6), training.Protocol(sys.argv[1]), training.silent)
 """
 
 

@@ -67,7 +67,7 @@ def test_what_others_claim_is_told_apart_from_losses():
 def test_sixty_columns_break_no_number_and_no_name():
     run = run_experiment(Settings(clients=3, rounds=1, epochs=1, dropout=0), PairwiseMasking())
     out = Console(file=io.StringIO(), force_terminal=True, no_color=True, width=60, highlight=False, markup=False)
-    summary.show(run, out)
+    summary.show(run, PairwiseMasking.facts.limits, out)
     shown = out.file.getvalue()
     assert max(map(len, re.sub(r"\x1b\[[0-9;]*m", "", shown).splitlines())) <= 60
     for site in run.sites:
@@ -80,7 +80,7 @@ def test_sixty_columns_break_no_number_and_no_name():
 def test_the_closing_words_say_what_was_found_and_what_was_not_protected():
     out = Console(file=io.StringIO(), width=100, soft_wrap=True, highlight=False, markup=False)
     run = run_experiment(Settings(clients=5, rounds=2, epochs=1, dropout=0.2, seed=6, clip=0.01), PairwiseMasking())
-    summary.show(run, out)
+    summary.show(run, PairwiseMasking.facts.limits, out)
     lines = out.file.getvalue().splitlines()
     assert all(line == line.rstrip() for line in lines)
     before, during = ([loss for r in records for loss in losses(r)] for records in (run.statistics, run.rounds))

@@ -27,8 +27,10 @@ from secagg.fedavg.history import (
 )
 from secagg.fedavg.losses import Loss, name_of
 from secagg.fedavg.page import prose
-from secagg.fedavg.report import render, write_report
+from secagg.fedavg.report import render as rendered
+from secagg.fedavg.report import write_report
 from secagg.fedavg.settings import Settings
+from secagg_protocols import PairwiseMasking
 
 NAMES = ("north", "south", "west")
 HOSTILE = (
@@ -43,6 +45,13 @@ FLOWS = (
     Flow("masked", "server", 300.0, 0.04),
     Flow("masked", "client", 100.0, 0.01),
 )
+
+
+LIMITS = PairwiseMasking.facts.limits
+
+
+def render(run):
+    return rendered(run, LIMITS)
 
 
 def metrics(accuracy=0.975, auc=0.99, log_loss=0.1, patients=40):
@@ -138,7 +147,7 @@ def rows_of(page, css_class):
 
 def test_page_and_record_are_written_and_the_record_is_the_run(tmp_path):
     run = a_run()
-    page = write_report(run, tmp_path / "new" / "report")
+    page = write_report(run, LIMITS, tmp_path / "new" / "report")
     assert page == tmp_path / "new" / "report" / "index.html"
     assert page.read_text(encoding="utf-8") == render(run)
     assert msgspec.json.decode((page.parent / "run.json").read_bytes(), type=Run) == run
@@ -340,10 +349,10 @@ def test_a_class_that_nobody_has_leaves_a_dash():
 def test_a_folder_that_cannot_be_one_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match=r"report folder '.*file': File exists, expected a folder"):
-        write_report(a_run(), tmp_path / "file")
+        write_report(a_run(), LIMITS, tmp_path / "file")
     (tmp_path / "index.html").mkdir()
     with pytest.raises(ConfigError, match="Is a directory"):
-        write_report(a_run(), tmp_path)
+        write_report(a_run(), LIMITS, tmp_path)
 
 
 @pytest.mark.parametrize(

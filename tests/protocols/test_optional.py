@@ -34,6 +34,19 @@ def test_the_others_do_without_it():
     assert "paillier" in done.stdout
 
 
+def test_names_and_facts_need_no_library():
+    hidden = "sys.modules |= dict.fromkeys(['gmpy2', 'phe', 'tenseal', 'zstandard'])"
+    done = python(f"import sys; {hidden}; from secagg_protocols import FACTS; print(*FACTS)")
+    assert (done.returncode, done.stdout) == (0, "secagg secagg+ paillier ckks\n")
+
+
+def test_every_name_has_facts_and_its_scheme_has_the_same():
+    assert list(secagg_protocols.FACTS) == list(secagg_protocols.PROTOCOLS)
+    for name, facts in secagg_protocols.FACTS.items():
+        assert secagg_protocols.PROTOCOLS[name](5).facts is facts
+        assert (facts.extra is None) == (not facts.libraries)
+
+
 def test_paillier_does_without_phe():
     code = "import sys; sys.modules['phe'] = None; import secagg_protocols; print(secagg_protocols.PaillierSum())"
     assert python(code).stdout == "paillier-sum (2048-bit key, one holder, passive)\n"

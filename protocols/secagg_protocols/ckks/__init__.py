@@ -4,6 +4,14 @@ For a server that follows the protocol and looks at all it sees. It never holds 
 sums: they decrypt what they are given. Any client together with the server reads any update.
 """
 
-from secagg_protocols.ckks.scheme import CkksSum, ckks
+from typing import TYPE_CHECKING
 
-__all__ = ["CkksSum", "ckks"]
+from secagg import lazy
+from secagg_protocols.ckks.facts import FACTS
+
+if TYPE_CHECKING:
+    from secagg_protocols.ckks.scheme import CkksSum, ckks
+
+__all__ = ["FACTS", "CkksSum", "ckks"]
+
+__getattr__ = lazy.names(__name__, {"CkksSum": "scheme", "ckks": "scheme"})

@@ -8,6 +8,7 @@ from secagg.errors import ConfigError
 from secagg.primitives.ckks import Parameters
 from secagg.scheme import Phase, Roster, Scheme, Seat, Session
 from secagg_protocols.ckks import derive, messages
+from secagg_protocols.ckks.facts import FACTS
 from secagg_protocols.ckks.party import CkksParty
 from secagg_protocols.ckks.server import CkksServer
 
@@ -35,6 +36,7 @@ class CkksSum(Scheme):
     """
 
     name: ClassVar[str] = "ckks"
+    facts = FACTS
     version: ClassVar[int] = 1
     phases = (
         Phase("keys", messages.AskKeys, messages.Keys),

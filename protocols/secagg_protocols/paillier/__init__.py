@@ -4,7 +4,15 @@ The holders decrypt what the server hands them, and cannot tell a sum from a sin
 trusted to follow the protocol (honest but curious).
 """
 
-from secagg_protocols.paillier.keys import PaillierKeys
-from secagg_protocols.paillier.scheme import PaillierSum, paillier
+from typing import TYPE_CHECKING
 
-__all__ = ["PaillierKeys", "PaillierSum", "paillier"]
+from secagg import lazy
+from secagg_protocols.paillier.facts import FACTS
+
+if TYPE_CHECKING:
+    from secagg_protocols.paillier.keys import PaillierKeys
+    from secagg_protocols.paillier.scheme import PaillierSum, paillier
+
+__all__ = ["FACTS", "PaillierKeys", "PaillierSum", "paillier"]
+
+__getattr__ = lazy.names(__name__, {"PaillierKeys": "keys", "PaillierSum": "scheme", "paillier": "scheme"})

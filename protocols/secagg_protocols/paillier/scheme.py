@@ -8,6 +8,7 @@ from secagg.primitives.key_sizes import check_key_bits
 from secagg.scheme import Phase, Roster, Scheme, Seat, Session
 from secagg.scheme.policy import LEAST_COHORT
 from secagg_protocols.paillier import messages
+from secagg_protocols.paillier.facts import FACTS
 from secagg_protocols.paillier.keys import PaillierKeys
 from secagg_protocols.paillier.parameters import Parameters
 from secagg_protocols.paillier.party import PaillierParty
@@ -35,6 +36,7 @@ class PaillierSum(Scheme):
     """
 
     name: ClassVar[str] = "paillier-sum"
+    facts = FACTS
     version: ClassVar[int] = 1
 
     def __init__(

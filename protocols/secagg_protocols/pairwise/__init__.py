@@ -5,7 +5,17 @@ among neighbours, who give the server the seed of a contributor's own mask, or t
 ones, and never both.
 """
 
-from secagg_protocols.pairwise.plan import Plan
-from secagg_protocols.pairwise.scheme import PairwiseMasking
+from typing import TYPE_CHECKING
 
-__all__ = ["PairwiseMasking", "Plan"]
+from secagg import lazy
+from secagg_protocols.pairwise.facts import FACTS
+
+if TYPE_CHECKING:
+    from secagg_protocols.pairwise.plan import Plan
+    from secagg_protocols.pairwise.scheme import PairwiseMasking, secagg, secagg_plus
+
+__all__ = ["FACTS", "PairwiseMasking", "Plan", "secagg", "secagg_plus"]
+
+__getattr__ = lazy.names(
+    __name__, {"PairwiseMasking": "scheme", "Plan": "plan", "secagg": "scheme", "secagg_plus": "scheme"}
+)

@@ -12,6 +12,7 @@ from secagg.errors import ConfigError, PartyId
 from secagg.scheme import Phase, Roster, RoundSlot, Scheme, Seat, Session
 from secagg_protocols.pairwise import advertisement, derive, messages
 from secagg_protocols.pairwise.demand import Adversary, Rate
+from secagg_protocols.pairwise.facts import FACTS
 from secagg_protocols.pairwise.parameters import Parameters, check_threshold, least_threshold
 from secagg_protocols.pairwise.party import PairwiseParty
 from secagg_protocols.pairwise.plan import (
@@ -65,6 +66,7 @@ class PairwiseMasking(Scheme):
     """
 
     name: ClassVar[str] = "pairwise-masking"
+    facts = FACTS
     version: ClassVar[int] = 1
     prepares = True
     plan = staticmethod(plan)
