@@ -17,14 +17,15 @@ demo: $(VENV)/.run
 	$(BIN)/secagg fedavg --dropout 0.15 --seed 1 --report report
 
 test: $(VENV)/.dev lint
-	$(BIN)/python -m pytest --numprocesses 2 -m "not nightly"
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m "not nightly"
 
 # What other frameworks see of secagg, each in an environment of its own.
 test-adapters: test-flower test-nvflare test-torch
 
-# With what takes too long for every day: thousands of schedules, hundreds of kills, every deployment.
+# With what takes too long for every day: thousands of schedules, hundreds of kills, every deployment, and of kernels
+# that this processor does not take what has to run in a process or a compiler of its own.
 test-all: $(VENV)/.dev lint $(FLOWER) $(FLARE) test-torch
-	$(BIN)/python -m pytest --numprocesses 2
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 	$(FLOWER)/bin/python -m pytest tests/adapters/flower
 	$(FLARE)/bin/python -m pytest tests/adapters/nvflare
 

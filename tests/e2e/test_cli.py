@@ -312,7 +312,13 @@ def shell(command, **environment):
         capture_output=True,
         check=False,
         timeout=60,
-        env={"PATH": os.defpath, "HOME": "/dev/null", "MPLCONFIGDIR": "", **environment},
+        env={
+            "PATH": os.defpath,
+            "HOME": "/dev/null",
+            "MPLCONFIGDIR": "",
+            "NUMBA_CACHE_DIR": os.environ["NUMBA_CACHE_DIR"],
+            **environment,
+        },
     )
 
 

@@ -1,11 +1,19 @@
 """Arrays that end, or start, at a page that nobody may touch: one byte too far ends the process."""
 
 import ctypes
+import math
 import mmap
+from functools import cache
 
 import numpy as np
 
 PAGE = mmap.PAGESIZE
+
+
+@cache
+def libc():
+    """Loaded once: each time is a class more, which only the collector of cycles takes away."""
+    return ctypes.CDLL(None, use_errno=True)
 
 
 def guarded(shape, dtype, end=True):
@@ -13,12 +21,12 @@ def guarded(shape, dtype, end=True):
 
     The pages go with the last view of the array: kept for good, those of all tests are more than a process may map.
     """
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    count = math.prod(shape)
+    size = count * np.dtype(dtype).itemsize
     pages = -(-size // PAGE) + 2
     memory = mmap.mmap(-1, pages * PAGE)
     start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
-    libc = ctypes.CDLL(None, use_errno=True)
     for page in (0, pages - 1):
-        assert libc.mprotect(ctypes.c_void_p(start + page * PAGE), PAGE, 0) == 0
+        assert libc().mprotect(ctypes.c_void_p(start + page * PAGE), PAGE, 0) == 0
     first = (pages - 1) * PAGE - size if end else PAGE
-    return np.frombuffer(memory, dtype, int(np.prod(shape)), first).reshape(shape)
+    return np.frombuffer(memory, dtype, count, first).reshape(shape)

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 
+import in_use
 import pytest
 
 from secagg.kernels import agreement
@@ -25,7 +26,7 @@ hkdf.derive.compile((short, short, row, row, short, short, types.UniTuple(types.
 print(*x25519.exchange.inspect_asm().values(), *hkdf.derive.inspect_asm().values())
 """
 AVX2 = "+64bit,+cmov,+avx,+avx2,+fma"
-TARGETS = [(4, "haswell", AVX2), (8, "icelake-server", AVX2 + ",+avx512f,+avx512ifma")]
+TARGETS = {"avx2": (4, "haswell", AVX2), "ifma": (8, "icelake-server", AVX2 + ",+avx512f,+avx512ifma")}
 LIMBS, PRODUCTS, SQUARES = 5, 5 * 5, 5 * 6 // 2
 HALVES = 2 * (5 * PRODUCTS + 4 * SQUARES + LIMBS)  # in a step; the multiple of a24 counts its limbs
 REDUCTIONS = 11  # in a step; each has one product of a carry, which LLVM may fuse with an addition where it can
@@ -33,10 +34,10 @@ JUMP = re.compile(r"^\t(j[a-z]+|call\w*|loop\w*|v?p?gather\w*|v?pscatter\w*|v?mo
 INDEXED = re.compile(r"\(%r\w+,%r\w+")
 
 
-@pytest.fixture(scope="module", params=TARGETS, ids=["avx2", "ifma"])
+@pytest.fixture(scope="module", params=[in_use.daily(name, in_use.AGREEMENT, name) for name in TARGETS])
 def compiled(request, tmp_path_factory):
     """(lanes, {function: machine code}) for a processor that may not be this one, so nothing compiled is called."""
-    lanes, cpu, features = request.param
+    lanes, cpu, features = TARGETS[request.param]
     environment = os.environ | {
         "NUMBA_CPU_NAME": cpu,
         "NUMBA_CPU_FEATURES": features,

@@ -5,6 +5,7 @@ import ifma
 import pytest
 from derivation import PAIRS
 
+pytestmark = pytest.mark.nightly  # a processor that has the instructions runs `test_agreement_kernel` on them
 BITS = 512
 
 

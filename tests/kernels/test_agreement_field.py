@@ -69,6 +69,8 @@ def bench(request):
         if "avx2" not in agreement.IMPLEMENTATIONS:
             pytest.skip("no AVX2 and FMA")
         yield Bench(4)
+    elif "ifma" in agreement.IMPLEMENTATIONS:
+        yield Bench(8)
     else:
         with ifma.emulated():
             yield Bench(8)

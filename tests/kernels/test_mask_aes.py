@@ -82,6 +82,7 @@ def emulated():
         yield
 
 
+@pytest.mark.nightly
 @pytest.mark.usefixtures("emulated")
 class TestWithoutTheInstructions:
     """The 512-bit kernel as its generator makes it, each instruction replaced by four of 128 bits."""

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 
+import in_use
 import pytest
 
 from secagg.kernels import mask
@@ -25,14 +26,17 @@ aes._add_streams.compile((row, types.int64, keys, lane, row, types.UniTuple(type
 aes._expand.compile((keys,))
 print(*aes._add_streams.inspect_asm().values(), *aes._expand.inspect_asm().values())
 """
-TARGETS = [
-    (1, "x", "westmere", "+sse2,+ssse3,+sse4.1,+aes"),
-    (2, "y", "znver3", "+avx,+avx2,+aes,+vaes"),
-    (4, "z", "icelake-server", "+avx,+avx2,+aes,+vaes,+avx512f,+avx512bw"),
-]
+TARGETS = {
+    "aesni": (1, "x", "westmere", "+sse2,+ssse3,+sse4.1,+aes"),
+    "vaes256": (2, "y", "znver3", "+avx,+avx2,+aes,+vaes"),
+    "vaes512": (4, "z", "icelake-server", "+avx,+avx2,+aes,+vaes,+avx512f,+avx512bw"),
+}
 
 
-@pytest.mark.parametrize(("blocks", "register", "cpu", "features"), TARGETS, ids=["aesni", "vaes256", "vaes512"])
+@pytest.mark.parametrize(
+    ("blocks", "register", "cpu", "features"),
+    [in_use.daily(name, in_use.MASK, *target) for name, target in TARGETS.items()],
+)
 def test_what_the_compiler_emits(blocks, register, cpu, features, tmp_path):
     """Eight vectors of the full width side by side, and not one branch from the first round to the last.
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import in_use
 import pytest
 
 from secagg.kernels import _cpu
@@ -13,6 +14,7 @@ from secagg.kernels import _cpu
 HERE = Path(__file__).parent
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     "test", ["kernels/test_montgomery.py", "primitives/test_modular.py", "primitives/test_lanes.py"]
 )
@@ -51,7 +53,7 @@ EACH = {"ifma": 1, "fma": 2}
 
 @pytest.mark.skipif(not _cpu.x86_features(), reason="compiled for x86-64 only where it can also run")
 @pytest.mark.parametrize(("parts", "products"), [(1, 2), (2, 5)], ids=["numbers", "pairs"])
-@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.parametrize("name", [in_use.daily(name, in_use.MONTGOMERY, name) for name in TARGETS])
 def test_what_the_compiler_emits(name, parts, products, tmp_path):
     """Compiled for a processor that may not be this one, so nothing compiled is called."""
     limb, register, cpu, features = TARGETS[name]
