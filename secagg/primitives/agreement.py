@@ -11,6 +11,7 @@ from secagg.errors import ConfigError, OutOfRange, PeerMisbehaved
 from secagg.kernels import agreement as kernel
 from secagg.primitives._bytes import of_length
 from secagg.primitives.entropy import Entropy, draw
+from secagg.spans import span
 
 KEY_BYTES = 32
 """Length of a private scalar, of a public key and of a shared secret."""
@@ -40,6 +41,7 @@ def generate(entropy: Entropy) -> bytes:
     return draw(entropy, KEY_BYTES)
 
 
+@span("X25519 of single keys")
 def public_key(private: bytes) -> bytes:
     """X25519(private, 9), 32 bytes (RFC 7748, 6.1).
 
@@ -49,6 +51,7 @@ def public_key(private: bytes) -> bytes:
     return _private_key(private).public_key().public_bytes_raw()
 
 
+@span("X25519 of single keys")
 def shared_secret(private: bytes, public: bytes) -> bytes:
     """X25519(private, public), 32 bytes; to be hashed before use.
 
@@ -99,6 +102,7 @@ def hkdf(secret: bytes, *, info: bytes, salt: bytes = b"", length: int = 32) -> 
     return okm[:length]
 
 
+@span("X25519 and HKDF of pairs")
 def derive_many(
     privates: Sequence[bytes], publics: Sequence[bytes], infos: Sequence[bytes], salt: bytes
 ) -> list[bytes | None]:
