@@ -133,7 +133,7 @@ def test_the_listing_has_every_command():
     for name in (*SUITES, "peers", "report"):
         assert f"python -m bench {name}" in text
     own = [path.stem for path in HERE.glob("*.py") if "argparse" in path.read_text() and path.stem != "__main__"]
-    assert {"load", "timing"} <= set(own)
+    assert {"load", "flower"} <= set(own)
     for name in own:
         assert f"python -m bench.{name}" in text
         assert importlib.util.find_spec(f"bench.{name}") is not None
