@@ -13,11 +13,11 @@ trips, with a message to and from each client.
 import argparse
 import json
 import os
-import sys
 import tempfile
 import time
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -40,204 +40,141 @@ from secagg.adapters.flower import SecureAggregation, secagg_mod
 
 SPENT = "SECAGG_BENCH_SPENT"
 """Environment variable: the folder in which each process of clients notes what they spent."""
+Model = NDArray[np.float32]
+Training = Callable[[Model, int], Model]
+"""(model, seed) to one client's model."""
 
 
-@dataclass
-class Cost:
-    """Seconds of a steady round, medians over all rounds but the first.
+class Clock:
+    """Adds up the seconds and the number of calls that are made through it."""
 
-    Attributes:
-        clients, dim, rounds: of the simulation.
-        processes: in which clients ran, as Flower started them.
-        training: processor seconds that a client trains.
-        plain, secure: wall time of a round.
-        client_engine: of all clients together, a client's median each, divided by processes.
-        server_engine: of the server, less that of plain FedAvg: a difference of medians.
-        engine_share: (client_engine + server_engine) / plain.
-        plain_trips, secure_trips: of the last round.
-    """
+    def __init__(self) -> None:
+        self.seconds, self.calls = 0.0, 0
 
-    clients: int
-    dim: int
-    rounds: int
-    processes: int
-    training: float
-    plain: float
-    secure: float
-    client_engine: float
-    server_engine: float
-    engine_share: float
-    plain_trips: int
-    secure_trips: int
+    def __call__(self, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        start = time.perf_counter()
+        found = function(*args, **options)
+        self.seconds += time.perf_counter() - start
+        self.calls += 1
+        return found
 
 
 def timed_mod(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
     """`secagg_mod`, whose own time goes into this process's file."""
-    training = 0.0
-
-    def train(message: Message, context: Context) -> Message:
-        nonlocal training
-        start = time.perf_counter()
-        reply = call_next(message, context)
-        training += time.perf_counter() - start
-        return reply
-
-    phase, start = message.content["secagg"]["phase"], time.perf_counter()
-    reply = secagg_mod(message, context, train)
-    own = time.perf_counter() - start - training
+    phase, whole, training = message.content["secagg"]["phase"], Clock(), Clock()
+    reply = whole(secagg_mod, message, context, partial(training, call_next))
     with (Path(os.environ[SPENT]) / str(os.getpid())).open("a") as file:
-        file.write(f"{phase} {own}\n")
+        file.write(f"{phase} {whole.seconds - training.seconds}\n")
     return reply
 
 
-def busy(flat: NDArray[np.float32], training: float) -> NDArray[np.float32]:
-    """Keep a processor busy for `training` seconds."""
-    moved, start = flat + np.float32(0.01), time.process_time()
-    while time.process_time() - start < training:
+def busy(model: Model, _seed: int, seconds: float) -> Model:
+    """Keep a processor busy."""
+    moved, start = model + np.float32(0.01), time.process_time()
+    while time.process_time() - start < seconds:
         pass
     return moved
 
 
-@dataclass(frozen=True)
-class Work:
-    """What each client does in a round.
-
-    Attributes:
-        dim: of the model.
-        clients: that share the images.
-        epochs: of the perceptron's training.
-        busy: seconds to be busy instead of training; None to train.
-    """
-
-    dim: int
-    clients: int
-    epochs: int
-    busy: float | None
-
-    def start(self) -> NDArray[np.float32]:
-        """(dim,), the model to begin with."""
-        return perceptron.start() if self.busy is None else np.zeros(self.dim, np.float32)
-
-    def run(self, flat: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
-        """(dim,), one client's model after its work."""
-        if self.busy is None:
-            return perceptron.trained(flat, seed, self.clients, self.epochs)
-        return busy(flat, self.busy)
-
-    def seconds(self) -> float:
-        """Processor seconds of one client's work, a median of three."""
-        flat, marks = self.start(), [time.process_time()]
-        for seed in range(3):
-            self.run(flat, seed)
-            marks.append(time.process_time())
-        return float(median(np.diff(marks)))
-
-
-def client_app(work: Work, *, secure: bool) -> ClientApp:
-    """Clients that do `work`, with the mod where `secure`."""
+def client_app(training: Training, *, secure: bool) -> ClientApp:
+    """Clients that train, with the mod where `secure`."""
     app = ClientApp(mods=[timed_mod] if secure else [])
 
     @app.train()
     def train(message: Message, context: Context) -> Message:
-        moved = work.run(message.content["arrays"]["w"].numpy(), context.node_id)
+        moved = training(message.content["arrays"]["w"].numpy(), context.node_id)
         metrics = MetricRecord({"num-examples": 10 + context.node_id % 7})
         return Message(RecordDict({"arrays": ArrayRecord({"w": Array(moved)}), "metrics": metrics}), reply_to=message)
 
     return app
 
 
-class TimedGrid:
-    """A grid that counts its trips and the time they take."""
-
-    def __init__(self, grid: Grid) -> None:
-        self._grid = grid
-        self.trips = 0
-        self.seconds = 0.0
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._grid, name)
-
-    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
-        messages, start = list(messages), time.perf_counter()
-        self.trips += bool(messages)
-        replies = self._grid.send_and_receive(messages, timeout=timeout)
-        self.seconds += time.perf_counter() - start
-        return replies
-
-
-def simulated(rounds: int, work: Work, *, secure: bool) -> dict[str, list[float]]:
+def simulated(clients: int, rounds: int, model: Model, training: Training, *, secure: bool) -> dict[str, list[float]]:
     """{what: one number a round}: wall seconds, trips, seconds in the strategy and out of the grid."""
-    told: dict[str, list[float]] = {"wall": [], "trips": [], "strategy": []}
+    told: defaultdict[str, list[float]] = defaultdict(list)
     server = ServerApp()
 
     @server.main()
     def main(grid: Grid, context: Context) -> None:  # noqa: ARG001
-        timed, spent = TimedGrid(grid), [0.0]
+        trips, inside, away, send = Clock(), Clock(), 0.0, grid.send_and_receive
 
-        def timing(method: Any) -> Any:
-            def call(*args: Any) -> Any:
-                start, inside = time.perf_counter(), timed.seconds
-                found = method(*args)
-                spent[0] += time.perf_counter() - start - (timed.seconds - inside)
-                return found
+        def counted(messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
+            messages = list(messages)
+            return (trips if messages else Clock())(send, messages, timeout=timeout)
 
-            return call
+        def timing(method: Any, *args: Any) -> Any:
+            nonlocal away
+            before = trips.seconds
+            found = inside(method, *args)
+            away += trips.seconds - before
+            return found
 
-        strategy: Any = FedAvg(fraction_evaluate=0.0, min_train_nodes=work.clients, min_available_nodes=work.clients)
+        grid.send_and_receive = counted  # type: ignore[method-assign]
+        strategy: Any = FedAvg(fraction_evaluate=0.0, min_train_nodes=clients, min_available_nodes=clients)
         if secure:
             strategy = SecureAggregation(strategy, weight_max=20, clip=1.0)
-        strategy.configure_train = timing(strategy.configure_train)
-        strategy.aggregate_train = timing(strategy.aggregate_train)
+        strategy.configure_train = partial(timing, strategy.configure_train)
+        strategy.aggregate_train = partial(timing, strategy.aggregate_train)
 
         def note(server_round: int, arrays: ArrayRecord) -> MetricRecord:  # noqa: ARG001
-            for what, value in (("wall", time.perf_counter()), ("trips", timed.trips), ("strategy", spent[0])):
+            now = {"wall": time.perf_counter(), "trips": trips.calls, "strategy": inside.seconds - away}
+            for what, value in now.items():
                 told[what].append(value)
             return MetricRecord()
 
-        strategy.start(timed, ArrayRecord({"w": Array(work.start())}), num_rounds=rounds, evaluate_fn=note)
+        strategy.start(grid, ArrayRecord({"w": Array(model)}), num_rounds=rounds, evaluate_fn=note)
         failures = [o.failure for o in getattr(strategy, "outcomes", {}).values() if o.failure]
         if failures:
             raise RuntimeError(failures[0])
 
-    run_simulation(server, client_app(work, secure=secure), num_supernodes=work.clients)
+    run_simulation(server, client_app(training, secure=secure), num_supernodes=clients)
     return {what: np.diff(values).tolist() for what, values in told.items()}
 
 
-def spent_by_a_client(folder: str) -> tuple[float, int]:
-    """(seconds in a steady round: the medians of its phases, summed; processes of clients)."""
-    spent: dict[str, list[float]] = {}
-    files = list(Path(folder).iterdir())
-    for file in files:
-        for line in file.read_text().splitlines():
-            phase, seconds = line.split()
-            spent.setdefault(phase, []).append(float(seconds))
-    return sum(median(seconds) for phase, seconds in spent.items() if phase != "keys"), len(files)
+def measured(clients: int, rounds: int, model: Model, training: Training) -> dict[str, float]:
+    """A plain simulation, then a secure one: seconds of a steady round, medians over all rounds but the first.
 
-
-def measured(rounds: int, work: Work) -> Cost:
-    """A plain simulation, then a secure one."""
-    plain = simulated(rounds, work, secure=False)
+    "training" are processor seconds that a client trains, a median of three; "processes" those of clients, as Flower
+    started them. "client_engine" is of all clients together: a client's median of each phase, divided by processes.
+    "server_engine" is a difference of medians. "engine_share" is both over "plain".
+    """
+    plain, spent = simulated(clients, rounds, model, training, secure=False), defaultdict(list)
     with tempfile.TemporaryDirectory() as folder:
         os.environ[SPENT] = folder
-        secure = simulated(rounds, work, secure=True)
-        one, processes = spent_by_a_client(folder)
-    client = one * work.clients / processes
+        secure = simulated(clients, rounds, model, training, secure=True)
+        files = [file.read_text() for file in Path(folder).iterdir()]
+    for phase, seconds in (line.split() for file in files for line in file.splitlines()):
+        spent[phase].append(float(seconds))
+    one = sum(median(seconds) for phase, seconds in spent.items() if phase != "keys")  # a steady round's come ahead
+    marks = [time.process_time()]
+    for seed in range(3):
+        training(model, seed)
+        marks.append(time.process_time())
+    wall, client = median(plain["wall"][1:]), one * clients / len(files)
     server = median(secure["strategy"][1:]) - median(plain["strategy"][1:])
-    wall = median(plain["wall"][1:])
-    return Cost(
-        work.clients,
-        work.dim,
-        rounds,
-        processes,
-        work.seconds(),
-        wall,
-        median(secure["wall"][1:]),
-        client,
-        server,
-        (client + server) / wall,
-        int(plain["trips"][-1]),
-        int(secure["trips"][-1]),
-    )
+    return {
+        "clients": clients,
+        "dim": model.size,
+        "rounds": rounds,
+        "processes": len(files),
+        "training": float(median(np.diff(marks))),
+        "plain": wall,
+        "secure": median(secure["wall"][1:]),
+        "client_engine": client,
+        "server_engine": server,
+        "engine": client + server,
+        "engine_share": (client + server) / wall,
+        "plain_trips": int(plain["trips"][-1]),
+        "secure_trips": int(secure["trips"][-1]),
+    }
+
+
+TABLE = """\
+{clients} clients that train for {training:.3g} s, dim {dim}, {processes} process(es)
+seconds of a steady round
+plain   {plain:8.3f}  {plain_trips} trip
+secure  {secure:8.3f}  {secure_trips} trips
+engine  {engine:8.3f}  {engine_share:.1%} of a plain round (clients {client_engine:.3f}, server {server_engine:.3f})"""
 
 
 def main() -> None:
@@ -250,19 +187,11 @@ def main() -> None:
     parser.add_argument("--dim", type=int, default=100_000, help="with --training")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    dim = perceptron.DIM if options.training is None else options.dim
-    cost = measured(options.rounds, Work(dim, options.clients, options.epochs, options.training))
-    if options.json:
-        sys.stdout.write(json.dumps(asdict(cost)) + "\n")
-        return
-    sys.stdout.write(
-        f"{cost.clients} clients that train for {cost.training:.3g} s, dim {cost.dim}, {cost.processes} process(es)\n"
-        "seconds of a steady round\n"
-        f"plain   {cost.plain:8.3f}  {cost.plain_trips} trip\n"
-        f"secure  {cost.secure:8.3f}  {cost.secure_trips} trips\n"
-        f"engine  {cost.client_engine + cost.server_engine:8.3f}  {cost.engine_share:.1%} of the plain round "
-        f"(clients {cost.client_engine:.3f}, server {cost.server_engine:.3f})\n"
-    )
+    model, training = perceptron.start(), partial(perceptron.trained, clients=options.clients, epochs=options.epochs)
+    if options.training is not None:
+        model, training = np.zeros(options.dim, np.float32), partial(busy, seconds=options.training)
+    cost = measured(options.clients, options.rounds, model, training)
+    print(json.dumps(cost) if options.json else TABLE.format(**cost))
 
 
 if __name__ == "__main__":

@@ -1,184 +1,220 @@
-"""Kernels and primitives alone: masks by path, lane, keys, length and threads; encodings, sharing, agreement, powers.
+"""Kernels and primitives alone: masks by path, lane, keys, length and threads; encodings, sharing, agreement, powers;
+and what the machine could do at best.
 
 Rates are bytes of keystream, or of input, a second. `python -m bench kernels --dim 65536 --neighbours 30` measures the
-masks of one size.
+masks of one size. The suite `decoding` is about messages.
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
+import gmpy2
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from numpy.typing import NDArray
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
 
-from bench import limits
-from bench.measure import Work, on_threads, side_by_side
-from bench.options import Job, Options, Tell
-from bench.peers.generators import MT19937, OPENSSL, PCG64, streams
-from bench.results import Case, Row, row
+from bench.cohorts import Options
+from bench.measure import Job, Tell, Trial, Work, on_threads, side_by_side
+from bench.replay import update_of
+from bench.results import Row
 from secagg.encoding.packing import add_packed, pack
 from secagg.encoding.quantize import Quantizer
 from secagg.encoding.ring import Ring
-from secagg.kernels import _cpu, mask
+from secagg.errors import PartyId
+from secagg.kernels import _cpu, mask, montgomery
 from secagg.kernels import agreement as agreement_kernel
+from secagg.kernels.mask.aes import IN_FLIGHT, ROUNDS, _emit_round
 from secagg.primitives import agreement, prg, shamir
+from secagg.primitives.modular import Modulus
+from secagg.scheme import Session
+from secagg.testing import SeededEntropy, TestRound
+from secagg.wire import codec, frame
+from secagg_protocols import PROTOCOLS
 
-KEYS, DIM, SHORT = 100, 1 << 20, 1 << 12
+KEYS, DIM, SHORT, RUNS = 100, 1 << 20, 1 << 12, 9
 LANES = ("uint16", "uint32", "uint64")
-RUNS = 9
-PAIRS = 1024
 RING = Ring(20)
+OPENSSL, PCG64, MT19937 = "OpenSSL AES-128-CTR", "NumPy PCG64", "NumPy MT19937"
+POWMOD, GMP = "gmpy2 powmod(r, n, n*n)", "gmpy2 a * b % n"
+ENGINES = (*montgomery.IMPLEMENTATIONS, montgomery.PORTABLE)
+MEMORY = 1 << 27
+"""Bytes far beyond any cache."""
+Trials = Callable[[], Iterable[Trial]]
 
 
 def jobs(options: Options) -> list[Job]:
     """The suite's steps."""
+    dim, runs = (1 << 14, 3) if options.quick else (DIM, RUNS)
+    steps: dict[str, Trials]
     if options.is_one_case:
         dim, keys = options.dim or DIM, options.neighbours or KEYS
-        return [Job(f"masks, dim {dim}, {keys} keys", partial(_one_case, dim, keys, RUNS))]
-    dim, runs = (1 << 14, 3) if options.quick else (DIM, RUNS)
-    lists = [Job("targets of the mask kernels", partial(_targets, dim, runs))]
-    lists += [Job(f"masks of {name}", partial(_paths, name, dim, runs)) for name in mask.IMPLEMENTATIONS]
-    lists += [Job(f"masks, {keys} keys", partial(_growth, "keys", dim, keys, runs)) for keys in (1, 3, 10, 30, 100)]
-    lists += [Job(f"masks, dim {d}", partial(_growth, "entries", d, KEYS, runs)) for d in _dims(dim)]
-    lists.append(Job("limits of the machine", partial(_limits, 1 << 22 if options.quick else limits.MEMORY, runs)))
-    lists.append(Job("encodings", partial(_encodings, dim, runs)))
-    lists.append(Job("secret sharing", partial(_sharing, 50 if options.quick else 500, runs)))
-    lists.append(Job("key agreement", partial(_agreement, 32 if options.quick else PAIRS, runs)))
-    if find_spec("gmpy2") is not None:  # of the extra that Paillier needs
-        bits, count = (256, 16) if options.quick else (2048, 128)
-        lists.append(Job("arithmetic of Paillier", partial(import_module("bench.modular").rows, bits, count, runs)))
-    return lists
+        paths = [path for path in mask.IMPLEMENTATIONS if path in {mask.selected(), "portable"}]
+        others = partial(keystreams, "target: keystream", 4 * dim, OPENSSL)
+        steps = {f"masks of {path}": partial(_by_lane, path, dim, keys) for path in paths}
+        return _jobs(steps | {OPENSSL: others}, RUNS)
+    best, (few, bits, count) = mask.selected(), (50, 256, 16) if options.quick else (500, 2048, 128)
+    steps = {"targets of the mask kernels": partial(_targets, dim)}
+    steps |= {f"masks of {path}": partial(_by_lane, path, dim, KEYS) for path in mask.IMPLEMENTATIONS}
+    for keys in (1, 3, 10, 30, KEYS):
+        steps[f"masks, {keys} keys"] = partial(_masks, "add_masks by keys", best, "uint32", dim, keys)
+    for size in [*(shorter for shorter in (1 << power for power in range(10, 24, 2)) if shorter < dim), 4 * dim]:
+        steps[f"masks, dim {size}"] = partial(_masks, "add_masks by entries", best, "uint32", size, KEYS)
+    steps["limits of the machine"] = partial(_limits, 1 << 22 if options.quick else MEMORY)
+    found = _jobs(steps, runs) + _jobs({"encodings": partial(_encodings, dim)}, 3 * runs)
+    steps = {
+        "secret sharing, 30 holders": partial(_sharing, 30, 21, 100),
+        "secret sharing, all clients": partial(_sharing, few - 1, 2 * few // 3 + 1, few),
+        "key agreement": partial(_agreement, 32 if options.quick else 1024),
+        "Paillier encryption": partial(_encryptions, bits, count),
+        "products": partial(_products, 2 * bits, 16 * count),
+    }
+    return found + _jobs(steps, runs)
 
 
-def _dims(largest: int) -> Iterator[int]:
-    yield from (dim for dim in (1 << power for power in range(10, 24, 2)) if dim < largest)
-    yield 4 * largest
+def _jobs(steps: dict[str, Trials], runs: int) -> list[Job]:
+    def measured(trials: Trials, _tell: Tell) -> list[Row]:
+        return side_by_side(list(trials()), runs)
+
+    return [Job(name, partial(measured, trials)) for name, trials in steps.items()]
 
 
-def _threads(name: str) -> tuple[int, ...]:
-    """The portable path has one thread."""
-    return (1, 2) if _cpu.threads() > 1 and name != "portable" else (1,)
-
-
-def _masks(name: str, lane: str, dim: int, keys: int, count: int) -> tuple[Case, Work]:
-    """One case of `add_masks` and the call that does it."""
+def _masks(what: str, path: str, lane: str, dim: int, keys: int) -> Iterator[Trial]:
+    """`add_masks` by one path, on one thread and on two."""
     seeds = np.frombuffer(os.urandom(16 * keys), np.uint8).reshape(-1, 16)
     signs = np.where(np.arange(keys) % 2, -1, 1).astype(np.int8)
-    acc = np.zeros(dim, lane)
-    add = mask.IMPLEMENTATIONS[name]
+    for threads in _threads(path):
+        acc = np.zeros(dim, lane)
+        case = {"path": path, "lane": lane, "dim": dim, "keys": keys, "threads": threads}
+        work = _on(threads, mask.IMPLEMENTATIONS[path], acc, seeds, signs, 0)
+        yield Trial(what, case, work, {"bytes": float(keys * acc.nbytes)})
 
+
+def _on(threads: int, function: Callable[..., object], *arguments: Any) -> Work:
     def work() -> None:
-        with on_threads(count):
-            add(acc, seeds, signs, 0)
+        with on_threads(threads):
+            function(*arguments)
 
-    return {"path": name, "lane": lane, "dim": dim, "keys": keys, "threads": count}, work
-
-
-def _measured(what: str, cases: list[tuple[Case, Work]], runs: int, size: Callable[[Case], float]) -> list[Row]:
-    """Rows of all cases, which take turns."""
-    times = side_by_side({str(place): work for place, (_, work) in enumerate(cases)}, runs)
-    return [row(what, case, times[str(place)], bytes=size(case)) for place, (case, _) in enumerate(cases)]
+    return work
 
 
-def _stream_bytes(case: Mapping[str, Any]) -> float:
-    return float(case["dim"] * case["keys"] * np.dtype(case["lane"]).itemsize)
+def _threads(path: str) -> tuple[int, ...]:
+    """The portable paths have one thread."""
+    return (1, 2) if _cpu.threads() > 1 and path != "portable" else (1,)
 
 
-def _targets(dim: int, runs: int, _tell: Tell) -> list[Row]:
+def _targets(dim: int) -> list[Trial]:
     """All that the table of targets compares, in turns within one loop."""
-    best = mask.selected()
-    short = min(SHORT, dim)
-    cases = [_masks(best, "uint32", dim, KEYS, threads) for threads in _threads(best)]
-    cases += [_masks(best, "uint32", short, KEYS, 1), _masks("portable", "uint32", dim, KEYS, 1)]
-    peers = streams(4 * dim, (OPENSSL, PCG64, MT19937))
-    works = {f"masks {place}": work for place, (_, work) in enumerate(cases)} | peers
-    times = side_by_side(works, runs)
-    rows = [
-        row("target: add_masks", case, times[f"masks {place}"], bytes=_stream_bytes(case))
-        for place, (case, _) in enumerate(cases)
-    ]
-    return rows + [row("target: keystream", {"by": name}, times[name], bytes=4.0 * dim) for name in peers]
+    masks, best = partial(_masks, "target: add_masks"), mask.selected()
+    short = next(masks(best, "uint32", min(SHORT, dim), KEYS))
+    trials = [*masks(best, "uint32", dim, KEYS), short, *masks("portable", "uint32", dim, KEYS)]
+    return [*trials, *keystreams("target: keystream", 4 * dim, OPENSSL, PCG64, MT19937)]
 
 
-def _paths(name: str, dim: int, runs: int, _tell: Tell) -> list[Row]:
-    cases = [_masks(name, lane, dim, KEYS, threads) for lane in LANES for threads in _threads(name)]
-    return _measured("add_masks", cases, runs, _stream_bytes)
+def _by_lane(path: str, dim: int, keys: int) -> list[Trial]:
+    return [trial for lane in LANES for trial in _masks("add_masks", path, lane, dim, keys)]
 
 
-def _growth(axis: str, dim: int, keys: int, runs: int, _tell: Tell) -> list[Row]:
-    cases = [_masks(mask.selected(), "uint32", dim, keys, threads) for threads in _threads(mask.selected())]
-    return _measured(f"add_masks by {axis}", cases, runs, _stream_bytes)
+def keystreams(what: str, size: int, *names: str, **case: Any) -> list[Trial]:
+    """What else could make the bytes of a mask: OpenSSL's AES-128-CTR, and NumPy's generators, which are no ciphers."""
+    return [Trial(what, {"by": name, **case}, _stream(name, size), {"bytes": float(size)}) for name in names]
 
 
-def _one_case(dim: int, keys: int, runs: int, _tell: Tell) -> list[Row]:
-    names = [name for name in mask.IMPLEMENTATIONS if name == mask.selected() or name == "portable"]
-    cases = [_masks(name, lane, dim, keys, threads) for name in names for lane in LANES for threads in _threads(name)]
-    rows = _measured("add_masks", cases, runs, _stream_bytes)
-    times = side_by_side(streams(4 * dim, (OPENSSL,)), runs)
-    return [*rows, row("target: keystream", {"by": OPENSSL}, times[OPENSSL], bytes=4.0 * dim)]
+def _stream(name: str, size: int) -> Work:
+    if name != OPENSSL:
+        generator = np.random.Generator({PCG64: np.random.PCG64, MT19937: np.random.MT19937}[name](1))
+        return lambda: generator.integers(0, 1 << 32, size // 4, np.uint32)
+    zeros, room = bytes(size), bytearray(size + 16)
+    room[:] = bytes(len(room))  # so that the first run does not pay for its pages
+    return lambda: Cipher(algorithms.AES(bytes(16)), modes.CTR(bytes(16))).encryptor().update_into(zeros, room)
 
 
-def _limits(size: int, runs: int, _tell: Tell) -> list[Row]:
-    works = {"memory": limits.memory(size), **limits.aes(size)}
-    times = side_by_side({name: limit.work for name, limit in works.items()}, runs)
-    return [row("limit", {"of": name}, times[name], bytes=float(limit.bytes)) for name, limit in works.items()]
+def _limits(size: int) -> Iterator[Trial]:
+    """On one core: adding one array of `size` bytes to another, where two are read, one is written, and all count; and
+    AES-128 of about `size` bytes in registers, for each path of the mask kernel with AES instructions.
+    """
+    one, other = np.ones(size // 4, np.uint32), np.ones(size // 4, np.uint32)
+    yield Trial("limit", {"of": "memory"}, partial(np.add, one, other, out=one), {"bytes": 3.0 * size})
+    for name, (vector_bits, _) in mask.FAST.items():
+        if name in mask.IMPLEMENTATIONS:
+            group = IN_FLIGHT * vector_bits // 8
+            work = partial(_rounds, size // group, tuple(range(vector_bits // 128)))
+            yield Trial("limit", {"of": name}, work, {"bytes": float(size // group * group)})
 
 
-def _encodings(dim: int, runs: int, _tell: Tell) -> list[Row]:
+@njit(nogil=True)
+def _rounds(groups: int, blocks: tuple[int, ...]) -> int:
+    """`groups` times ten rounds of the vectors in flight; the result keeps them from being optimized away."""
+    total = 0
+    for number in range(groups):
+        total ^= _group(number, blocks)
+    return total
+
+
+@intrinsic
+def _group(_typing: Any, _number: Any, blocks: Any) -> Any:
+    """Emit ten AES rounds of `IN_FLIGHT` vectors; groups do not wait for each other."""
+    quad, width = ir.IntType(64), 2 * len(blocks)
+    kind = ir.VectorType(quad, width)
+
+    def emit(_context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
+        start = [kind([number] * width) for number in range(IN_FLIGHT)]
+        vectors = [builder.insert_element(vector, arguments[0], quad(0)) for vector in start]
+        round_key = kind([0x0123456789ABCDEF] * width)
+        for number in range(1, ROUNDS + 1):
+            instruction = "aesenc" if number < ROUNDS else "aesenclast"
+            vectors = [_emit_round(builder, instruction, vector, round_key) for vector in vectors]
+        total = vectors[0]
+        for vector in vectors[1:]:
+            total = builder.xor(total, vector)
+        return builder.extract_element(total, quad(1))
+
+    return types.int64(types.int64, blocks), emit
+
+
+def _encodings(dim: int) -> list[Trial]:
     """float32 to 20-bit entries of uint32 lanes, and back into an accumulator."""
-    update = (np.random.default_rng(0).normal(size=dim) * 0.4).astype(np.float32)
-    clip, vector, total = np.float64(1.0), RING.zeros(dim), RING.zeros(dim)
+    update, vector, total = update_of(dim), RING.zeros(dim), RING.zeros(dim)
     quantizers = {rounding: Quantizer(RING.bits, rounding) for rounding in ("nearest", "stochastic")}
 
     def quantize(rounding: str) -> None:
-        quantizers[rounding].quantize(update, np.asarray(clip), 1.0, vector, prg.stretched(os.urandom))
+        quantizers[rounding].quantize(update, np.asarray(1.0), 1.0, vector, prg.stretched(os.urandom))
 
     def both() -> None:
         quantize("nearest")
         pack(vector, RING)
 
     quantize("nearest")
-    packed = pack(vector, RING)
     works: dict[str, Work] = {
         "quantize, nearest": partial(quantize, "nearest"),
         "quantize, stochastic": partial(quantize, "stochastic"),
         "pack": partial(pack, vector, RING),
         "quantize and pack": both,
-        "unpack and add": partial(add_packed, total, packed, RING),
+        "unpack and add": partial(add_packed, total, pack(vector, RING), RING),
     }
-    times = side_by_side(works, 3 * runs)
-    return [
-        row("encoding", {"of": name, "bits": RING.bits, "dim": dim}, times[name], bytes=4.0 * dim) for name in works
-    ]
+    case, figures = {"bits": RING.bits, "dim": dim}, {"bytes": 4.0 * dim}
+    return [Trial("encoding", {"of": of, **case}, work, figures) for of, work in works.items()]
 
 
-def _sharing(clients: int, runs: int, _tell: Tell) -> list[Row]:
+def _sharing(holders: int, threshold: int, secrets: int) -> list[Trial]:
     """Two secrets to k holders, and all secrets of a round back from t of them."""
-    rows: list[Row] = []
-    for holders, threshold, secrets in ((30, 21, 100), (clients - 1, 2 * clients // 3 + 1, clients)):
-        points = range(1, holders + 1)
-        dealt = shamir.split(_random(2), points, threshold, os.urandom)
-        chosen = np.array(points[:threshold], np.uint64)
-        values = np.stack([dealt[point][0] for point in points[:threshold]])
-        case: Case = {"holders": holders, "threshold": threshold}
-        works: dict[str, Work] = {
-            "split 2": partial(shamir.split, _random(2), points, threshold, os.urandom),
-            f"combine {secrets}": partial(
-                shamir.combine_many, np.tile(chosen, (secrets, 1)), np.tile(values, (secrets, 1, 1))
-            ),
-        }
-        times = side_by_side(works, runs)
-        rows += [row("sharing", {"of": name, **case}, times[name]) for name in works]
-    return rows
+    points, two = range(1, holders + 1), np.frombuffer(os.urandom(64), np.uint8).reshape(2, 32)
+    split = partial(shamir.split, two, points, threshold, os.urandom)
+    dealt, some = split(), points[:threshold]
+    chosen = np.tile(np.array(some, np.uint64), (secrets, 1))
+    values = np.tile(np.stack([dealt[point][0] for point in some]), (secrets, 1, 1))
+    works = {"split 2": split, f"combine {secrets}": partial(shamir.combine_many, chosen, values)}
+    case = {"holders": holders, "threshold": threshold}
+    return [Trial("sharing", {"of": of, **case}, work) for of, work in works.items()]
 
 
-def _agreement(pairs: int, runs: int, _tell: Tell) -> list[Row]:
+def _agreement(pairs: int) -> list[Trial]:
     """X25519 and HKDF of many pairs with one private key, as a client and a recovered key have them.
 
     By the selected kernel, on one thread and on two; and as one would write it with `cryptography`, which parses the
@@ -188,23 +224,79 @@ def _agreement(pairs: int, runs: int, _tell: Tell) -> list[Row]:
     publics = [agreement.public_key(os.urandom(32)) for _ in range(pairs)]
     infos = [os.urandom(103) for _ in range(pairs)]
 
-    def together(count: int) -> None:
-        with on_threads(count):
-            agreement.derive_many([private] * pairs, publics, infos, salt)
-
     def pair_by_pair() -> None:
         own = X25519PrivateKey.from_private_bytes(private)
         for public, info in zip(publics, infos, strict=True):
             HKDF(SHA256(), 32, salt, info).derive(own.exchange(X25519PublicKey.from_public_bytes(public)))
 
     agreement_kernel.load()
-    path = agreement_kernel.selected()
-    cases: list[tuple[Case, Work]] = [
-        ({"by": "derive_many", "path": path, "threads": count}, partial(together, count)) for count in (1, 2)
+    together, path = (agreement.derive_many, [private] * pairs, publics, infos, salt), agreement_kernel.selected()
+    works = [("derive_many", path, threads, _on(threads, *together)) for threads in (1, 2)]
+    return [
+        Trial("agreement", {"by": by, "path": path, "threads": threads, "pairs": pairs}, work, {"bytes": 0.0})
+        for by, path, threads, work in [*works, ("cryptography", "portable", 1, pair_by_pair)]
     ]
-    cases.append(({"by": "cryptography", "path": "portable", "threads": 1}, pair_by_pair))
-    return _measured("agreement", [({**case, "pairs": pairs}, work) for case, work in cases], runs, lambda _: 0.0)
 
 
-def _random(secrets: int) -> NDArray[np.uint8]:
-    return np.frombuffer(os.urandom(32 * secrets), np.uint8).reshape(-1, 32)
+def _encryptions(bits: int, count: int) -> Iterator[Trial]:
+    """Paillier's (h**n)**s mod n**2 with s of half n's bits, by windows, against GMP's r**n mod n**2."""
+
+    def trial(by: str, threads: int, work: Work, done: int) -> Trial:
+        case = {"by": by, "bits": bits, "threads": threads}
+        return Trial("Paillier encryption", case, work, {"encryptions": float(done)})
+
+    n = _odd(bits)
+    square = n * n
+    base = int(gmpy2.powmod(_odd(bits - 8), n, square))
+    exponents = [int.from_bytes(os.urandom(bits // 16), "big") for _ in range(count)]
+    few = [_odd(bits - 8) for _ in range(max(1, count // 64))]
+    yield trial(POWMOD, 1, lambda: [gmpy2.powmod(r, n, square) for r in few], len(few))
+    for name in ENGINES:
+        table = Modulus.square(n, name).fixed_base(base, bits // 2)
+        for threads in _threads(name):
+            yield trial(name, threads, _on(threads, table.powers, exponents), count)
+
+
+def _products(bits: int, count: int) -> list[Trial]:
+    """The product of many values, so that each costs one product and its way into lanes."""
+    n, figures = _odd(bits), {"products": float(count)}
+    values = [_odd(bits) % n for _ in range(count)]
+    data = b"".join(value.to_bytes(bits // 8) for value in values)
+    numbers, modulus = [gmpy2.mpz(value) for value in values], gmpy2.mpz(n)
+    works: dict[str, Work] = {GMP: lambda: [number * number % modulus for number in numbers]}
+    works |= {name: partial(lambda engine: engine.read(data).product(), Modulus(n, name)) for name in ENGINES}
+    return [Trial("modular product", {"by": by, "bits": bits}, work, figures) for by, work in works.items()]
+
+
+def _odd(bits: int) -> int:
+    return int.from_bytes(os.urandom(bits // 8), "big") | 1 << (bits - 1) | 1
+
+
+def decoding(options: Options) -> list[Job]:
+    """The suite `decoding`: how fast frames, messages and sessions of one real round decode."""
+    clients, dim = (5, 10) if options.quick else (options.clients or 100, options.dim or 100_000)
+    decoders = partial(_decoders, options.protocol or "secagg", clients, dim)
+    return [Job("decoders", lambda _: side_by_side(list(decoders()), 25))]
+
+
+def _decoders(protocol: str, clients: int, dim: int) -> Iterator[Trial]:
+    """The session, and every message of the round as it arrives (frame and message)."""
+
+    def trial(of: str, data: bytes, work: Callable[[bytes], object]) -> Trial:
+        case = {"of": of, "size": len(data), "clients": clients, "dim": dim}
+        return Trial("decoding", case, partial(work, data), {"bytes": len(data)})
+
+    def framed(kind: type[codec.Message]) -> Callable[[bytes], object]:
+        return lambda data: codec.decode(frame.unwrap(data).body, kind)
+
+    updates: dict[PartyId, Any] = dict.fromkeys(range(clients), np.zeros(dim, np.uint16))
+    session = Session.create(range(clients), updates[0])
+    round_ = TestRound(PROTOCOLS[protocol](clients), session, updates, entropy=SeededEntropy(1))
+    yield trial("Session", session.to_bytes(), Session.from_bytes)
+    for phase in round_.scheme.phases:
+        party, ask = next(iter(round_.coordinator.asks().items()))
+        yield trial(phase.ask.__name__, ask, framed(phase.ask))
+        round_.exchange()
+        if phase.reply is not None:
+            yield trial(phase.reply.__name__, round_.sent[phase.name, party], framed(phase.reply))
+        round_.coordinator.close_phase()

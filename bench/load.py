@@ -8,136 +8,72 @@ The clients live in a process of their own and all that passes is bytes, so the 
 import argparse
 import json
 import multiprocessing
-import random
 import resource
 import sys
-import threading
-import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from functools import partial
 from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
-import secagg
-from secagg import Coordinator, Participant, Session
+from bench.cohorts import Cohort
+from bench.measure import Tell
+from bench.replay import Replay, session_of, update_of
+from secagg import Participant, aggregate
 from secagg_protocols import PROTOCOLS, PairwiseMasking
 
-Beat = Callable[[str, int, int], None]
-"""(phase, replies so far, asked): called at every reply."""
 END = b""
-"""Sent to the fleet when the round is over."""
+"""Sent to the clients when the round is over."""
 
 
-@dataclass
-class Load:
-    """What one round cost.
-
-    Attributes:
-        clients, dim, neighbours, threshold, lost: the round; `lost` clients sent no vector.
-        seconds: {phase: wall seconds, clients' work included}.
-        server_seconds: {phase: seconds in the server's own code}.
-        sent, received: {phase: bytes, all clients together}.
-        server_bytes: growth of the server's peak memory over the round: resident, or as `tracemalloc` counts.
-        fleet_bytes: peak resident memory of the clients' process.
+def run(cohort: Cohort, tell: Tell, *, traced: bool) -> dict[str, Any]:
+    """One round, by phase: wall seconds, clients' work included; seconds in the server's own code; bytes that it sent
+    and received. "server_bytes" is how much its peak memory grew over the round: resident, or, where it is `traced`,
+    which is exact and slow, as `tracemalloc` counts.
     """
-
-    clients: int
-    dim: int
-    neighbours: int
-    threshold: int
-    lost: int
-    seconds: dict[str, float]
-    server_seconds: dict[str, float]
-    sent: dict[str, float]
-    received: dict[str, int]
-    server_bytes: int
-    fleet_bytes: int
-
-    @property
-    def bytes_an_edge(self) -> float:
-        """The server's memory beyond eight vectors, for each of the n * k shares that it relays."""
-        return (self.server_bytes - 8 * 8 * self.dim) / (self.clients * self.neighbours)
-
-
-def run(clients: int, dim: int, dropout: float, beat: Beat, *, traced: bool = False) -> Load:
-    """One round of SecAgg+ as `plan` has it; the sum is checked against the clients' vectors.
-
-    Args:
-        clients: 3 or more.
-        dim: entries of each update.
-        dropout: rate of clients, below 1, that send no vector.
-        beat: hears of progress.
-        traced: count the server's memory with `tracemalloc`, which is exact and slow.
-    """
-    scheme = PROTOCOLS["secagg+"](clients)
-    assert isinstance(scheme, PairwiseMasking)
-    session = Session.create(range(clients), np.zeros(dim, np.uint16))
-    lost = set(random.Random(0).sample(range(clients), int(dropout * clients)))
-    with fleet_of(scheme, session, dim) as fleet, growth(traced) as grown:
-        coordinator = Coordinator(scheme, session)
-        seconds, received = {}, {}
-        while not coordinator.done:
-            name, start = coordinator.phase or "", time.perf_counter()
-            received[name] = exchange(coordinator, fleet, lost if name == "masked" else set(), beat)
-            coordinator.close_phase()
-            seconds[name] = time.perf_counter() - start
-        out = coordinator.result
-        assert out is not None
-        server_bytes = grown()
+    with fleet_of(cohort) as fleet, growth(traced) as grown:
+        replayed = Replay(cohort, tell, clients=[Remote(place, fleet) for place in range(cohort.clients)])
+        replayed.play()
+        server_bytes, server_peak = grown(), peak_resident()
         fleet.send_bytes(END)
-        expected, fleet_bytes = fleet.recv()
-    np.testing.assert_array_equal(out.ring_sum, expected)
-    parameters = scheme.parameters(session)
-    return Load(
-        clients,
-        dim,
-        parameters.degree,
-        parameters.threshold,
-        len(lost),
-        seconds,
-        {phase: value for (phase, role), value in out.seconds.items() if role == "server"},
-        {phase: value for (phase, role), value in out.traffic.items() if role == "server"},
-        received,
-        server_bytes,
-        fleet_bytes,
-    )
+        fleet_bytes = fleet.recv()
+    replayed.check()
+    trace, case = replayed.trace, cohort.case
+    own = {phase: clocks[0].item() for phase, clocks in trace.server.items()}
+    return {
+        **{name: case[name] for name in ("clients", "dim", "neighbours", "threshold", "lost")},
+        "seconds": {phase: sum(trace.client[phase]) + seconds for phase, seconds in own.items()},
+        "server_seconds": own,
+        "sent": trace.asked,
+        "received": {phase: sum(sizes) for phase, sizes in trace.replied.items()},
+        "server_bytes": server_bytes,
+        "server_peak": server_peak,
+        "fleet_bytes": fleet_bytes,
+    }
 
 
-def exchange(coordinator: Coordinator, fleet: Connection, silent: set[int], beat: Beat) -> int:
-    """One phase, left open; returns the bytes received."""
-    phase = coordinator.phase or ""
-    asks = {party: ask for party, ask in coordinator.asks().items() if party not in silent}
+class Remote(NamedTuple):
+    """A client at the other end of a pipe."""
 
-    def send() -> None:
-        for party, ask in asks.items():
-            fleet.send_bytes(int(party).to_bytes(4, "little") + ask)
+    place: int
+    fleet: Connection
 
-    sender = threading.Thread(target=send)
-    sender.start()
-    received = 0
-    for place, party in enumerate(asks, 1):  # the fleet answers in the order of the asks
-        reply = fleet.recv_bytes()
-        received += len(reply)
-        coordinator.receive(party, reply)
-        beat(phase, place, len(asks))
-    sender.join()
-    return received
+    def answer(self, ask: bytes, _update: object) -> bytes:
+        """As `Participant.answer`."""
+        self.fleet.send_bytes(self.place.to_bytes(4, "little") + ask)
+        return self.fleet.recv_bytes()
 
 
 @contextmanager
-def fleet_of(scheme: PairwiseMasking, session: Session, dim: int) -> Iterator[Connection]:
+def fleet_of(cohort: Cohort) -> Iterator[Connection]:
     """All clients, in a process that is ended afterwards."""
     here, there = multiprocessing.Pipe()
-    arguments = ((scheme.neighbours, scheme.threshold), session.to_bytes(), dim, there)
-    process = multiprocessing.get_context("spawn").Process(target=be_clients, args=arguments)
+    process = multiprocessing.get_context("spawn").Process(target=be_clients, args=(cohort, there))
     process.start()
     there.close()  # so that the fleet's end is seen as one
     try:
@@ -147,38 +83,35 @@ def fleet_of(scheme: PairwiseMasking, session: Session, dim: int) -> Iterator[Co
         process.join()
 
 
-def be_clients(options: tuple[int | None, int | None], session_bytes: bytes, dim: int, server: Connection) -> None:
-    """The fleet's program: answers asks until END, then tells the sum of the vectors that left, and its memory."""
-    scheme, session = PairwiseMasking(*options), Session.from_bytes(session_bytes)
-    clients = {party: Participant(scheme, session, party) for party in session.parties}
-    expected = np.zeros(dim, np.uint64)
+def be_clients(cohort: Cohort, server: Connection) -> None:
+    """The fleet's program: answers asks until END, then tells its memory."""
+    scheme, session, update = cohort.scheme, session_of(cohort), update_of(cohort.dim)
+    clients = [Participant(scheme, session, party) for party in session.parties]
     while message := server.recv_bytes():
-        party = int.from_bytes(message[:4], "little")
-        reply = clients[party].answer(message[4:], partial(trained, party, expected))
+        reply = clients[int.from_bytes(message[:4], "little")].answer(message[4:], update)
         assert reply is not None
         server.send_bytes(reply)
-    server.send((expected, peak_resident()))
-
-
-def trained(party: int, total: NDArray[np.uint64]) -> NDArray[np.uint16]:
-    """A client's update, (dim,), also added to `total`; made once, in the phase that takes it."""
-    update = np.random.default_rng(party).integers(0, 2**16, total.size, np.uint16)
-    total += update
-    return update
+    server.send(peak_resident())
 
 
 def peak_resident() -> int:
-    """Largest resident memory of this process so far, bytes."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    """Largest resident memory of this process so far, bytes.
+
+    Linux counts it for this program, where `getrusage` also counts what its parent held when it was started.
+    """
+    status = Path("/proc/self/status")
+    for line in status.read_text().splitlines() if status.exists() else ():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 @contextmanager
 def growth(traced: bool) -> Iterator[Callable[[], int]]:
     """Yields a function that tells by how many bytes the peak has grown since the start."""
-    secagg.aggregate({i: np.zeros(4, np.uint16) for i in range(3)}, PairwiseMasking())  # kernels are loaded already
+    aggregate(dict.fromkeys(range(4), np.zeros(4, np.float32)), PairwiseMasking())  # kernels are loaded already
+    before = peak_resident()
     if not traced:
-        before = peak_resident()
         yield lambda: peak_resident() - before
         return
     tracemalloc.start()
@@ -188,42 +121,43 @@ def growth(traced: bool) -> Iterator[Callable[[], int]]:
         tracemalloc.stop()
 
 
-def show(load: Load, console: Console) -> None:
+def show(load: dict[str, Any], console: Console) -> None:
     """A table for people."""
-    table = Table(title=f"{load.clients} clients, dim {load.dim}, k = {load.neighbours}, t = {load.threshold}")
-    for column in ("phase", "wall s", "server s", "sent MB", "received MB"):
-        table.add_column(column, justify="left" if column == "phase" else "right")
-    for phase, seconds in load.seconds.items():
-        figures = (seconds, load.server_seconds[phase], load.sent[phase] / 1e6, load.received[phase] / 1e6)
-        table.add_row(phase, *(f"{figure:.2f}" for figure in figures))
+    columns = {"wall s": ("seconds", 1.0), "server s": ("server_seconds", 1.0)}
+    columns |= {"sent MB": ("sent", 1e6), "received MB": ("received", 1e6)}
+    table = Table(
+        "phase", *columns, title="{clients} clients, dim {dim}, k = {neighbours}, t = {threshold}".format(**load)
+    )
+    for phase in load["seconds"]:
+        table.add_row(phase, *(f"{load[name][phase] / unit:.2f}" for name, unit in columns.values()))
     console.print(table)
+    # Beyond eight vectors, for each of the shares that the server relays.
+    an_edge = (load["server_bytes"] - 8 * 8 * load["dim"]) / (load["clients"] * load["neighbours"])
     console.print(
-        f"{sum(load.seconds.values()):.1f} s in all, {load.lost} clients lost; the server's peak grew by "
-        f"{load.server_bytes / 1e6:.1f} MB ({load.bytes_an_edge:.0f} bytes for each of n * k shares), "
-        f"the clients' process reached {load.fleet_bytes / 1e6:.0f} MB"
+        f"{sum(load['seconds'].values()):.1f} s in all, {load['lost']} clients lost; the server's peak grew by "
+        f"{load['server_bytes'] / 1e6:.1f} MB ({an_edge:.0f} bytes for each of n * k shares), "
+        f"the clients' process reached {load['fleet_bytes'] / 1e6:.0f} MB"
     )
 
 
 def main() -> None:
-    """The command."""
+    """The command: a round of SecAgg+ with k and t as `plan` has them, or with k neighbours."""
     parser = argparse.ArgumentParser(prog="python -m bench.load", description=__doc__.partition("\n")[0])
     parser.add_argument("--clients", type=int, default=2000)
     parser.add_argument("--dim", type=int, default=10_000)
+    parser.add_argument("--neighbours", type=int, help="k; else k and t as `secagg plan` has them")
     parser.add_argument("--dropout", type=float, default=0.02, help="rate of clients that send no vector")
     parser.add_argument("--traced", action="store_true", help="count the server's memory exactly, and slowly")
     parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        bars: dict[str, int] = {}
-
-        def beat(phase: str, done: int, total: int) -> None:
-            if phase not in bars:
-                bars[phase] = progress.add_task(phase, total=total)
-            progress.update(bars[phase], completed=done)
-
-        load = run(options.clients, options.dim, options.dropout, beat, traced=options.traced)
-    if options.json:
-        print(json.dumps(asdict(load)))
+    asked = parser.parse_args()
+    scheme = PROTOCOLS["secagg+"](asked.clients) if asked.neighbours is None else PairwiseMasking(asked.neighbours)
+    assert isinstance(scheme, PairwiseMasking)
+    lost = int(asked.dropout * asked.clients)
+    cohort = Cohort(asked.clients, asked.dim, scheme.neighbours, lost, scheme.threshold)
+    with Console(stderr=True).status("clients start") as status:
+        load = run(cohort, status.update, traced=asked.traced)
+    if asked.json:
+        print(json.dumps(load))
     else:
         show(load, Console())
 

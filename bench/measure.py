@@ -2,61 +2,58 @@
 
 import gc
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from math import ceil
-from statistics import median, quantiles
 from time import perf_counter
+from typing import Any, NamedTuple
+
+from bench.results import Row, row
 
 Work = Callable[[], object]
-
-
-@dataclass(frozen=True)
-class Times:
-    """Wall times of the same work.
-
-    Attributes:
-        seconds: one a run, in the order of the runs.
-    """
-
-    seconds: tuple[float, ...]
-
-    @property
-    def median(self) -> float:
-        """Half of the runs took longer."""
-        return median(self.seconds)
-
-    @property
-    def quartiles(self) -> tuple[float, float]:
-        """Where the middle half of the runs begins and ends; of fewer than four runs, the ends of all."""
-        if len(self.seconds) < 4:
-            return min(self.seconds), max(self.seconds)
-        low, _, high = quantiles(self.seconds, n=4, method="inclusive")
-        return low, high
-
-
+Tell = Callable[[str], None]
+"""Called with what is being done, for the progress bar."""
 LEAST = 2e-3
 """Seconds of one measurement: shorter work is done several times in a row, so that it finds its caches warm."""
 
 
-def side_by_side(works: Mapping[str, Work], runs: int) -> dict[str, Times]:
-    """Run all `works` in turn, `runs` times over: what slows the machine for a while slows each of them alike.
+class Job(NamedTuple):
+    """One step of a suite: its name for the progress bar, and what does it and returns its rows."""
 
-    Two turns before, not counted, compile, load and tell how often short work has to be done at a time.
+    name: str
+    work: Callable[[Tell], list[Row]]
+
+
+class Trial(NamedTuple):
+    """Work to be timed, and `what`, `case` and `figures` of the row that it becomes; `each` pieces of it in a call."""
+
+    what: str
+    case: dict[str, Any]
+    work: Work
+    figures: Mapping[str, float] = {}
+    each: int = 1
+
+
+def side_by_side(trials: Sequence[Trial], runs: int, *, warm: bool = True) -> list[Row]:
+    """Run all trials in turn, `runs` times over: what slows the machine for a while slows each of them alike.
+
+    Two turns before, not counted, compile, load and tell how often short work has to be done at a time. Work that is
+    long may do without them: `warm=False`.
     """
-    for work in works.values():
-        work()
-    calls = {name: max(1, ceil(LEAST / timed(work, 1))) for name, work in works.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in works}
+    calls = [1] * len(trials)
+    if warm:
+        for trial in trials:
+            trial.work()
+        calls = [max(1, ceil(LEAST / timed(trial.work))) for trial in trials]
+    seconds: list[list[float]] = [[] for _ in trials]
     with without_collector():
         for _ in range(runs):
-            for name, work in works.items():
-                seconds[name].append(timed(work, calls[name]))
-    return {name: Times(tuple(taken)) for name, taken in seconds.items()}
+            for taken, trial, times in zip(seconds, trials, calls, strict=True):
+                taken.append(timed(trial.work, times) / trial.each)
+    return [row(one.what, one.case, taken, **one.figures) for one, taken in zip(trials, seconds, strict=True)]
 
 
-def timed(work: Work, calls: int) -> float:
+def timed(work: Work, calls: int = 1) -> float:
     """Seconds of one call, from `calls` in a row."""
     start = perf_counter()
     for _ in range(calls):
@@ -83,7 +80,6 @@ def on_threads(count: int) -> Iterator[None]:
     try:
         yield
     finally:
-        if before is None:
-            del os.environ["SECAGG_THREADS"]
-        else:
+        del os.environ["SECAGG_THREADS"]
+        if before is not None:
             os.environ["SECAGG_THREADS"] = before

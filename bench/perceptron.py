@@ -7,23 +7,25 @@ INPUTS, HIDDEN, CLASSES = 784, 125, 10
 EXAMPLES, BATCH, RATE = 60_000, 10, np.float32(0.05)
 """As many as MNIST has, which clients share equally, and their batches: McMahan et al. 2017, Section 3, B = 10."""
 SHAPES = (INPUTS, HIDDEN), (HIDDEN,), (HIDDEN, CLASSES), (CLASSES,)
-DIM = sum(int(np.prod(shape)) for shape in SHAPES)
+SIZES = [int(np.prod(shape)) for shape in SHAPES]
+
+Floats = NDArray[np.float32]
 
 
-def start() -> NDArray[np.float32]:
-    """(DIM,) of small random parameters."""
-    return np.random.default_rng(1).normal(0, 0.05, DIM).astype(np.float32)
+def start() -> Floats:
+    """(99385,) of small random parameters."""
+    return np.random.default_rng(1).normal(0, 0.05, sum(SIZES)).astype(np.float32)
 
 
-def examples(seed: int, count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def examples(seed: int, count: int) -> tuple[Floats, Floats]:
     """(count, INPUTS) images and (count, CLASSES) labels, drawn: of MNIST's shape, not MNIST."""
     draw = np.random.default_rng(seed)
     images = draw.random((count, INPUTS), np.float32)
     return images, np.eye(CLASSES, dtype=np.float32)[draw.integers(0, CLASSES, count)]
 
 
-def trained(flat: NDArray[np.float32], seed: int, clients: int, epochs: int) -> NDArray[np.float32]:
-    """(DIM,) after `epochs` over one client's examples, whole batches of them; the paper's E is 1, 5 or 20."""
+def trained(flat: Floats, seed: int, clients: int, epochs: int) -> Floats:
+    """The model after `epochs` over one client's examples, whole batches of them; the paper's E is 1, 5 or 20."""
     draw, count = np.random.default_rng([seed, 1]), EXAMPLES // clients // BATCH * BATCH
     images, labels = examples(seed, count)
     into, bias, out, offset = (part.copy() for part in unflattened(flat))
@@ -40,20 +42,15 @@ def trained(flat: NDArray[np.float32], seed: int, clients: int, epochs: int) -> 
     return np.concatenate([part.ravel() for part in (into, bias, out, offset)])
 
 
-def forward(x: NDArray[np.float32], *parts: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def forward(x: Floats, into: Floats, bias: Floats, out: Floats, offset: Floats) -> tuple[Floats, Floats]:
     """(hidden units, probabilities of the classes)."""
-    into, bias, out, offset = parts
     hidden = np.maximum(x @ into + bias, 0)
     logits = hidden @ out + offset
     odds = np.exp(logits - logits.max(1, keepdims=True))
     return hidden, odds / odds.sum(1, keepdims=True)
 
 
-def unflattened(flat: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+def unflattened(flat: Floats) -> list[Floats]:
     """Arrays of `SHAPES`, views."""
-    parts, at = [], 0
-    for shape in SHAPES:
-        size = int(np.prod(shape))
-        parts.append(flat[at : at + size].reshape(shape))
-        at += size
-    return parts
+    parts = np.split(flat, np.cumsum(SIZES[:-1]))
+    return [part.reshape(shape) for part, shape in zip(parts, SHAPES, strict=True)]

@@ -1,127 +1,150 @@
-"""Whole rounds: how the cost of each end grows with clients, entries, neighbours and losses; the server's memory.
+"""Whole rounds (suite `rounds`) and their phases one by one (suite `handlers`), in this process; all checked.
 
-`python -m bench rounds --protocol secagg --clients 500 --dim 100000 --lost 150` runs one round.
+`python -m bench rounds --protocol secagg --clients 500 --dim 100000 --lost 150` runs one round, `python -m bench
+handlers` with such options its phases; `--protocol paillier` and `--protocol ckks` the standard ones of theirs.
 """
 
-from collections.abc import Iterator
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
 from functools import partial
 from statistics import median
 
-from bench import memory, start
-from bench.handlers import chosen, family_of, part_rows, title
-from bench.measure import Times, without_collector
-from bench.options import Job, Options, Tell
-from bench.parts import Parts
-from bench.replay import CIPHERTEXTS, MASKS, Cohort, Trace, replay, warm
+import numpy as np
+from msgspec.structs import replace
+
+from bench.cohorts import MASKS, TABLES, Cohort, Options, tiny
+from bench.machine import ROOT
+from bench.measure import Job, Tell, Trial, side_by_side, without_collector
+from bench.replay import Replay, Trace, replay, warm
 from bench.results import Row, row
+from secagg.spans import Listener
 
-LARGE: tuple[Cohort, ...] = (
-    Cohort(500, 100_000, None, 150),
-    Cohort(1000, 1 << 20, 102, 300),
-    Cohort(16, 100_000, lost=3, family="paillier"),
-    Cohort(100, 100_000, lost=20, family="ckks"),
-)
-TINY = (
-    Cohort(20, 1000, None, 6),
-    Cohort(30, 4000, 8, 6),
-    Cohort(5, 100, lost=1, family="paillier"),
-    Cohort(8, 100, lost=2, family="ckks"),
-)
-MEMORY: tuple[Cohort, ...] = (Cohort(100, 1 << 20, 30), Cohort(1000, 1 << 20, 30))
-STANDARD, SMALL = Cohort(100, 10_000, 30, 20), Cohort(16, 10_000, lost=3)
-"""One round, of masks and of ciphertexts."""
 RUNS = 3
+FIRST = """
+import numpy as np
+import secagg
+from secagg_protocols import PairwiseMasking
+updates = {i: np.full(1000, i / 10, np.float32) for i in range(10)}
+assert len(secagg.aggregate(updates, PairwiseMasking()).contributors) == 10
+"""
+PROGRAMS = {"first aggregate of 10 x 1000": FIRST, "import secagg": "import secagg", "Python": "pass"}
 
 
-def jobs(options: Options) -> list[Job]:
-    """The suite's steps."""
+def handlers(options: Options) -> list[Job]:
+    """Phases of each family, and what one client uploads."""
+    families = TABLES.families.values()
+    chosen = [(family.runs, sized) for family in families for sized in _sized(options, family.phases)]
     if options.is_one_case:
-        cohort = chosen(options, STANDARD if family_of(options) == MASKS else SMALL)
-        return [Job(title(cohort), partial(large, "round", cohort, RUNS))]
-    larges, memories, runs = LARGE, MEMORY, RUNS
-    if options.quick:
-        larges, memories, runs = TINY, (Cohort(8, 1000, 4),), 1
-    found = [Job(f"by {axis}: {title(c)}", partial(growth, axis, c, runs)) for axis, c in axes(options.quick)]
-    found += [Job(title(cohort), partial(large, "large round", cohort, 1)) for cohort in larges]
-    found += [Job(f"server's memory, {title(cohort)}", partial(_memory, cohort)) for cohort in memories]
-    return [*found, Job("warm start", partial(_start, 2 if options.quick else 7))]
+        family = TABLES.families[options.family]
+        chosen = [(family.runs, options.cohort(family.phases[0]))]
+    jobs = [
+        Job(f"phases of {cohort.title}", partial(_phases, cohort, 2 if options.quick else runs))
+        for runs, cohort in chosen
+    ]
+    (upload,) = _sized(options, TABLES.single["upload"])
+    return jobs if options.is_one_case else [*jobs, Job("upload of a masked vector", partial(_upload, upload))]
 
 
-def axes(quick: bool) -> Iterator[tuple[str, Cohort]]:
-    """(what grows, cohort) of every point of every curve."""
-    yield from _axes_of_masks(quick)
-    for family in CIPHERTEXTS:
-        yield from _axes_of_ciphertexts(family, quick)
+def rounds(options: Options) -> list[Job]:
+    """How the cost of each end grows with clients, entries, neighbours and losses; large rounds; memory; start."""
+    quick, runs = options.quick, 1 if options.quick else RUNS
+    if options.is_one_case:
+        cohort = options.cohort(replace(TABLES.families[options.family].phases[0], dim=10_000))
+        return [Job(cohort.title, partial(_large, "round", cohort, RUNS))]
+    jobs = [
+        Job(f"by {axis.name}: {cohort.title}", partial(_growth, f"growth by {axis.name}", cohort, runs))
+        for growth in TABLES.growth.values()
+        for axis in growth.axes
+        if not quick or axis.x == "clients" or axis.base.family == MASKS  # a Paillier key takes a second
+        for cohort in axis.cohorts(quick)
+    ]
+    larges = [cohort for family in TABLES.families.values() for cohort in _sized(options, family.large)]
+    jobs += [Job(cohort.title, partial(_large, "large round", cohort, 1)) for cohort in larges]
+    memories = _sized(options, TABLES.single["memory"])
+    jobs += [Job(f"server's memory, {cohort.title}", partial(_memory, cohort)) for cohort in memories]
+    return [*jobs, Job("warm start", partial(_start, 2 if quick else 7))]
 
 
-def _axes_of_masks(quick: bool) -> Iterator[tuple[str, Cohort]]:
-    sizes = (8, 16) if quick else (50, 100, 200, 400)
-    for clients in sizes:
-        yield "clients, SecAgg", Cohort(clients, 1000 if quick else 10_000, None, clients // 5)
-    for clients in (8, 16) if quick else (50, 100, 200, 400, 800):
-        yield "clients, SecAgg+", Cohort(clients, 1000 if quick else 10_000, 4 if quick else 30, clients // 5)
-    for power in (8, 10) if quick else (12, 14, 16, 18, 20):
-        yield "entries", Cohort(8 if quick else 50, 1 << power, 4 if quick else 20, 1 if quick else 10)
-    for neighbours in (4, 6) if quick else (10, 20, 40, 80):
-        yield "neighbours", Cohort(10 if quick else 100, 1000 if quick else 100_000, neighbours, 1 if quick else 20)
-    for lost in (1, 2) if quick else (5, 10, 20, 40):
-        yield "losses", Cohort(10 if quick else 100, 1000 if quick else 100_000, 6 if quick else 50, lost)
+def _sized(options: Options, cohorts: Sequence[Cohort]) -> list[Cohort]:
+    return list(dict.fromkeys(map(tiny, cohorts))) if options.quick else list(cohorts)
 
 
-def _axes_of_ciphertexts(family: str, quick: bool) -> Iterator[tuple[str, Cohort]]:
-    name, dim = CIPHERTEXTS[family], 100 if quick else {"paillier": 1000, "ckks": 10_000}[family]
-    for clients in (5, 8) if quick else (25, 50, 100, 200):
-        yield f"clients, {name}", Cohort(clients, dim, lost=clients // 5, family=family)
-    if quick:  # a Paillier key takes a second, whatever the sizes
-        return
-    for power in {"paillier": (10, 12, 14, 16), "ckks": (12, 14, 16, 18, 20)}[family]:
-        yield f"entries, {name}", Cohort(8, 1 << power, lost=1, family=family)
-    for lost in (5, 10, 20, 40):
-        yield f"losses, {name}", Cohort(100, dim, lost=lost, family=family)
+def _phases(cohort: Cohort, runs: int, tell: Tell) -> list[Row]:
+    """One row a phase and role, of all who answered in all runs, and the parts of one round more."""
+    rows, traces = [], _traces(cohort, runs, tell)
+    for phase, role in traces[0].roles.items():
+        case = cohort.case | {"phase": phase}
+        seconds = [taken for trace in traces for taken in trace.client[phase]]
+        replied = median(size for trace in traces for size in trace.replied[phase])
+        server = [trace.server[phase][0].item() for trace in traces]
+        rows.append(row("phase", case | {"role": role}, seconds, bytes=replied))
+        rows.append(row("phase", case | {"role": "server"}, server, bytes=traces[0].asked[phase]))
+    return [*rows, *_parts(cohort, tell)]
 
 
-def growth(axis: str, cohort: Cohort, runs: int, tell: Tell) -> list[Row]:
-    """A point of the curve named `axis`."""
-    warm(cohort.family)
-    with without_collector():
-        traces = [replay(cohort, tell) for _ in range(runs)]
-    return [_round_row(f"growth by {axis}", cohort, traces)]
+def _upload(cohort: Cohort, tell: Tell) -> list[Row]:
+    """What one client uploads: the round goes as far as the first masked vector."""
+    started = Replay(cohort, tell)
+    seconds, size = started.first_upload()
+    bits = started.session.ring.bits
+    figures = {"bytes": size, "ring bits": bits, "over": size / (bits * cohort.dim / 8) - 1}
+    return [row("upload", cohort.case, [seconds], **figures)]
 
 
-def large(what: str, cohort: Cohort, runs: int, tell: Tell) -> list[Row]:
-    """A round with its parts; `runs` times, and once more with stopwatches in it."""
-    warm(cohort.family)
-    with without_collector():
-        traces = [replay(cohort, tell) for _ in range(runs)]
-        with Parts() as parts:
-            replay(cohort, tell, parts)
-    return [_round_row(what, cohort, traces), *part_rows(cohort, parts)]
-
-
-def _round_row(what: str, cohort: Cohort, traces: list[Trace]) -> Row:
+def _growth(what: str, cohort: Cohort, runs: int, tell: Tell) -> list[Row]:
     """Seconds of the server; figures by phase: of the server, and of the median party of the phase's role."""
-    figures = {}
-    for phase in traces[0].server:
-        figures[f"server {phase}"] = median(trace.server[phase] for trace in traces)
-        figures[f"server cpu {phase}"] = median(trace.server_cpu[phase] for trace in traces)
-        figures[f"server thread {phase}"] = median(trace.server_thread[phase] for trace in traces)
-        figures[f"{traces[0].roles[phase]} {phase}"] = median(
-            seconds for trace in traces for seconds in trace.client[phase]
-        )
+    traces, figures = _traces(cohort, runs, tell), {}
+    for phase, role in traces[0].roles.items():
+        for place, clock in enumerate(("server", "server cpu", "server thread")):
+            figures[f"{clock} {phase}"] = median(trace.server[phase][place].item() for trace in traces)
+        figures[f"{role} {phase}"] = median(taken for trace in traces for taken in trace.client[phase])
         figures[f"bytes up {phase}"] = median(size for trace in traces for size in trace.replied[phase])
         figures[f"bytes down {phase}"] = traces[0].asked[phase]
-    figures["server cpu"] = median(sum(trace.server_cpu.values()) for trace in traces)
-    figures["server thread"] = median(sum(trace.server_thread.values()) for trace in traces)
-    figures["client"] = median(trace.client_seconds for trace in traces)
-    if any(trace.holder_seconds for trace in traces):
-        figures["holder"] = median(trace.holder_seconds for trace in traces)
-    return row(what, cohort.case, Times(tuple(trace.server_seconds for trace in traces)), **figures)
+    server, cpu, thread = np.sum([list(trace.server.values()) for trace in traces], axis=1).T.tolist()
+    figures |= {"server cpu": median(cpu), "server thread": median(thread)}
+    figures["client"] = median(trace.seconds_of(clients=True) for trace in traces)
+    if any(role != "client" for role in traces[0].roles.values()):
+        figures["holder"] = median(trace.seconds_of(clients=False) for trace in traces)
+    return [row(what, cohort.case, server, **figures)]
+
+
+def _large(what: str, cohort: Cohort, runs: int, tell: Tell) -> list[Row]:
+    """A round with its parts; `runs` times, and once more with somebody who listens to its spans."""
+    return [*_growth(what, cohort, runs, tell), *_parts(cohort, tell)]
+
+
+def _traces(cohort: Cohort, runs: int, tell: Tell) -> list[Trace]:
+    warm(cohort.family)
+    with without_collector():
+        return [replay(cohort, tell) for _ in range(runs)]
+
+
+def _parts(cohort: Cohort, tell: Tell) -> list[Row]:
+    """One row a part, summed over all parties of a role, or for the server."""
+    with without_collector(), Listener() as heard:
+        replay(cohort, tell, heard)
+    return [
+        row("part", cohort.case | {"phase": phase, "role": role, "part": part}, [seconds])
+        for (phase, role, part), seconds in sorted(heard.seconds.items())
+    ]
 
 
 def _memory(cohort: Cohort, tell: Tell) -> list[Row]:
-    before, after = memory.peaks(cohort, tell)
-    return [row("memory", cohort.case, Times((0.0,)), before=before, after=after)]
+    """Peak resident bytes of a server in a process of its own before a round, and after it."""
+    tell("in a process of its own")
+    sizes = {"clients": cohort.clients, "dim": cohort.dim, "neighbours": cohort.neighbours, "dropout": 0}
+    command = [sys.executable, "-m", "bench.load", "--json", *(f"--{name}={size}" for name, size in sizes.items())]
+    load = json.loads(subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.PIPE).stdout)
+    after = load["server_peak"]
+    return [row("memory", cohort.case, [0.0], before=after - load["server_bytes"], after=after)]
 
 
 def _start(runs: int, _tell: Tell) -> list[Row]:
-    return [row("start", {"of": name}, times) for name, times in start.warm(runs).items()]
+    """How long a fresh process takes to its first aggregate; a first run fills the cache of kernels on disk."""
+
+    def fresh(program: str) -> None:
+        subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
+
+    return side_by_side([Trial("start", {"of": name}, partial(fresh, text)) for name, text in PROGRAMS.items()], runs)

@@ -12,6 +12,7 @@ FLOORS = {
     "errors": 0,
     "arguments": 0,
     "lazy": 0,
+    "spans": 0,
     "kernels": 0,
     "primitives": 1,
     "encoding": 2,
@@ -24,7 +25,7 @@ FLOORS = {
     "adapters": 7,
     "cli": 8,
 }
-SAME_FLOOR = {("kernels", "errors"), ("arguments", "errors")}
+SAME_FLOOR = {("kernels", "errors"), ("kernels", "spans"), ("arguments", "errors")}
 ROOTS = [Path(package.__file__).parent for package in (secagg, secagg_protocols)]
 NAMES_PROTOCOLS = {"adapters", "cli"}
 """What may turn a name into a scheme."""
@@ -117,6 +118,8 @@ def test_a_protocol_imports_the_lower_floors_and_no_other_protocol(module):
         ("secagg.wire.codec", "secagg.scheme.Session", True),
         ("secagg.wire.codec", "secagg.Session", True),
         ("secagg.kernels.pack", "secagg.errors.WireError", False),
+        ("secagg.kernels.pack", "secagg.spans.span", False),
+        ("secagg.spans", "secagg.errors.LocalMisuse", True),
         ("secagg.kernels.pack", "secagg.primitives.prg", True),
         ("secagg.api.ends", "secagg_protocols.PairwiseMasking", True),
         ("secagg.fedavg.loop", "secagg.aggregate", False),

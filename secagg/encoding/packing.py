@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from secagg.encoding.ring import Lanes, Ring
 from secagg.errors import WireError
 from secagg.kernels import pack as kernels
+from secagg.spans import span
 
 
 def packed_size(dim: int, ring: Ring) -> int:
@@ -17,6 +18,7 @@ def packed_size(dim: int, ring: Ring) -> int:
     return (dim * ring.bits + 7) // 8
 
 
+@span("pack")
 def pack(vector: Lanes, ring: Ring) -> bytes:
     """Shape (dim,) to bytes; entries are taken mod 2**b."""
     words = np.zeros((vector.size * ring.bits + 63) // 64, np.dtype("<u8"))
@@ -32,6 +34,7 @@ def unpack(packed: bytes, dim: int, ring: Ring) -> Lanes:
     return vector
 
 
+@span("unpack and add")
 def add_packed(accumulator: Lanes, packed: bytes, ring: Ring) -> None:
     """Add a packed vector to `accumulator` in place, mod 2**lane, without unpacking it first.
 

@@ -6,8 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secagg.kernels._jit import kernel
+from secagg.spans import span
 
 
+@span("quantize")
 def quantize(
     x: NDArray[Any],
     clip: float | NDArray[np.float64],
@@ -76,9 +78,14 @@ def _up_or_down(v: float, noise: int) -> int:
     return int(np.int64(below) + np.int64(up))
 
 
-@kernel
+@span("quantize")
 def first_not_finite(x: NDArray[Any]) -> int:
     """Position of the first NaN or infinity in `x`, (dim,) float32 or float64, contiguous; -1 if none."""
+    return int(_first_not_finite(x))
+
+
+@kernel
+def _first_not_finite(x: NDArray[Any]) -> int:
     for i in range(x.size):
         if not np.isfinite(x[i]):
             return i

@@ -11,6 +11,7 @@ from secagg.errors import ConfigError, OutOfRange, PeerMisbehaved
 from secagg.kernels import agreement as kernel
 from secagg.primitives import curve25519
 from secagg.primitives._bytes import of_length
+from secagg.spans import span
 
 KEY_BYTES = curve25519.KEY_BYTES
 """Length of a private scalar, of a public key and of a shared secret."""
@@ -37,6 +38,7 @@ _INNER = bytes(byte ^ 0x36 for byte in range(256))  # RFC 2104: ipad and opad, a
 _OUTER = bytes(byte ^ 0x5C for byte in range(256))
 
 
+@span("X25519 of single keys")
 def public_key(private: bytes) -> bytes:
     """X25519(private, 9), 32 bytes (RFC 7748, 6.1).
 
@@ -46,6 +48,7 @@ def public_key(private: bytes) -> bytes:
     return curve25519.public_bytes(_private_key(private))
 
 
+@span("X25519 of single keys")
 def shared_secret(private: bytes, public: bytes) -> bytes:
     """X25519(private, public), 32 bytes; to be hashed before use.
 
@@ -96,6 +99,7 @@ def hkdf(secret: bytes, *, info: bytes, salt: bytes = b"", length: int = 32) -> 
     return okm[:length]
 
 
+@span("X25519 and HKDF of pairs")
 def derive_many(
     privates: Sequence[bytes], publics: Sequence[bytes], infos: Sequence[bytes], salt: bytes
 ) -> list[bytes | None]:

@@ -28,6 +28,7 @@ from tenseal import sealapi
 from secagg.errors import ConfigError
 from secagg.kernels import ntt
 from secagg.primitives._bytes import of_length
+from secagg.spans import span
 
 Residues = NDArray[np.uint64]
 
@@ -119,6 +120,7 @@ class SecretKey:
         ConfigError: the seed has another length, or this system has no files in memory.
     """
 
+    @span("CKKS keys from their seeds")
     def __init__(self, seed: bytes, parameters: Parameters) -> None:
         self._seal = _seal(parameters)
         self._secret = self._seal.secret_key(_ternary(of_length(seed, KEY_SEED_BYTES, "seed of a CKKS key")))
@@ -126,6 +128,7 @@ class SecretKey:
     def __repr__(self) -> str:
         return f"SecretKey(<{DEGREE} coefficients>)"
 
+    @span("CKKS encryption")
     def encrypt(self, vector: NDArray[np.unsignedinteger]) -> tuple[Residues, bytes]:
         """Fresh ciphertexts of (dim,) integers below 2**ring_bits.
 
@@ -144,6 +147,7 @@ class SecretKey:
         add(carrying, vector.astype(np.uint64) * np.uint64(self._seal.parameters.scale), self._seal.parameters)
         return carrying, b"".join(seeds)
 
+    @span("opening of CKKS sums")
     def decrypt(self, body: Residues, masks: Residues) -> Residues:
         """The sum of the plaintexts, mod 2**ring_bits.
 
@@ -179,6 +183,7 @@ class Masks:
             with _memory() as file:
                 self._sums = [seal.ciphertext(file, row) for row in values]
 
+    @span("sums of CKKS ciphertexts")
     def add(self, seeds: bytes) -> None:
         """Expand and add one client's seeds, 64 bytes a block."""
         seal = _seal(self._parameters)
@@ -200,6 +205,7 @@ class Masks:
             return np.stack([_Seal.last_numbers(file, total) for total in self._sums])
 
 
+@span("sums of CKKS ciphertexts")
 def add(total: Residues, terms: Residues, parameters: Parameters) -> None:
     """total += terms mod q, in place; all below q."""
     total += terms

@@ -20,6 +20,7 @@ from secagg.errors import ConfigError, OutOfRange
 from secagg.kernels import montgomery
 from secagg.primitives._gmp import Gmp
 from secagg.primitives._lanes import MAX_BITS, Lanes, proved
+from secagg.spans import span
 
 TABLE_BYTES = 1 << 25
 """Most memory of one base's table."""
@@ -250,6 +251,7 @@ class Accumulator:
             raise OutOfRange("count: expected an integer >= 0")
         self._modulus, self._products = modulus, modulus._engine.accumulator(self.count)
 
+    @span("sums of Paillier ciphertexts")
     def multiply(self, values: Residues) -> None:
         """Multiply one value into each product.
 

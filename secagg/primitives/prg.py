@@ -15,6 +15,7 @@ from secagg.errors import ConfigError, OutOfRange
 from secagg.kernels import mask
 from secagg.primitives._bytes import of_length
 from secagg.primitives.entropy import Entropy, draw
+from secagg.spans import span
 
 SEED_BYTES = 16
 MAX_BYTES = 1 << 40
@@ -66,6 +67,7 @@ def _stream(seed: bytes) -> CipherContext:
     return Cipher(algorithms.AES(seed), modes.CTR(bytes(16))).encryptor()
 
 
+@span("mask streams")
 def add_masks(acc: NDArray[Any], seeds: NDArray[np.uint8], signs: NDArray[np.int8], offset: int = 0) -> None:
     """Add to `acc`, in place and mod 2**lane, the stream of each seed times its sign.
 

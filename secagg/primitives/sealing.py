@@ -6,6 +6,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from secagg.errors import PeerMisbehaved, StateError
 from secagg.primitives._bytes import of_length
 from secagg.primitives.entropy import Entropy, draw
+from secagg.spans import span
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
@@ -15,6 +16,7 @@ TAG_BYTES = 16
 _ONLY_NONCE = bytes(NONCE_BYTES)
 
 
+@span("sealing and opening")
 def seal(key: bytes, plaintext: bytes, associated: bytes) -> bytes:
     """Encrypt and authenticate under a single-use key; 16 bytes longer than `plaintext`.
 
@@ -28,6 +30,7 @@ def seal(key: bytes, plaintext: bytes, associated: bytes) -> bytes:
     return _cipher(key).encrypt(_ONLY_NONCE, plaintext, associated)
 
 
+@span("sealing and opening")
 def open_sealed(key: bytes, ciphertext: bytes, associated: bytes) -> bytes:
     """The plaintext of `seal`.
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from secagg.errors import ConfigError, OutOfRange, PeerMisbehaved, WireError
 from secagg.kernels import field
 from secagg.primitives.entropy import Entropy, draw
+from secagg.spans import span
 
 SECRET_BYTES = 32
 LIMBS = 5
@@ -26,6 +27,7 @@ MAX_POINT = 1 << 32
 _LIMB_BOUNDS = np.array([1 << 56] * 4 + [1 << 32], np.uint64)
 
 
+@span("Shamir")
 def split(
     secrets: NDArray[np.uint8], holders: Sequence[int], threshold: int, entropy: Entropy
 ) -> dict[int, NDArray[np.uint64]]:
@@ -84,6 +86,7 @@ def combine(shares: Mapping[int, NDArray[np.uint64]]) -> NDArray[np.uint8]:
     return secrets
 
 
+@span("Shamir")
 def combine_many(points: NDArray[np.uint64], values: NDArray[np.uint64]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Many secrets, each with holders of its own; rows that share their points are interpolated at one price.
 

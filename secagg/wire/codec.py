@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from secagg.errors import WireError
+from secagg.spans import span
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -23,11 +24,13 @@ class Message(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
 M = TypeVar("M", bound=msgspec.Struct)
 
 
+@span("message codec")
 def encode(message: msgspec.Struct) -> bytes:
     """The one encoding of `message`."""
     return msgspec.msgpack.encode(message)
 
 
+@span("message codec")
 def decode(data: bytes | memoryview, kind: type[M]) -> M:
     """The `kind` whose encoding is exactly `data`; anything else raises WireError."""
     try:

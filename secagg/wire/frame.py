@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from secagg.errors import WireError
+from secagg.spans import span
 
 ASK: Literal[0] = 0
 REPLY: Literal[1] = 1
@@ -53,12 +54,14 @@ class Frame:
         return f"Frame(direction={self.direction}, phase={self.phase}, party={self.party}, <{len(self.body)} bytes>)"
 
 
+@span("frames and their checksums")
 def wrap(direction: int, phase: int, party: int, tag: bytes, answers: bytes, body: bytes) -> bytes:
     """Header and message as one byte string. `phase` is 0..255, `party` below 2**32, `tag` and `answers` 16 bytes."""
     fields = _FIELDS.pack(_MAGIC, VERSION, direction, phase, 0, party, tag, answers)
     return b"".join((fields, _checksum(fields, body), body))
 
 
+@span("frames and their checksums")
 def unwrap(data: bytes) -> Frame:
     """The frame in `data`; raises WireError for anything else."""
     if not isinstance(data, bytes | bytearray | memoryview):

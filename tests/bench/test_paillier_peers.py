@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from bench import handlers, peers, rounds
+from bench import peers, rounds
 from bench.__main__ import main
-from bench.options import Options
+from bench.cohorts import Options
 
 
 def test_one_protocol_alone_needs_no_flower():
@@ -16,10 +16,10 @@ def test_one_protocol_alone_needs_no_flower():
     assert [job.name for job in peers.jobs(Options(protocol="ckks", quick=True))] == ["CKKS by others"]
 
 
-@pytest.mark.parametrize("suite", [handlers, rounds])
+@pytest.mark.parametrize("suite", [rounds.handlers, rounds.rounds])
 @pytest.mark.parametrize(("protocol", "name"), [("paillier", "Paillier, n = 16"), ("ckks", "CKKS, n = 16")])
 def test_other_suites_take_one_round_of_it(suite, protocol, name):
-    (job,) = suite.jobs(Options(protocol=protocol))
+    (job,) = suite(Options(protocol=protocol))
     assert name in job.name
 
 

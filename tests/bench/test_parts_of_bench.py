@@ -1,25 +1,23 @@
 """What the suites compute from times: medians, ratios, exponents, shares of a phase, verdicts, who is lost."""
 
-import threading
-import time
+import ast
+from pathlib import Path
 from pkgutil import resolve_name
 
 import numpy as np
 import pytest
 
-import bench.parts
-from bench.handlers import chosen
-from bench.losses import spread
+import secagg
+import secagg_protocols
+from bench import measure, peers, report
+from bench.cohorts import TABLES, Cohort, Options
 from bench.machine import Machine
-from bench.measure import Times, side_by_side
-from bench.options import Options
-from bench.parts import PARTS, REST, Parts
-from bench.peers import families, nvflare
-from bench.replay import CIPHERTEXTS, Cohort, replay
-from bench.report import figures, page
-from bench.report.fits import AXES, curve
-from bench.report.targets import TARGETS
-from bench.results import Results, Row
+from bench.measure import Trial, side_by_side
+from bench.replay import replay, spread
+from bench.results import Results, Row, row
+from bench.rounds import rounds
+from bench.targets import TARGETS, NotMeasured
+from secagg.spans import REST, Listener
 from secagg.testing import small_keys
 from secagg_protocols import PROTOCOLS
 
@@ -39,26 +37,30 @@ def quiet(doing):
 
 
 def test_medians_and_quartiles():
-    times = Times((5.0, 1.0, 3.0, 2.0, 4.0))
-    assert times.median == 3.0
-    assert times.quartiles == (2.0, 4.0)
-    assert Times((2.0, 1.0)).quartiles == (1.0, 2.0)
+    found = row("what", {}, (5.0, 1.0, 3.0, 2.0, 4.0), bytes=6.0)
+    assert (found.seconds, found.low, found.high, found.runs) == (3.0, 2.0, 4.0, 5)
+    assert found.rate == 2.0
+    few = row("what", {}, (2.0, 1.0))
+    assert (few.low, few.high) == (1.0, 2.0)
 
 
-def test_works_take_turns(monkeypatch):
-    monkeypatch.setattr("bench.measure.LEAST", 0.0)
+@pytest.mark.parametrize("warm", [True, False])
+def test_works_take_turns(monkeypatch, warm):
+    monkeypatch.setattr(measure, "LEAST", 0.0)
     order = []
-    times = side_by_side({name: lambda name=name: order.append(name) for name in "ab"}, 3)
-    assert order == list("ab" * 5)  # two turns do not count
-    assert {name: len(taken.seconds) for name, taken in times.items()} == {"a": 3, "b": 3}
+    trials = [Trial("what", {"of": name}, lambda name=name: order.append(name)) for name in "ab"]
+    rows = side_by_side(trials, 3, warm=warm)
+    assert order == list("ab" * (5 if warm else 3))  # two turns do not count
+    assert {row.case["of"]: row.runs for row in rows} == {"a": 3, "b": 3}
 
 
 def test_short_work_is_done_several_times_a_turn():
     calls = []
-    times = side_by_side({"short": lambda: calls.append(None)}, 2)
+    (found,) = side_by_side([Trial("what", {}, lambda: calls.append(None), {"bytes": 8.0}, each=4)], 2)
     assert len(calls) > 4
     assert (len(calls) - 2) % 2 == 0
-    assert all(seconds < 1e-3 for seconds in times["short"].seconds)
+    assert found.seconds < 1e-3
+    assert found.figures == {"bytes": 8.0}
 
 
 @pytest.mark.parametrize("lost", range(1, 101))
@@ -97,7 +99,7 @@ def test_a_replay_is_a_round():
     assert list(trace.server) == list(trace.asked) == phases
     assert [len(trace.client[phase]) for phase in phases] == [8, 8, 7, 7]
     assert [len(trace.replied[phase]) for phase in phases] == [8, 8, 7, 7]
-    assert all(seconds > 0 for seconds in trace.server.values())
+    assert all(clocks[0] > 0 for clocks in trace.server.values())
 
 
 REPLAYS = {
@@ -112,8 +114,8 @@ def test_a_replay_of_ciphertexts_is_a_round_with_roles(family):
         trace = replay(Cohort(8, 40, lost=2, family=family), quiet)
     assert {phase: (trace.roles[phase], len(seconds)) for phase, seconds in trace.client.items()} == REPLAYS[family]
     assert list(trace.server) == list(REPLAYS[family])
-    assert trace.holder_seconds > 0
-    assert replay(Cohort(4, 10), quiet).holder_seconds == 0
+    assert trace.seconds_of(clients=False) > 0
+    assert replay(Cohort(4, 10), quiet).seconds_of(clients=False) == 0
 
 
 @pytest.mark.parametrize("family", REPLAYS)
@@ -144,111 +146,91 @@ def test_a_replay_checks_the_sum(monkeypatch):
         replay(Cohort(4, 10), quiet)
 
 
-def test_parts_share_out_the_wall_time(monkeypatch):
-    def inner():
-        time.sleep(0)
-
-    monkeypatch.setattr(bench.parts, "PARTS", {"one": (f"{__name__}.outer",), "two": (f"{__name__}.called",)})
-    with Parts() as parts:
-        with parts.charged("phase", "server"):
-            outer()
-            thread = threading.Thread(target=called)
-            thread.start()
-            thread.join()
-        with parts.charged("other", "client"):
-            inner()
-    assert set(parts.busy) == {
-        ("phase", "server", "one"),
-        ("phase", "server", "two"),
-        ("phase", "server", REST),
-        ("other", "client", REST),
+def test_a_listener_hears_the_parts_of_a_round():
+    with Listener() as heard:
+        replay(Cohort(6, 10, 4), quiet, heard)
+    assert {part for _, _, part in heard.seconds} >= {
+        "mask streams",
+        "X25519 and HKDF of pairs",
+        "unpack and add",
+        REST,
     }
-    assert CALLS == ["outer", "called", "called"]
-    assert parts.busy["phase", "server", "one"] >= SPENT
-
-
-CALLS = []
-SPENT = 0.002
-
-
-def outer():
-    CALLS.append("outer")
-    end = time.perf_counter() + SPENT
-    called()
-    while time.perf_counter() < end:
-        pass
-
-
-def called():
-    CALLS.append("called")
-
-
-def test_parts_name_functions_that_there_are():
-    with Parts() as parts:
-        replay(Cohort(6, 10, 4), quiet, parts)
-    assert {part for _, _, part in parts.busy} >= {"mask streams", "X25519 and HKDF of pairs", "unpack and add", REST}
 
 
 def test_parts_of_ciphertexts():
     """Every part of these families is somebody's, and charged to the role that the phase asks."""
-    with Parts() as parts:
-        for family in CIPHERTEXTS:
-            replay(Cohort(4, 10, family=family), quiet, parts)
-    assert {part for _, _, part in parts.busy} >= {part for part in PARTS if "Paillier" in part or "CKKS" in part}
-    assert ("deal", "dealer", "Paillier keys and their proofs") in parts.busy
-    assert ("decrypt", "holder", "opening of CKKS sums") in parts.busy
+    with Listener() as heard:
+        for family in REPLAYS:
+            replay(Cohort(4, 10, family=family), quiet, heard)
+    found = {part for _, _, part in heard.seconds}
+    assert found >= {part for part in TABLES.parts if "Paillier" in part or "CKKS" in part}
+    assert ("deal", "dealer", "Paillier keys and their proofs") in heard.seconds
+    assert ("decrypt", "holder", "opening of CKKS sums") in heard.seconds
 
 
-def test_every_part_has_a_colour_and_a_remedy():
-    assert len(figures._PART_COLOURS) == len(set(figures._PART_COLOURS)) == len(PARTS) + 1
-    assert set(page.REMEDIES) == {*PARTS, REST}
+def spans():
+    """Names of all spans in the source."""
+    for package in (secagg, secagg_protocols):
+        for path in Path(package.__file__).parent.rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                for mark in getattr(node, "decorator_list", ()):
+                    if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "span":
+                        yield mark.args[0].value
+
+
+def test_every_span_has_a_colour_and_a_remedy():
+    assert set(TABLES.parts) == {*spans(), REST}
+    assert all(part["colour"] and part["remedy"] for part in TABLES.parts.values())
+    assert len({part["colour"] for part in TABLES.parts.values()}) == len(TABLES.parts)
 
 
 def test_a_power_law_is_found():
-    axis = AXES[2]
+    axis = TABLES.growth["growth"].axes[2]
     rows = [
         a_row(f"growth by {axis.name}", {axis.x: x}, 1.0, **{"server cpu": 3e-6 * x**1.5, "client": 2e-6 * x})
         for x in (64, 16, 256)
     ]
     results = made("rounds", *rows)["rounds"]
-    server, client = curve(results, axis, "server cpu"), curve(results, axis, "client")
+    server, client = (report.curve(results, axis, figure) for figure in ("server cpu", "client"))
     assert server.x == (16, 64, 256)
     assert (server.exponent, server.last, server.factor) == pytest.approx((1.5, 1.5, 3e-6))
     assert client.exponent == pytest.approx(1.0)
-    assert curve(made("rounds", rows[0])["rounds"], axis, "server cpu") is None
+    with pytest.raises(NotMeasured):
+        report.curve(made("rounds", rows[0])["rounds"], axis, "server cpu")
 
 
-def verdict(start, found):
-    (target,) = (target for target in TARGETS if target.what.startswith(start))
-    return target.judge(found)
+@pytest.mark.parametrize("suite", ["kernels", "handlers", "rounds", "peers"])
+@pytest.mark.parametrize("name", TARGETS)
+def test_no_target_is_judged_without_its_row(suite, name):
+    for found in ({}, made(suite)):
+        with pytest.raises(NotMeasured):
+            TARGETS[name](found)
 
 
-def test_no_target_is_judged_without_its_row():
-    assert [target.judge({}) for target in TARGETS] == [None] * len(TARGETS)
-    assert [target.judge(made(suite)) for suite in ("kernels", "rounds") for target in TARGETS] == [None] * 2 * len(
-        TARGETS
-    )
+def test_the_page_has_every_target_once():
+    source = Path(report.__file__).with_name("page.md.jinja").read_text("utf-8")
+    assert [source.count(f'judged("{name}")') for name in TARGETS] == [1] * len(TARGETS)
 
 
 @pytest.mark.parametrize(("seconds", "met"), [(2.9, True), (3.1, False)])
 def test_the_full_graph_within_three_seconds(seconds, met):
     case = {"protocol": "SecAgg", "clients": 500}
     row = a_row("large round", case, seconds, **{"server cpu": 4.0, "server thread": 2.5})
-    found = verdict("SecAgg full graph", made("rounds", row))
-    assert found.met is met
-    assert found.text == f"{seconds} s (4 s of processor time, 2.5 s of it in one thread)"
+    found = TARGETS["full graph"](made("rounds", row))
+    assert found[1] is met
+    assert found[0] == f"{seconds} s (4 s of processor time, 2.5 s of it in one thread)"
 
 
 @pytest.mark.parametrize(("many", "met"), [(230e6, True), (231e6, False)])
 def test_memory_of_a_thousand_against_a_hundred(many, met):
     rows = [a_row("memory", {"clients": n}, 0.0, after=size) for n, size in ((100, 200e6), (1000, many))]
-    assert verdict("server's peak", made("rounds", *rows)).met is met
+    assert TARGETS["memory"](made("rounds", *rows))[1] is met
 
 
 @pytest.mark.parametrize(("over", "met"), [(0.00001, True), (0.001, False), (-0.01, False)])
 def test_upload(over, met):
     row = a_row("upload", {"clients": 1 << 10, "dim": 1 << 20}, 1.0, **{"ring bits": 26, "over": over})
-    assert verdict("upload", made("handlers", row)).met is met
+    assert TARGETS["upload"](made("handlers", row))[1] is met
 
 
 @pytest.mark.parametrize(("theirs", "met"), [(0.31, True), (0.29, False)])
@@ -259,30 +241,28 @@ def test_flower_against_ours(theirs, met):
         for by, seconds in (("secagg", 0.01), ("Flower", theirs))
         for phase in ("shares", "masked")
     ]
-    assert verdict("SecAgg+ client", made("peers", *rows)).met is met
+    assert TARGETS["client against Flower"](made("peers", *rows))[1] is met
 
 
 @pytest.mark.parametrize(("size", "met"), [(599_999, True), (600_000, False)])
 def test_bytes_of_ckks(size, met):
     row = a_row("ckks", {"by": "secagg", "of": "encrypt", "clients": 16, "dim": 100_000}, 1.0, bytes=size)
-    assert verdict("CKKS, 16 clients", made("peers", row)).met is met
+    assert TARGETS["CKKS bytes"](made("peers", row))[1] is met
 
 
 @pytest.mark.parametrize(("seconds", "met"), [(0.39, True), (0.41, False)])
 def test_seconds_of_ckks(seconds, met):
     row = a_row("ckks", {"by": "secagg", "of": "encrypt", "clients": 16, "dim": 1_000_000}, seconds)
-    assert verdict("CKKS, the same", made("peers", row)).met is met
+    assert TARGETS["CKKS encrypts"](made("peers", row))[1] is met
 
 
-def test_ckks_by_others_and_all_protocols(monkeypatch):
+def test_ckks_by_others_and_all_protocols():
     """On tiny sizes: both sums are checked inside, and the page shows each."""
-    monkeypatch.setattr(nvflare, "RUNS", 1)
-    monkeypatch.setattr(families, "RUNS", 1)
-    rows = [*nvflare.rows(3, 50, quiet), *families.rows(4, 50, quiet)]
+    rows = [*peers.ckks_by_others(3, 50, quiet, runs=1), *peers.protocols(4, 50, quiet, runs=1)]
     assert {row.case["of"] for row in rows if row.what == "ckks"} == {"encrypt", "add", "decrypt"}
     assert {row.case["by"] for row in rows if row.what == "family"} == set(PROTOCOLS)
     results = made("peers", a_row("peer", Cohort(4, 50).case | {"by": "plain FedAvg"}, 1.0), *rows)
-    text = page.text(results)
+    text = report.text(results)
     assert "| encrypt, dim 50 |" in text
     assert all(f"| {name} |" in text for name in PROTOCOLS)
 
@@ -292,31 +272,31 @@ def test_a_missing_instruction_set_is_neither_met_nor_missed():
         a_row("target: add_masks", {"path": "vaes256", "dim": 1 << 20, "threads": 1}, 1.0, bytes=30.0),
         a_row("target: keystream", {"by": "OpenSSL AES-128-CTR"}, 1.0, bytes=10.0),
     ]
-    found = verdict("`prg.add_masks`", made("kernels", *rows))
-    assert found.met is None
-    assert "3.00x" in found.text
+    found = TARGETS["masks against OpenSSL"](made("kernels", *rows))
+    assert found[1] is None
+    assert "3.00x" in found[0]
 
 
 def test_options_fill_in_what_is_left_open():
     standard = Cohort(100, 1000, 30, 20)
-    assert chosen(Options(clients=50), standard) == Cohort(50, 1000, 30, 10)
-    assert chosen(Options(protocol="secagg", lost=0), standard) == Cohort(100, 1000, None, 0)
-    assert chosen(Options(neighbours=10, dim=7), standard) == Cohort(100, 7, 10, 20)
-    assert chosen(Options(protocol="ckks", clients=20), standard) == Cohort(20, 1000, None, 4, family="ckks")
+    assert Options(clients=50).cohort(standard) == Cohort(50, 1000, 30, 10)
+    assert Options(protocol="secagg", lost=0).cohort(standard) == Cohort(100, 1000, None, 0)
+    assert Options(neighbours=10, dim=7).cohort(standard) == Cohort(100, 7, 10, 20)
+    assert Options(protocol="ckks", clients=20).cohort(standard) == Cohort(20, 1000, None, 4, family="ckks")
+
+
+def test_every_point_of_every_curve_is_a_job():
+    names = [job.name for job in rounds(Options())]
+    for growth in TABLES.growth.values():
+        for axis in growth.axes:
+            assert len([name for name in names if name.startswith(f"by {axis.name}: ")]) == len(axis.values)
 
 
 def test_results_that_lack_ciphertexts_are_drawn_without_them():
     """As those of before they were measured."""
-    rows = [
-        a_row(
-            f"growth by {AXES[0].name}",
-            Cohort(n, 10).case,
-            1.0,
-            **{"server cpu": 1, "server cpu unmask": 1, "client": 1},
-        )
-        for n in (8, 16)
-    ]
-    old = made("rounds", *rows)
-    assert "Sums of ciphertexts" not in page.text(old)
-    assert "growth-ciphertexts" not in figures.all_of(old)
-    assert "growth" in figures.all_of(old)
+    figures = {"server cpu": 1, "server cpu unmask": 1, "client": 1}
+    what = f"growth by {TABLES.growth['growth'].axes[0].name}"
+    old = made("rounds", *(a_row(what, Cohort(n, 10).case, 1.0, **figures) for n in (8, 16)))
+    assert "Sums of ciphertexts" not in report.text(old)
+    assert "growth-ciphertexts" not in report.figures(old)
+    assert "growth" in report.figures(old)

@@ -6,13 +6,16 @@ from secagg.encoding import packing
 from secagg.encoding.ring import Ring
 from secagg.errors import WireError
 from secagg.primitives.ckks import Parameters, Residues
+from secagg.spans import span
 
 
+@span("coefficients packed and unpacked")
 def pack(values: Residues, parameters: Parameters) -> bytes:
     """Shape (n,) uint64, below q, to ceil(n * bits of q / 8) bytes."""
     return packing.pack(values, Ring(parameters.modulus_bits))
 
 
+@span("coefficients packed and unpacked")
 def unpack(data: bytes, count: int, parameters: Parameters, what: str) -> Residues:
     """(count,) uint64 below q. Raises WireError naming `what` for anything else."""
     try:

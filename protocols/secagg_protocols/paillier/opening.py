@@ -8,6 +8,7 @@ from secagg.errors import LocalMisuse, WireError
 from secagg.primitives import paillier
 from secagg.primitives.entropy import Entropy
 from secagg.primitives.paillier import KeyShare, PrivateKey, PublicKey, SharedKey
+from secagg.spans import span
 from secagg.wire.packed import rows
 
 Secret: TypeAlias = PrivateKey | KeyShare
@@ -62,6 +63,7 @@ class SingleOpening(Opening):
         self.value_size = public.number_size
         self.value_bound = public.n
 
+    @span("opening of Paillier sums")
     def open(self, secret: Secret, ciphertexts: Sequence[int], entropy: Entropy, label: bytes) -> tuple[bytes, bytes]:  # noqa: ARG002
         """Plaintexts, and the proof that `check_opening` takes."""
         if not isinstance(secret, PrivateKey):
@@ -69,6 +71,7 @@ class SingleOpening(Opening):
         plaintexts = secret.decrypt(ciphertexts)
         return self.write(plaintexts), paillier.prove_opening(secret, ciphertexts, plaintexts, label)
 
+    @span("opening of Paillier sums")
     def check(self, holder: int, ciphertexts: Sequence[int], values: Sequence[int], proof: bytes, label: bytes) -> None:  # noqa: ARG002
         """n-th roots of what is left once the plaintexts are taken off show them right."""
         paillier.check_opening(self.public, ciphertexts, values, proof, label)

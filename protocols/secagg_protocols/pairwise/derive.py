@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from secagg.primitives import agreement
+from secagg.spans import span
 
 _LABEL = b"secagg/pairwise/1/"
 
@@ -37,6 +38,7 @@ MASK = b"pairwise mask"
 SEALING = b"sealing"
 
 
+@span("keys for sealing")
 def sealing_key(shared: bytes, dealer: int, holder: int) -> bytes:
     """AES-256 key for what `dealer` seals for `holder`; `shared` is the pair's HKDF output."""
     return agreement.hkdf(shared, info=_LABEL + b"seal from to" + struct.pack("<II", dealer, holder))
@@ -92,6 +94,7 @@ SEED_SHARE = b"share of seed"
 KEY_SHARE = b"share of key "
 
 
+@span("hashes of shares")
 def share_hashes(
     bound: bytes, of_seed: ArrayLike, dealers: ArrayLike, holders: ArrayLike, salted: NDArray[np.uint8]
 ) -> NDArray[np.uint8]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Set
 import numpy as np
 from numpy.typing import NDArray
 
+from secagg.spans import span
 from secagg.wire.packed import check_rows
 from secagg_protocols.pairwise import graph
 from secagg_protocols.pairwise.messages import HASH_SIZE, SEALED_SIZE
@@ -64,6 +65,7 @@ class Turned:
     Raises WireError for rows of another size, which only saved state can hold: what arrives is checked.
     """
 
+    @span("relay and lookup of rows")
     def __init__(self, sent: Mapping[int, bytes], size: int, to: Mapping[int, list[int]]) -> None:
         dealers, holders = np.array(list(to), np.int64), np.array(list(to.values()), np.int64)
         nothing = bytes(size * holders.shape[1])
@@ -77,6 +79,7 @@ class Turned:
         self._reverse = dict(zip(to, reverse.reshape(holders.shape), strict=True))
         self._to = to
 
+    @span("relay and lookup of rows")
     def of(self, holder: int, dealers: Set[int]) -> NDArray[np.uint8]:
         """(d, size): the rows for `holder` of those of its dealers that are in `dealers`, ascending."""
         chosen = [dealer in dealers for dealer in self._to[holder]]

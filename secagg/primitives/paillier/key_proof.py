@@ -12,16 +12,19 @@ import hashlib
 
 from secagg.errors import PeerMisbehaved
 from secagg.primitives.paillier.keys import ROUNDS, PrivateKey, PublicKey
+from secagg.spans import span
 
 _SURPLUS = 16
 """Bytes drawn beyond those of n: the numbers are then uniform mod n but for 2**-128."""
 
 
+@span("Paillier keys and their proofs")
 def prove_key(key: PrivateKey, label: bytes) -> bytes:
     """The roots, for `check_key`; `label` says what the key is for."""
     return key.public.write_roots(key.roots(_targets(key.public, label)))
 
 
+@span("Paillier keys and their proofs")
 def check_key(key: PublicKey, proof: bytes, label: bytes) -> None:
     """Return if gcd(n, phi(n)) = 1.
 

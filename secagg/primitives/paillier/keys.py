@@ -11,6 +11,7 @@ from secagg.primitives.entropy import Entropy, draw
 from secagg.primitives.key_sizes import check_key_bits
 from secagg.primitives.modular import FixedBase, Modulus, Residues
 from secagg.primitives.paillier.primes import Progress, distinct_primes, silent
+from secagg.spans import span
 
 SMALL = 1 << 15
 """No factor of n is below it."""
@@ -101,6 +102,7 @@ class PublicKey:
         """h**n mod n**2, computed here rather than believed."""
         return int(gmpy2.powmod(self.h, self.n, self.n_squared))
 
+    @span("Paillier encryption")
     def encrypt(self, plaintexts: Sequence[int], entropy: Entropy) -> list[int]:
         """One fresh ciphertext each, in 1..n**2-1. Raises OutOfRange for a plaintext outside 0..n-1."""
         size = self.exponent_bytes
@@ -131,6 +133,7 @@ class PublicKey:
         """Ciphertexts of the sums mod n of two rows of plaintexts."""
         return self.modulus.products(lefts, rights)
 
+    @span("sums of Paillier ciphertexts")
     def read_ciphertexts(self, data: bytes, count: int) -> Residues:
         """`count` ciphertexts, big-endian, `ciphertext_size` bytes each; each is known to be a unit mod n**2.
 
@@ -228,6 +231,7 @@ class PrivateKey:
         return [of_p + self._p * ((of_q - of_p) * inverse % self._q) for of_p, of_q in zip(mod_p, mod_q, strict=True)]
 
 
+@span("Paillier keys and their proofs")
 def generate(bits: int, entropy: Entropy, progress: Progress = silent) -> PrivateKey:
     """A fresh key of a single holder; 0.1 seconds or so at 2048 bits.
 

@@ -1,6 +1,6 @@
 """Whether share combination and tag checks take longer for some secrets than for others: a report, not a gate.
 
-    python -m bench.timing [--runs 20000] [--json]
+    python tests/attacks/timing.py [--runs 20000] [--json]
 
 The method is that of Reparaz, Balasch and Verbauwhede, "Dude, is my code constant time?" (DATE 2017): inputs of two
 classes in random order, the slowest tenth of all times cut off, Welch's t between what is left. |t| above 4.5 says that
@@ -182,7 +182,7 @@ def show(rows: Sequence[Row]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m bench.timing", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python tests/attacks/timing.py", description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=20_000, help="runs of each class, 20 or more")
     parser.add_argument("--json", action="store_true", help="for machines")
     options = parser.parse_args(arguments)

@@ -6,9 +6,7 @@ Its `SecAggPlusWorkflow` runs as it is. In place of a network stands `Wire`, whi
 
 import logging
 import random
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from time import perf_counter
 from types import SimpleNamespace
@@ -26,37 +24,20 @@ from flwr.server.workflow.secure_aggregation.secaggplus_workflow import SecAggPl
 from flwr.supercore.task_identity import TaskIdentity
 from numpy.typing import NDArray
 
-from bench.losses import spread
-from bench.options import Tell
+from bench.measure import Tell
+from bench.replay import spread
 from secagg.errors import SecaggError
 
 STAGES = ("setup", "share_keys", "collect_masked_vectors", "unmask")
 """Flower's names; ours are keys, shares, masked and unmask."""
-LOST_AT = STAGES.index("collect_masked_vectors")
 
 
-@dataclass
-class Trace:
-    """What one round of Flower's cost.
-
-    Attributes:
-        client: {stage: seconds of each client}.
-        server: {stage: seconds}.
-        reply: {stage: median bytes of a client's reply, as the sum of its byte strings}.
-        mean: what came out.
-    """
-
-    client: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-    server: dict[str, float] = field(default_factory=dict)
-    reply: dict[str, float] = field(default_factory=dict)
-    mean: NDArray[Any] = field(default_factory=lambda: np.zeros(0))
-
-
-def run(update: NDArray[np.float32], clients: int, neighbours: int, threshold: int, lost: int, tell: Tell) -> Trace:
+def run(update: NDArray[np.float32], clients: int, neighbours: int, threshold: int, lost: int, tell: Tell) -> "Wire":
     """One round in which every client has the same `update`, and `lost` of them send no vector.
 
     Flower's k counts the client itself, so it is ours and one more. Seeds Python's `random`, from which Flower's
-    server draws its graph.
+    server draws its graph. Raises AssertionError unless the mean is the clipped update, to within two of Flower's
+    stochastic roundings.
     """
     logging.getLogger("flwr").setLevel(logging.CRITICAL)
     random.seed(1)
@@ -64,48 +45,46 @@ def run(update: NDArray[np.float32], clients: int, neighbours: int, threshold: i
     workflow = SecAggPlusWorkflow(
         num_shares=neighbours + 1, reconstruction_threshold=threshold, clipping_range=1.0, quantization_range=2**16
     )
-    state, trace = WorkflowState(), Trace()
-    wire = Wire(trace, state, update, neighbours, lost, tell)
-    context = _context(range(1, clients + 1), update)
+    state = WorkflowState()
+    wire, context = Wire(state, update, lost, tell), _context(range(1, clients + 1), update)
     for stage in STAGES:
         wire.stage, wire.away = stage, 0.0
         start = perf_counter()
         went_on = getattr(workflow, f"{stage}_stage")(wire, context, state)
-        trace.server[stage] = perf_counter() - start - wire.away
+        wire.server[stage] = perf_counter() - start - wire.away
         if not went_on:
             raise SecaggError(f"Flower's round ended at stage {stage}")
-    trace.mean = parameters_to_ndarrays(context.strategy.parameters)[0]
-    return trace
-
-
-def check(trace: Trace, update: NDArray[np.float32]) -> None:
-    """Raise AssertionError unless the mean is the clipped update, to within two of Flower's stochastic roundings."""
-    np.testing.assert_allclose(trace.mean, np.clip(update, -1, 1), atol=2 * 2 / 2**16)
+    mean = parameters_to_ndarrays(context.strategy.parameters)[0]
+    np.testing.assert_allclose(mean, np.clip(update, -1, 1), atol=2 * 2 / 2**16)
+    return wire
 
 
 class Wire:
-    """Stands for Flower's `Grid`: delivers at once, and times clients one by one."""
+    """Stands for Flower's `Grid`: delivers at once, and times clients one by one.
 
-    def __init__(
-        self, trace: Trace, state: WorkflowState, update: NDArray[np.float32], neighbours: int, lost: int, tell: Tell
-    ) -> None:
-        self.stage = ""
-        self.away = 0.0  # seconds of this stage that were not the server's
-        self._trace = trace
-        self._state = state
-        self._neighbours = neighbours
-        self._lost = lost
-        self._tell = tell
+    Attributes:
+        stage: of the workflow.
+        away: seconds of this stage that were not the server's.
+        client: {stage: seconds of each client}.
+        server: {stage: seconds}.
+        reply: {stage: median bytes of a client's reply, as the sum of its byte strings}.
+    """
+
+    def __init__(self, state: WorkflowState, update: NDArray[np.float32], lost: int, tell: Tell) -> None:
+        self.stage, self.away = "", 0.0
+        self.client: dict[str, list[float]] = {stage: [] for stage in STAGES}
+        self.server: dict[str, float] = {}
+        self.reply: dict[str, float] = {}
+        self._state, self._lost, self._tell = state, lost, tell
         self._contexts: dict[int, Context] = {}
-        self._result = _trained(update)
+        self._trained = ndarrays_to_parameters([update])
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:  # noqa: ARG002
         """What `Grid.send_and_receive` promises."""
-        messages = list(messages)
-        start = perf_counter()
+        messages, start = list(messages), perf_counter()
         silent = self._silent()
         replies = [self._deliver(message) for message in messages if message.metadata.dst_node_id not in silent]
-        self._trace.reply[self.stage] = float(np.median([_size(reply) for reply in replies]))
+        self.reply[self.stage] = float(np.median([_size(reply) for reply in replies]))
         self.away += perf_counter() - start
         return replies
 
@@ -114,15 +93,24 @@ class Wire:
         node = message.metadata.dst_node_id
         self._tell(f"Flower {self.stage}, client {node}")
         context = self._contexts.setdefault(node, Context(1, node, {}, RecordDict(), {}))
-        content = RecordDict({name: _copied(record) for name, record in message.content.items()})
+        content = RecordDict(dict(message.content))
+        for name, record in message.content.config_records.items():
+            content[name] = ConfigRecord(dict(record))
         arrived = Message(content=content, metadata=message.metadata)
         start = perf_counter()
-        reply = secaggplus_mod(arrived, context, self._result)
-        self._trace.client[self.stage].append(perf_counter() - start)
+        reply = secaggplus_mod(arrived, context, self._train)
+        self.client[self.stage].append(perf_counter() - start)
         return reply
 
+    def _train(self, message: Message, _context: Context) -> Message:
+        """The client app: it takes no time."""
+        parameters = Parameters(list(self._trained.tensors), self._trained.tensor_type)
+        result = FitRes(Status(Code.OK, ""), parameters, 1000, {})
+        return Message(fitres_to_recorddict(result, keep_input=True), reply_to=message)
+
     def _silent(self) -> set[int]:
-        if STAGES.index(self.stage) < LOST_AT or not self._lost:
+        """From the third stage on, as many as are lost, spread over the circle."""
+        if self.stage in STAGES[:2] or not self._lost:
             return set()
         circle = _circle(self._state.nid_to_neighbours)
         return {circle[place] for place in spread(len(circle), self._lost)}
@@ -137,21 +125,6 @@ def _circle(neighbours: Mapping[int, set[int]]) -> list[int]:
         circle.append(max((n for n in here if n not in seen), key=lambda n: len(neighbours[n] & here)))
     assert all(b in neighbours[a] for a, b in pairwise([*circle, start]))
     return circle
-
-
-def _copied(record: Any) -> Any:
-    return ConfigRecord(dict(record)) if isinstance(record, ConfigRecord) else record
-
-
-def _trained(update: NDArray[np.float32]) -> Callable[[Message, Context], Message]:
-    """The client app: training that takes no time and yields `update`."""
-    parameters = ndarrays_to_parameters([update])
-
-    def app(message: Message, _context: Context) -> Message:
-        result = FitRes(Status(Code.OK, ""), Parameters(list(parameters.tensors), parameters.tensor_type), 1000, {})
-        return Message(fitres_to_recorddict(result, keep_input=True), reply_to=message)
-
-    return app
 
 
 def _context(nodes: Iterable[int], update: NDArray[np.float32]) -> Any:
