@@ -1,7 +1,7 @@
 """What is summed of a model: updates (new minus received arrays), named metrics, weights. Any framework's."""
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -23,7 +23,26 @@ COUNTED = 4095
 
 
 @dataclass(frozen=True)
-class Numbers:
+class Model:
+    """What the parties of a round train.
+
+    Attributes:
+        arrays: by name.
+        context: digest of all that they train by (`context.digest_of`), 32 bytes.
+        counters: names of arrays that hold integers, or did so in earlier rounds: a mean of integers is a float.
+    """
+
+    arrays: Arrays
+    context: bytes
+    counters: frozenset[str] = frozenset()
+
+    def after(self, counters: frozenset[str]) -> "Model":
+        """The same, where arrays of these names held integers before."""
+        return replace(self, counters=self.counters | counters | counters_of(self.arrays))
+
+
+@dataclass(frozen=True)
+class EncodingSpec:
     """How updates become ring vectors; see `Session.create`.
 
     Attributes:
@@ -32,6 +51,8 @@ class Numbers:
         weight_max: public bound of the weights, None for an unweighted mean.
         metrics: {name: clip} of the metrics that join the sum.
         rounding: to nearest, or stochastic.
+
+    Raises OutOfRange or ConfigError for numbers that no model can use.
     """
 
     bits: int
@@ -40,38 +61,22 @@ class Numbers:
     metrics: Mapping[str, float]
     rounding: Rounding
 
-    def check(self) -> None:
-        """Raise OutOfRange or ConfigError, before the first round, for numbers that no model can use."""
+    def __post_init__(self) -> None:
         clips = [*(self.clip.values() if isinstance(self.clip, Mapping) else [self.clip]), *self.metrics.values()]
         for clip in clips or [1.0]:
-            like = np.zeros(np.shape(clip))
-            Session.create(
-                ("a", "b"), like, bits=self.bits, clip=clip, weight_max=self.weight_max, rounding=self.rounding
-            )
+            self._session(("a", "b"), np.zeros(np.shape(clip)), clip)
 
     def session(
-        self,
-        parties: Iterable[PartyId],
-        model: Arrays,
-        counters: Collection[str],
-        context: bytes,
-        entropy: Entropy,
-        *,
-        run: bytes = b"",
-        round: int = 0,
+        self, parties: Iterable[PartyId], model: Model, entropy: Entropy, run: bytes = b"", round: int = 0
     ) -> Session:
-        """A session whose updates have the structure of `blank_update(model, metrics)`. Raises ConfigError."""
+        """A session whose updates have the structure of `blank_update`. Raises ConfigError."""
+        clip = clip_of(model.arrays, self.clip, model.counters, self.bits, self.metrics)
+        how = {"context": model.context, "run": run, "round": round, "entropy": entropy}
+        return self._session(parties, blank_update(model.arrays, self.metrics), clip, **how)
+
+    def _session(self, parties: Iterable[PartyId], like: Update, clip: Update, **how: Any) -> Session:
         return Session.create(
-            parties,
-            blank_update(model, self.metrics),
-            bits=self.bits,
-            clip=clip_of(model, self.clip, counters, self.bits, self.metrics),
-            weight_max=self.weight_max,
-            rounding=self.rounding,
-            context=context,
-            run=run,
-            round=round,
-            entropy=entropy,
+            parties, like, bits=self.bits, clip=clip, weight_max=self.weight_max, rounding=self.rounding, **how
         )
 
 

@@ -3,46 +3,23 @@
 import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Annotated, TypeVar
+from typing import TypeAlias, TypeVar
 
-import msgspec
-from msgspec import Meta
-
-from secagg.api import Prepared, prepare
 from secagg.errors import ConfigError, OutOfRange, PartyId
+from secagg.federation.messages import Ahead
 from secagg.primitives.entropy import Entropy
-from secagg.scheme import Credentials, Scheme, Seat
-from secagg.scheme.session import MAX_PARTIES, MAX_ROUND, RUN_SIZE
+from secagg.scheme.session import RUN_SIZE
 
 MAX_PREPARED = 4096
 """Bytes of a message that is kept for the next round; those of pairwise masking have less than 600."""
-PREPARE = "secagg.prepare"
-"""In place of a phase: no part of a round, only a request to prepare the next one."""
 
+Say: TypeAlias = Callable[[int, str], object]
+"""Where lines for the log go, with their level, as `logging.Logger.log` takes them."""
 T = TypeVar("T")
 
 
-class Ahead(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The round that a party is asked to prepare for, with its reply to this message.
-
-    Attributes:
-        run: in hexadecimal; and
-        round: as its session will say them.
-        parties: for which the scheme in `Terms` was made, where the party is in no round that says so.
-    """
-
-    run: Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
-    round: Annotated[int, Meta(ge=0, le=MAX_ROUND)]
-    parties: Annotated[int, Meta(ge=2, le=MAX_PARTIES)]
-
-    def prepared(self, scheme: Scheme, me: PartyId, entropy: Entropy, credentials: Credentials | None) -> Prepared:
-        """What party `me` sends, and keeps, for that round. Raises ConfigError for a scheme that cannot."""
-        run = bytes.fromhex(self.run)
-        return prepare(scheme, Seat(me, entropy=entropy, credentials=credentials), run=run, round=self.round)
-
-
 @dataclass(frozen=True)
-class Lateness:
+class LatePolicy:
     """How many of a round's parties may be left to the next one, since they have no keys ready.
 
     Attributes:
@@ -61,7 +38,7 @@ class Lateness:
 
 
 @dataclass(frozen=True)
-class Opening:
+class RoundStart:
     """What a round begins with.
 
     Attributes:
@@ -80,7 +57,7 @@ class Opening:
         return None if self.last else Ahead(self.run.hex(), self.number + 1, parties)
 
     def opened(
-        self, sampled: Collection[str], allowed: Lateness, make: Callable[[Collection[str], Collection[str]], T]
+        self, sampled: Collection[str], allowed: LatePolicy, make: Callable[[Collection[str], Collection[str]], T]
     ) -> T:
         """`make(cohort, late)`: whoever has no keys ready is late, if those are few enough to go on without.
 
@@ -103,22 +80,23 @@ class Run:
     Lives as long as the server's process: after a restart there is another run, and parties send their keys anew.
     """
 
-    def __init__(self, entropy: Entropy, log: logging.Logger) -> None:
+    def __init__(self, entropy: Entropy, say: Say) -> None:
         self._id = entropy(RUN_SIZE)
-        self._log = log
+        self._say = say
         self._next = 0
         self._prepared: dict[PartyId, bytes] = {}
 
-    def begin(self, last: bool = False) -> Opening:
+    def begin(self, last: bool = False) -> RoundStart:
         """A new round. Whatever becomes of it, neither its number nor what was prepared for it serves again."""
-        opening = Opening(self._id, self._next, self._prepared, last)
+        start = RoundStart(self._id, self._next, self._prepared, last)
         self._next, self._prepared = self._next + 1, {}
-        return opening
+        return start
 
     def keep(self, prepared: Mapping[PartyId, bytes]) -> None:
         """What parties prepared for the next round; its `Coordinator` checks it."""
         for party, message in prepared.items():
             if len(message) > MAX_PREPARED:
-                self._log.warning("secure aggregation: party %s prepared %d bytes, expected keys", party, len(message))
+                why = f"party {party} prepared {len(message)} bytes, expected keys"
+                self._say(logging.WARNING, f"secure aggregation: {why}")
             else:
                 self._prepared[party] = message
