@@ -21,7 +21,7 @@ from secagg.federation.memory import Memory, SavedKeys, SavedRound
 from secagg.federation.messages import PREPARE, Ahead, Ask, Invitation, Reply
 from secagg.federation.update import Arrays, chosen, update_of, weight_of
 from secagg.primitives.entropy import Entropy
-from secagg.scheme import Credentials, Phase, Policy, Scheme, Seat, Session
+from secagg.scheme import Credentials, Policy, Scheme, Seat, Session
 
 KEY_BYTES = 32
 
@@ -70,13 +70,6 @@ class _Part:
     def session(self) -> Session:
         return self.participant.session
 
-    def phase(self, name: str) -> Phase:
-        """The phase of that name. Raises WireError."""
-        phase = next((phase for phase in self.scheme.phases if phase.name == name), None)
-        if phase is None:
-            raise WireError(f"an ask of phase {name!r}, which {self.scheme.name} does not have")
-        return phase
-
     def input_of(self, trained: Trained) -> tuple[Update, int]:
         """(update, weight). Raises InputError, saying what was expected."""
         weighted = self.session.weight_max is not None
@@ -113,13 +106,16 @@ class Client:
         if ask.terms is not None and ask.session is not None and not self._is_in(ask.session):
             self.leave()  # whatever comes of it, the last round is over
             self._part = self._entered(Invitation.from_bytes(ask.terms), Session.from_bytes(ask.session))
-        return self._current().phase(ask.phase).takes_input
+        scheme = self._current().scheme
+        for phase in scheme.phases:
+            if phase.name == ask.phase:
+                return phase.takes_input
+        raise WireError(f"an ask of phase {ask.phase!r}, which {scheme.name} does not have")
 
     def check(self, context: bytes) -> None:
         """Before any training: raise InconsistentModel unless `context` is the digest that the session is bound to.
 
-        Args:
-            context: over all that reaches the user's code, as this client received it (`context.digest_of`).
+        It is over all that reaches the user's code, as this client received it (`digest_of`).
         """
         part = self._current()
         # Clients that train by different models or configurations can be told apart in their sum: if all but one have
@@ -214,9 +210,8 @@ class Client:
 
     def _store(self, part: _Part) -> None:
         if self._memory.lasting:
-            key, terms = self._entropy(KEY_BYTES), part.invitation.to_bytes()
-            saved = SavedRound(key, terms, len(part.session.parties), part.participant.save(key))
-            self._memory.store(saved)
+            key, parties = self._entropy(KEY_BYTES), len(part.session.parties)
+            self._memory.store(SavedRound(key, part.invitation.to_bytes(), parties, part.participant.save(key)))
 
     def _prepares(self, ask: Ask) -> Reply:
         """This client is in no round now: it sends its keys for the next one."""

@@ -67,7 +67,9 @@ class Outcome(msgspec.Struct, frozen=True):
         """Of a round without a sum, or of one that did not begin."""
         if current is None:
             return cls(failure=why)
-        return cls(lost=_texts(current.lost), misbehaved=_texts(current.misbehaved), failure=why)
+        return cls(
+            lost=_texts(current.coordinator.lost), misbehaved=_texts(current.coordinator.misbehaved), failure=why
+        )
 
     def lines(self, number: int, party: str) -> Iterator[tuple[int, str]]:
         """(level, text) of what to log of round `number`, where `party` is what the framework calls one."""

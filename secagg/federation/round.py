@@ -1,17 +1,41 @@
 """The server's end of one round: what is asked of whom, and what becomes of the replies. A framework moves both."""
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from secagg.api import Aggregate, Coordinator
-from secagg.errors import ConfigError, PartyId, WireError
+from secagg.errors import ConfigError, OutOfRange, PartyId, WireError
 from secagg.federation.choice import SchemeChoice
-from secagg.federation.messages import PREPARE, Ask, Reply
-from secagg.federation.run import LatePolicy, RoundStart, Say
+from secagg.federation.messages import PREPARE, Ahead, Ask, Reply
 from secagg.federation.update import EncodingSpec, Model
 from secagg.primitives.entropy import Entropy
 from secagg.scheme import Roster
+
+MAX_PREPARED = 4096
+"""Bytes of a message that is kept for the next round; those of pairwise masking have less than 600."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class LatePolicy:
+    """How many of a round's parties may be left to the next one, since they have no keys ready.
+
+    Attributes:
+        share: the largest share of those sampled, 0..1.
+        least: so many others must be there.
+
+    Raises OutOfRange for what is no share.
+    """
+
+    share: float
+    least: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.share <= 1:
+            raise OutOfRange(f"max_late is {self.share}: expected a share in 0..1")
 
 
 @dataclass(frozen=True)
@@ -25,7 +49,7 @@ class Plan:
         late: who may be left to the next round.
         roster: of the parties' identities, where the scheme is `authenticated`.
         entropy: source of the ids of the run and its sessions.
-        say: where lines for the log go.
+        say: where lines for the log go, with their level, as `logging.Logger.log` takes them.
         party: what the framework calls one: a node, a site.
     """
 
@@ -35,8 +59,45 @@ class Plan:
     late: LatePolicy
     roster: Roster | None
     entropy: Entropy
-    say: Say
+    say: Callable[[int, str], object]
     party: str = "party"
+
+
+@dataclass(frozen=True)
+class RoundStart:
+    """What a round begins with.
+
+    Attributes:
+        run, number: of its session.
+        prepared: {party: message} for that round.
+        last: whether the run ends with it, as far as the server knows; then it waits for the keys of all.
+    """
+
+    run: bytes
+    number: int
+    prepared: Mapping[PartyId, bytes]
+    last: bool = False
+
+    def ahead(self, parties: int) -> Ahead | None:
+        """What tells a party of the round after this one, of so many parties; None where there is none."""
+        return None if self.last else Ahead(self.run.hex(), self.number + 1, parties)
+
+    def opened(
+        self, sampled: Collection[str], allowed: LatePolicy, make: Callable[[Collection[str], Collection[str]], T]
+    ) -> T:
+        """`make(cohort, late)`: whoever has no keys ready is late, if those are few enough to go on without.
+
+        The whole sample is the cohort in the last round, which has no next one to leave the late to, and where the
+        scheme cannot run without them: a threshold, say. Raises ConfigError where it cannot run with them either.
+        """
+        ready = [party for party in sampled if party in self.prepared]
+        late = [party for party in sampled if party not in self.prepared]
+        if self.last or not late or len(late) > allowed.share * len(sampled) or len(ready) < allowed.least:
+            return make(sampled, ())
+        try:
+            return make(ready, late)
+        except ConfigError:
+            return make(sampled, ())
 
 
 class Round:
@@ -51,8 +112,8 @@ class Round:
             without a scheme that can.
 
     Attributes:
-        model: the model.
-        left_out: `late`.
+        model, left_out: as given.
+        coordinator: the protocol's state.
         prepared: {party: message} for the next round, as far as they have come.
 
     Raises ConfigError for options that do not fit the cohort or the model.
@@ -69,7 +130,7 @@ class Round:
         if scheme.prepares:
             ahead, slot, prepared = start.ahead(len(parties)), (start.run, start.number), start.prepared
         session = plan.encoding.session(parties, model, plan.entropy, *slot)
-        self._coordinator = Coordinator(scheme, session, plan.roster, prepared)
+        self.coordinator = Coordinator(scheme, session, plan.roster, prepared)
         self._plan, self._ahead = plan, ahead
         self._terms = plan.choice.invitation(scheme, plan.weighted_by, plan.encoding.metrics).to_bytes()
         self._session = session.to_bytes()
@@ -81,29 +142,14 @@ class Round:
     @property
     def takes_input(self) -> bool:
         """Whether the open phase is the one in which clients train."""
-        phase = self._coordinator.phase
+        phase = self.coordinator.phase
         return phase is not None and self._phases[phase].takes_input
-
-    @property
-    def done(self) -> bool:
-        """Whether the last phase has closed."""
-        return self._coordinator.done
-
-    @property
-    def lost(self) -> dict[PartyId, str]:
-        """{party: phase} of those lost so far."""
-        return self._coordinator.lost
-
-    @property
-    def misbehaved(self) -> dict[PartyId, str]:
-        """{party: why} of those whose message broke the protocol."""
-        return self._coordinator.misbehaved
 
     def asks(self) -> dict[str, Ask]:
         """{party: ask} of the open phase."""
-        phase = self._coordinator.phase
+        phase = self.coordinator.phase
         assert phase is not None
-        asks = self._coordinator.asks()
+        asks = self.coordinator.asks()
         self._asked = frozenset(asks)
         return {str(party): self._ask(phase, party, frame) for party, frame in asks.items()}
 
@@ -129,22 +175,21 @@ class Round:
             self.warn(party, str(error))
             return False
         if reply.prepared is not None and (party in self._asked or party in self.left_out):
-            self.prepared[party] = reply.prepared
+            if len(reply.prepared) > MAX_PREPARED:
+                self.warn(party, f"prepared {len(reply.prepared)} bytes, expected keys")
+            else:
+                self.prepared[party] = reply.prepared
         if reply.frame is not None and party in self._asked:
-            self._coordinator.receive(party, reply.frame)
+            self.coordinator.receive(party, reply.frame)
         return True
 
     def warn(self, party: str, why: str | None) -> None:
         """Log why a party sent no reply."""
         self._plan.say(logging.WARNING, f"secure aggregation: {self._plan.party} {party}: {why}")
 
-    def close_phase(self) -> None:
-        """End the open phase: whoever was asked and did not answer is lost. Raises TooFew."""
-        self._coordinator.close_phase()
-
     def result(self) -> Aggregate:
         """The aggregate after the last phase. Raises PeerMisbehaved, or ConfigError where the server learns none."""
-        result = self._coordinator.result
+        result = self.coordinator.result
         if result is None:
             raise ConfigError("this scheme gives the sum to the clients alone, and a framework needs it at the server")
         return result

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from secagg.encoding.layout import Update
 from secagg.encoding.quantize import Rounding
-from secagg.errors import BadWeight, InputError, OutOfRange, PartyId, ShapeMismatch
+from secagg.errors import BadDtype, BadWeight, InputError, OutOfRange, PartyId, ShapeMismatch
 from secagg.primitives.entropy import Entropy
 from secagg.scheme import Session
 
@@ -46,11 +46,15 @@ class EncodingSpec:
     """How updates become ring vectors; see `Session.create`.
 
     Attributes:
-        bits: of each quantized entry.
-        clip: of the updates.
-        weight_max: public bound of the weights, None for an unweighted mean.
-        metrics: {name: clip} of the metrics that join the sum.
-        rounding: to nearest, or stochastic.
+        bits: of each quantized entry, 2..32.
+        clip: bound of the updates' (not the weights') entries: one number or {array name: clip, "*": clip}. Larger
+            entries are clipped and counted (`Outcome.saturated`). The clip of integer arrays is 4095 or a fraction more
+            (2**(bits-1) - 1 with fewer than 13 bits) unless they are named.
+        weight_max: public bound of the weights (say, no hospital has more training examples), or None for an unweighted
+            mean. Never the cohort's own maximum. The error bound grows with weight_max / mean weight.
+        metrics: {name: clip} of the metrics to average inside the sum; others never leave the client.
+        rounding: of each entry, "stochastic" (unbiased: small updates add up over clients and rounds) or "nearest"
+            (half the error bound, but what is less than half a step vanishes in every round).
 
     Raises OutOfRange or ConfigError for numbers that no model can use.
     """
@@ -117,6 +121,13 @@ def counter_clip(bits: int) -> float:
     """
     finer = max(0, bits - 1 - COUNTED.bit_length())
     return (2.0 ** (bits - 1) - 1) / 2.0**finer
+
+
+def summable(array: NDArray[Any], whose: str) -> NDArray[Any]:
+    """The same array. Raises BadDtype unless its entries are floats, integers or bools."""
+    if array.dtype.kind not in "fiub":
+        raise BadDtype(f"{whose} is {array.dtype}, expected floats or integers")
+    return array
 
 
 def counters_of(model: Arrays) -> frozenset[str]:

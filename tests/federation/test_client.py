@@ -21,9 +21,8 @@ from secagg.federation.choice import AllowedSchemes, SchemeChoice
 from secagg.federation.client import Client, Limits, Trained, told
 from secagg.federation.context import digest_of
 from secagg.federation.memory import SavedKeys, SavedRound
-from secagg.federation.messages import PREPARE, Ahead, Ask
-from secagg.federation.round import Plan
-from secagg.federation.run import LatePolicy
+from secagg.federation.messages import PREPARE, Ahead, Ask, Reply
+from secagg.federation.round import MAX_PREPARED, LatePolicy, Plan
 from secagg.federation.server import Server
 from secagg.federation.update import EncodingSpec, Model
 from secagg.scheme import Store
@@ -98,12 +97,12 @@ class Federation:
         current = self.server.open(NAMES, Model(ARRAYS, digest_of(ARRAYS)), last)
         for party, ask in current.requests().items():
             self.move(current, party, ask)
-        while not current.done:
+        while not current.coordinator.done:
             asks = current.asks()
             self.trips += {ask.phase for ask in asks.values()}
             for party, ask in asks.items():
                 self.move(current, party, ask)
-            current.close_phase()
+            current.coordinator.close_phase()
         return self.server.close(number, current), current
 
     def move(self, current, party, ask):
@@ -162,6 +161,36 @@ def test_whoever_has_no_keys_is_asked_beside_the_round():
     outcome, _ = federation.round(3)
     assert outcome.contributors == set(NAMES)
     assert federation.trips == [*FIRST, *STEADY, *STEADY]
+
+
+def test_no_number_and_nothing_prepared_serves_twice():
+    federation = Federation()
+    model = Model(ARRAYS, digest_of(ARRAYS))
+    federation.round()
+    second, third = (federation.server.open(NAMES, model) for _ in range(2))  # the second comes to nothing
+    sessions = [current.coordinator.session for current in (second, third)]
+    assert [session.round for session in sessions] == [1, 2]
+    assert sessions[0].run == sessions[1].run == bytes.fromhex(federation.asked["a", "unmask"].ahead.run)
+    assert [current.coordinator.phase for current in (second, third)] == ["keys", "keys"]
+    assert [len(current.asks()) for current in (second, third)] == [0, 4]
+
+
+def test_what_is_too_long_for_keys_is_not_kept():
+    federation = Federation()
+    current = federation.server.open(NAMES, Model(ARRAYS, digest_of(ARRAYS)))
+    current.asks()
+    for party, size in (("a", MAX_PREPARED), ("b", MAX_PREPARED + 1)):
+        assert current.receive(party, lambda size=size: Reply("unmask", None, bytes(size)))
+    assert set(current.prepared) == {"a"}
+    assert federation.said == [(logging.WARNING, "secure aggregation: clinic b: prepared 4097 bytes, expected keys")]
+
+
+def test_of_strangers_nothing_is_taken():
+    current = Federation().server.open(NAMES, Model(ARRAYS, digest_of(ARRAYS)))
+    current.asks()
+    assert current.receive("stranger", lambda: Reply("keys", b"frame", b"keys"))
+    assert current.prepared == {}
+    assert current.coordinator.waiting == set(NAMES)
 
 
 def test_a_skipped_round_is_told_with_what_was_lost():

@@ -1,6 +1,5 @@
 """What no framework changes: updates, runs, who is left out of a round, which scheme it runs."""
 
-import logging
 from fractions import Fraction
 
 import numpy as np
@@ -14,12 +13,11 @@ from secagg.errors import ConfigError, OutOfRange, PolicyRefused, WireError
 from secagg.federation.choice import AllowedSchemes, SchemeChoice
 from secagg.federation.messages import Ahead, Invitation
 from secagg.federation.outcome import COARSE, MAX_BITS, Outcome, Precision
-from secagg.federation.run import MAX_PREPARED, LatePolicy, RoundStart, Run
+from secagg.federation.round import LatePolicy, RoundStart
 from secagg.federation.update import COUNTED, EncodingSpec, Model, clip_of, counter_clip, update_of
 from secagg.testing import SeededEntropy
 from secagg_protocols import PairwiseMasking
 
-LOG = logging.getLogger("test")
 NAMES = [f"p{number}" for number in range(10)]
 
 
@@ -140,22 +138,10 @@ def test_no_share(share):
         LatePolicy(share, 2)
 
 
-def test_no_number_and_nothing_prepared_serves_twice(caplog):
-    run = Run(SeededEntropy("run"), LOG.log)
-    first = run.begin()
-    run.keep({"a": b"keys", "b": bytes(MAX_PREPARED + 1)})
-    second, third = run.begin(), run.begin()
-    assert (first.number, second.number, third.number) == (0, 1, 2)
-    assert (first.prepared, second.prepared, third.prepared) == ({}, {"a": b"keys"}, {})
-    assert first.run == third.run
-    assert "party b prepared" in caplog.text
-    assert Run(SeededEntropy("another"), LOG.log).begin().run != first.run
-
-
 def test_what_is_prepared_ahead_is_the_round_after():
-    start = Run(SeededEntropy("run"), LOG.log).begin()
-    assert start.ahead(5) == Ahead(start.run.hex(), 1, 5)
-    assert Run(SeededEntropy("run"), LOG.log).begin(last=True).ahead(5) is None
+    start = RoundStart(bytes(16), 3, {})
+    assert start.ahead(5) == Ahead("00" * 16, 4, 5)
+    assert RoundStart(bytes(16), 3, {}, last=True).ahead(5) is None
 
 
 def test_a_failed_round_has_no_contributors():

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from secagg.errors import BadDtype, ConfigError, InputError, SecaggError
 from secagg.federation.context import digest_of
-from secagg.federation.update import Arrays, leaf_dtype
+from secagg.federation.update import Arrays, leaf_dtype, summable
 
 
 def only_arrays(
@@ -27,11 +27,9 @@ def numpy_arrays(record: ArrayRecord, whose: str) -> Arrays:
     arrays = {}
     for name, array in record.items():
         try:
-            arrays[name] = array.numpy()
+            arrays[name] = summable(array.numpy(), f"{whose}: array {name!r}")
         except (TypeError, ValueError, EOFError, OSError):
             raise BadDtype(f"{whose}: array {name!r} is no NumPy array of numbers (stype {array.stype!r})") from None
-        if arrays[name].dtype.kind not in "fiub":
-            raise BadDtype(f"{whose}: array {name!r} is {arrays[name].dtype}, expected floats or integers")
     return arrays
 
 

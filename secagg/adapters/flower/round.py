@@ -57,7 +57,7 @@ class SecureRound:
     def absorb(self, replies: Iterable[Message]) -> None:
         """Take in one trip's replies and close its phase; whoever did not answer is lost. Raises TooFew."""
         self._take(replies)
-        self.protocol.close_phase()
+        self.protocol.coordinator.close_phase()
 
     def _take(self, replies: Iterable[Message]) -> None:
         for message in replies:
@@ -73,7 +73,7 @@ class SecureRound:
 
         Raises ProtocolError.
         """
-        while not self.protocol.done and not self.protocol.takes_input:
+        while not self.protocol.coordinator.done and not self.protocol.takes_input:
             asks = self.asks()
             self.absorb(self._grid.send_and_receive(asks, timeout=timeout) if asks else ())
 

@@ -9,21 +9,8 @@ from typing import Any
 from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
 from flwr.common.constant import SUPERLINK_NODE_ID
 from flwr.serverapp import Grid
-from flwr.serverapp.strategy import (
-    Bulyan,
-    DifferentialPrivacyClientSideAdaptiveClipping,
-    DifferentialPrivacyClientSideFixedClipping,
-    DifferentialPrivacyServerSideAdaptiveClipping,
-    DifferentialPrivacyServerSideFixedClipping,
-    FedMedian,
-    FedTrimmedAvg,
-    FedXgbBagging,
-    FedXgbCyclic,
-    MultiKrum,
-    QFedAvg,
-    Result,
-    Strategy,
-)
+from flwr.serverapp import strategy as fl
+from flwr.serverapp.strategy import Result, Strategy
 
 from secagg.adapters.flower import model
 from secagg.adapters.flower.round import SecureRound, check_alike
@@ -31,8 +18,7 @@ from secagg.encoding.quantize import Rounding
 from secagg.errors import ConfigError, OutOfRange, ProtocolError
 from secagg.federation.choice import SchemeChoice
 from secagg.federation.outcome import Outcome
-from secagg.federation.round import Plan
-from secagg.federation.run import LatePolicy
+from secagg.federation.round import LatePolicy, Plan
 from secagg.federation.server import Server
 from secagg.federation.update import Clip, EncodingSpec, Model
 from secagg.primitives.entropy import Entropy
@@ -41,17 +27,19 @@ from secagg.scheme import Policy, Roster, Scheme
 log = logging.getLogger("flwr.secagg")
 
 REFUSED: dict[type[Strategy], str] = {
-    MultiKrum: "it compares single updates to each other",
-    Bulyan: "it compares single updates to each other",
-    FedMedian: "it takes the median of single updates",
-    FedTrimmedAvg: "it drops the extremes of single updates",
-    QFedAvg: "it weights single updates by their own losses",
-    FedXgbBagging: "it collects single trees",
-    FedXgbCyclic: "it hands the model of one node to the next",
-    DifferentialPrivacyServerSideFixedClipping: "it clips single updates at the server; clip at the clients",
-    DifferentialPrivacyServerSideAdaptiveClipping: "it clips single updates at the server; clip at the clients",
-    DifferentialPrivacyClientSideAdaptiveClipping: "it counts the clients whose norms are small; use fixed clipping",
-    DifferentialPrivacyClientSideFixedClipping: "it counts single replies; put it around SecureAggregation, not inside",
+    fl.MultiKrum: "it compares single updates to each other",
+    fl.Bulyan: "it compares single updates to each other",
+    fl.FedMedian: "it takes the median of single updates",
+    fl.FedTrimmedAvg: "it drops the extremes of single updates",
+    fl.QFedAvg: "it weights single updates by their own losses",
+    fl.FedXgbBagging: "it collects single trees",
+    fl.FedXgbCyclic: "it hands the model of one node to the next",
+    fl.DifferentialPrivacyServerSideFixedClipping: "it clips single updates at the server; clip at the clients",
+    fl.DifferentialPrivacyServerSideAdaptiveClipping: "it clips single updates at the server; clip at the clients",
+    fl.DifferentialPrivacyClientSideAdaptiveClipping: "it counts the clients whose norms are small; use fixed clipping",
+    fl.DifferentialPrivacyClientSideFixedClipping: (
+        "it counts single replies; put it around SecureAggregation, not inside"
+    ),
 }
 """Strategies of Flower that no sum can serve (Krum is a MultiKrum), and why."""
 
@@ -63,10 +51,9 @@ class SecureAggregation(Strategy):
     inside a secure sum, and the wrapped strategy's `aggregate_train` gets one reply: the model plus the weighted
     mean update, the total weight, and the means of the named metrics. What it makes of that mean is its own.
 
-    A round takes one trip for each phase of the scheme, where plain FedAvg takes one. The keys of a round ride on the
-    last reply of the round before, which saves the first of them: a steady round of "secagg" and "secagg+" takes two
-    more than plain FedAvg. Where too many of the sampled nodes have no keys ready, as in the first round, those nodes
-    are asked on a trip of its own; few are left to the next round (`max_late`).
+    A round takes one trip for each phase of the scheme, where plain FedAvg takes one; the keys of a round ride on the
+    last reply of the round before. Where too many of the sampled nodes have no keys ready, as in the first round, those
+    nodes are asked on a trip of its own; few are left to the next round (`max_late`).
 
     A node lost at any trip is survived. Where too few are left, the round is reported and skipped: the wrapped
     strategy gets no replies and the model stays. Evaluation is not touched: the metrics that clients reply to evaluate
@@ -75,17 +62,9 @@ class SecureAggregation(Strategy):
 
     Args:
         strategy: any that needs no single updates.
-        weight_max: public bound of the weights (say, no hospital has more training examples), or None for an
-            unweighted mean. Never the cohort's own maximum. The error bound grows with weight_max / mean weight.
+        weight_max, bits, clip, rounding, metrics: how updates are summed; see `EncodingSpec`.
         scheme: a key of `PROTOCOLS`, or a scheme that `SecAggMod(scheme=...)` is given too.
         options: of the protocol's factory, such as {"threshold": 7}; for a name only.
-        bits: of each quantized entry, 2..32.
-        rounding: of each entry, "stochastic" (unbiased: small updates add up over clients and rounds) or "nearest"
-            (half the error bound, but what is less than half a step vanishes in every round).
-        clip: bound of the updates' (not the weights') entries: one number or {array name: clip, "*": clip}.
-            Larger entries are clipped and counted (`Outcome.saturated`). The clip of integer
-            arrays is 4095 or a fraction more (2**(bits-1) - 1 with fewer than 13 bits) unless they are named.
-        metrics: {name: clip} of the reply's metrics to average inside the sum; others never leave the client.
         min_cohort: rounds with fewer sampled nodes are skipped before any message; clients refuse them by policy.
         max_late: largest share of the sampled nodes, 0..1, that may be without keys and is then left to the next round,
             as long as the others are `min_cohort` and the wrapped strategy's `min_train_nodes`; the round waits a trip
@@ -103,10 +82,6 @@ class SecureAggregation(Strategy):
         ConfigError: the strategy needs single updates, or the scheme is unknown.
         OutOfRange: a number that the message names.
     """
-
-    outcomes: dict[int, Outcome]
-    _server: Server
-    _met: bool
 
     def __init__(
         self,
@@ -145,12 +120,11 @@ class SecureAggregation(Strategy):
         self._timeout: float | None = None
         self._last: int | None = None  # unknown where a strategy around this one starts
         self._round: SecureRound | None = None
-        self._array_name = ""
         self._begin()
 
     def _begin(self) -> None:
         """A run: nothing known of an earlier one."""
-        self.outcomes = {}
+        self.outcomes: dict[int, Outcome] = {}
         self._server = Server(self._plan)
         self._met = False
 

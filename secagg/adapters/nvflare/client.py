@@ -150,22 +150,17 @@ class SecAggResultFilter(Filter):
         if task == TASK or (training is not None and training.sealed):
             return envelope.put(make_reply(code), envelope.read(shareable, envelope.Reply))
         if training is None:
-            return _only_metrics(task, shareable)
+            metrics = model.metrics_alone(shareable)
+            if metrics is None:
+                raise PolicyRefused(
+                    f"task {task!r}: its result is no set of metrics, expected a number for each name; "
+                    "a model leaves this site inside a secure sum only"
+                )
+            return metrics
         trained = model.trained_of(training.received, shareable)
         sealed = envelope.put(make_reply(code), _client(fl_ctx).answer(training.ask, trained))
         training.sealed = True
         return sealed
-
-
-def _only_metrics(task: str, shareable: Shareable) -> Shareable:
-    """The numbers in the result of a task that asked for no update. Raises PolicyRefused where there is more in it."""
-    metrics = model.metrics_of(shareable)
-    if metrics is None:
-        raise PolicyRefused(
-            f"task {task!r}: its result is no set of metrics, expected a number for each name; "
-            "a model leaves this site inside a secure sum only"
-        )
-    return model.metrics_alone(metrics)
 
 
 def _training(fl_ctx: FLContext) -> _Training | None:

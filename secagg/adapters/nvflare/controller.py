@@ -27,8 +27,7 @@ from secagg.encoding.quantize import Rounding
 from secagg.errors import ConfigError, OutOfRange, ProtocolError
 from secagg.federation.choice import SchemeChoice
 from secagg.federation.outcome import Outcome
-from secagg.federation.round import Plan
-from secagg.federation.run import LatePolicy
+from secagg.federation.round import LatePolicy, Plan
 from secagg.federation.server import Server
 from secagg.federation.update import Clip, EncodingSpec
 from secagg.primitives.entropy import Entropy
@@ -50,26 +49,17 @@ class SecureRounds(ModelController):
     mean of the differences between trained and sent parameters, and the means of the named metrics. Tasks of other
     names than the training task's pass unchanged.
 
-    A round takes one task a site for each phase of the scheme, where FedAvg takes one. The keys of a round ride on the
-    last result of the round before, which saves the first of them: a steady round of "secagg" and "secagg+" takes two
-    more than FedAvg. Where too many of the sampled sites have no keys ready, as in the first round, those sites get a
-    task of their own first; few are left to the next round (`max_late`), and asked for their keys meanwhile.
+    A round takes one task a site for each phase of the scheme, where FedAvg takes one; the keys of a round ride on the
+    last result of the round before. Where too many of the sampled sites have no keys ready, as in the first round,
+    those sites get a task of their own first; few are left to the next round (`max_late`), and asked meanwhile.
 
     A site lost at any task is survived. Where too few are left the round is reported, and the controller gets an
     update of zero: the model stays.
 
     Args:
-        weight_max: public bound of the weights (say, no hospital runs more local steps), or None for an unweighted
-            mean. Never the cohort's own maximum. The error bound grows with weight_max / mean weight.
+        weight_max, bits, clip, rounding, metrics: how updates are summed; see `EncodingSpec`.
         scheme: a key of `PROTOCOLS`.
         options: of the protocol's factory, such as {"threshold": 7}.
-        bits: of each quantized entry, 2..32.
-        rounding: of each entry, "stochastic" (unbiased: small updates add up over sites and rounds) or "nearest"
-            (half the error bound, but what is less than half a step vanishes in every round).
-        clip: bound of the updates' (not the weights') entries: one number or {parameter: clip, "*": clip}.
-            Larger entries are clipped and counted (`Outcome.saturated`). The clip of integer
-            arrays is 4095 or a fraction more (2**(bits-1) - 1 with fewer than 13 bits) unless they are named.
-        metrics: {name: clip} of the result's metrics to average inside the sum; others never leave the site.
         min_cohort: rounds with fewer sampled sites are skipped before any task; sites refuse them by policy.
         max_late: largest share of the sampled sites, 0..1, that may be without keys and is then left to the next round,
             as long as the others are `min_cohort`; the round waits a task for the keys of more. 0 waits for all, as the
@@ -186,9 +176,14 @@ class SecureRounds(ModelController):
             failure = self._run_round(current, task, timeout or self.train_timeout)
             mean = mean if failure is not None else current.mean()
         self.outcomes[number] = server.close(number, None if current is None else current.protocol, failure)
-        written = {str(number): each for number, each in self.outcomes.items()}
-        Path(self.get_run_dir(), OUTCOMES).write_bytes(msgspec.json.encode(written, order="deterministic"))
+        self._write_outcomes()
         self._hand_over(data, task, content, mean, callback)
+
+    def _write_outcomes(self) -> None:
+        """In the rounds' order, and each one's names in theirs."""
+        encode = msgspec.json.Encoder(order="deterministic").encode
+        written = {number: msgspec.Raw(encode(each)) for number, each in self.outcomes.items()}
+        Path(self.get_run_dir(), OUTCOMES).write_bytes(msgspec.json.encode(written))
 
     def _at_work(self) -> Server:
         """Made in the first round: the roster lies in a workspace that is not there before."""
@@ -208,7 +203,7 @@ class SecureRounds(ModelController):
         protocol = current.protocol
         try:
             self._request(current)
-            while not protocol.done:
+            while not protocol.coordinator.done:
                 name, limit = (task, timeout) if protocol.takes_input else (TASK, self.phase_timeout)
                 self._trip(current, name, limit)
             protocol.result()
@@ -252,7 +247,7 @@ class SecureRounds(ModelController):
             if result is not None and site in waiting:
                 current.receive(site, result)
             waiting.discard(site)
-        current.protocol.close_phase()
+        current.protocol.coordinator.close_phase()
 
     def _hand_over(
         self, data: FLModel, task: str, content: Shareable, mean: FLModel, callback: Callable[[FLModel], Any] | None

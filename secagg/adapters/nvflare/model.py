@@ -11,7 +11,7 @@ from nvflare.app_common.app_constant import AppConstants
 from secagg.errors import BadDtype, ConfigError, InputError, SecaggError
 from secagg.federation.client import Trained
 from secagg.federation.context import digest_of
-from secagg.federation.update import Arrays
+from secagg.federation.update import Arrays, summable
 
 WEIGHTED_BY = str(MetaKey.NUM_STEPS_CURRENT_ROUND)
 """Key of `FLModel.meta` that holds the weight, as FedAvg has it."""
@@ -46,10 +46,7 @@ def _array(name: str, value: Any, whose: str) -> np.ndarray[Any, Any]:
             f"{whose}: parameter {name!r} is {type(value).__name__}, expected a NumPy array: "
             "exchange parameters in NumPy's format (server_expected_format)"
         )
-    array = np.asarray(value)
-    if array.dtype.kind not in "fiub":
-        raise BadDtype(f"{whose}: parameter {name!r} is {array.dtype}, expected floats or integers")
-    return array
+    return summable(np.asarray(value), f"{whose}: parameter {name!r}")
 
 
 def trained_of(received: Arrays, reply: Shareable) -> Trained:
@@ -72,8 +69,8 @@ def context_of(job: str, task: str, content: Shareable) -> bytes:
     return digest_of("secagg/nvflare/1", job, task, dxo.data_kind, headers, arrays, dxo.meta)
 
 
-def metrics_of(shareable: Shareable) -> dict[str, float] | None:
-    """{name: number} of a DXO of metrics; None for any other content."""
+def metrics_alone(shareable: Shareable) -> Shareable | None:
+    """The numbers of a DXO of metrics, and nothing beside them; None for any other content."""
     try:
         dxo = from_shareable(shareable)
     except (TypeError, ValueError, KeyError):
@@ -82,9 +79,5 @@ def metrics_of(shareable: Shareable) -> dict[str, float] | None:
         isinstance(name, str) and isinstance(value, int | float | np.number | np.bool_)
         for name, value in dxo.data.items()
     )
-    return dict(dxo.data) if numbers and dxo.data_kind == DataKind.METRICS else None
-
-
-def metrics_alone(metrics: dict[str, float]) -> Shareable:
-    """They, and nothing beside them."""
-    return DXO(DataKind.METRICS, data=metrics).to_shareable()
+    alone = DXO(DataKind.METRICS, data=dict(dxo.data))
+    return alone.to_shareable() if numbers and dxo.data_kind == DataKind.METRICS else None

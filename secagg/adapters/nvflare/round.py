@@ -55,14 +55,13 @@ class SecureRound:
 
     def failed(self, error: ProtocolError) -> str:
         """Why there is no sum, with the likeliest cause where sites could not seal their results."""
-        if not self._filtered:
-            return str(error)
-        if self._filtered == 1:
-            why = f"{error}; the result of 1 site did not pass its filters, and that site's log says why"
+        failed, why = self._filtered, str(error)
+        if not failed:
+            return why
+        if failed == 1:
+            why = f"{why}; the result of 1 site did not pass its filters, and that site's log says why"
         else:
-            why = (
-                f"{error}; results of {self._filtered} sites did not pass their filters, and those sites' logs say why"
-            )
+            why = f"{why}; results of {failed} sites did not pass their filters, and those sites' logs say why"
         if self._weight_max is None:
             return why
         wanted = f"do the scripts send {model.WEIGHTED_BY} in FLModel.meta, a whole number in 1..{self._weight_max}"

@@ -19,7 +19,7 @@ from secagg import Credentials
 from secagg.adapters.flower import SecAggMod, SecureAggregation, envelope
 from secagg.errors import OutOfRange
 from secagg.federation.messages import PREPARE, Ahead, Ask, Invitation, Reply
-from secagg.federation.run import MAX_PREPARED
+from secagg.federation.round import MAX_PREPARED
 from secagg.testing import SeededEntropy
 from secagg_protocols import PairwiseMasking
 

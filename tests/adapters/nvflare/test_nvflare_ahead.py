@@ -22,7 +22,7 @@ from secagg.api import Prepared
 from secagg.errors import ConfigError, WireError
 from secagg.federation.memory import SavedKeys, SavedRound
 from secagg.federation.messages import PREPARE, Ahead, Ask, Invitation
-from secagg.federation.run import MAX_PREPARED
+from secagg.federation.round import MAX_PREPARED
 from secagg_protocols import PairwiseMasking
 
 FIRST, STEADY = ["keys", "shares", "masked", "unmask"], ["shares", "masked", "unmask"]
