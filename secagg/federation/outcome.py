@@ -85,26 +85,18 @@ class Outcome(msgspec.Struct, frozen=True):
             yield logging.WARNING, f"{self.saturated} entries of updates were clipped"
 
 
-class Precision:
-    """Says, once a run, that an encoding leaves its means coarse."""
-
-    def __init__(self, encoding: EncodingSpec) -> None:
-        self._encoding = encoding
-        self._said = False
-
-    def warning(self, outcome: Outcome) -> str | None:
-        """What to log of a round whose error bound is above `COARSE` of the clip; None where it is not, or was told."""
-        weight_max, bits = self._encoding.weight_max, self._encoding.bits
-        ratio = 1.0 if weight_max is None else weight_max * len(outcome.contributors) / outcome.weight
-        bound = ratio * float(Quantizer(bits, self._encoding.rounding).error(np.ones(())))
-        if self._said or bound <= COARSE:
-            return None
-        self._said = True
-        cause = "" if weight_max is None else f"weight_max is {ratio:.1f} times the mean weight: "
-        advice = [] if weight_max is None else ["lower weight_max"]
-        if bits < MAX_BITS:
-            advice.append(f"raise bits to {min(MAX_BITS, bits + ceil(log2(bound / COARSE)))}")
-        return f"{cause}the error bound is {bound:.1%} of the clip at {bits} bits; {' or '.join(advice)}"
+def coarse(encoding: EncodingSpec, outcome: Outcome) -> str | None:
+    """What to log of a round whose error bound is above `COARSE` of the clip; None where it is not."""
+    weight_max, bits = encoding.weight_max, encoding.bits
+    ratio = 1.0 if weight_max is None else weight_max * len(outcome.contributors) / outcome.weight
+    bound = ratio * float(Quantizer(bits, encoding.rounding).error(np.ones(())))
+    if bound <= COARSE:
+        return None
+    cause = "" if weight_max is None else f"weight_max is {ratio:.1f} times the mean weight: "
+    advice = [] if weight_max is None else ["lower weight_max"]
+    if bits < MAX_BITS:
+        advice.append(f"raise bits to {min(MAX_BITS, bits + ceil(log2(bound / COARSE)))}")
+    return f"{cause}the error bound is {bound:.1%} of the clip at {bits} bits; {' or '.join(advice)}"
 
 
 def _texts(values: Mapping[PartyId, str]) -> dict[str, str]:

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Collection, Mapping
 
 from secagg.errors import PartyId
-from secagg.federation.outcome import Outcome, Precision
+from secagg.federation.outcome import Outcome, coarse
 from secagg.federation.round import Plan, Round, RoundStart
 from secagg.federation.update import Model
 from secagg.scheme.session import RUN_SIZE
@@ -23,7 +23,7 @@ class Server:
         self._next = 0
         self._prepared: Mapping[PartyId, bytes] = {}
         self._counters: frozenset[str] = frozenset()
-        self._precision = Precision(plan.encoding)
+        self._told = False
 
     def open(self, sampled: Collection[str], model: Model, last: bool = False) -> Round:
         """The next round; `last` where the run ends with it. Raises ConfigError for what no sum can serve."""
@@ -47,10 +47,12 @@ class Server:
             self._prepared = current.prepared  # the next round's `Coordinator` checks it
         if failure is None and current is not None:
             outcome = Outcome.of(current)
-            coarse = self._precision.warning(outcome)
         else:
-            outcome, coarse = Outcome.failed(str(failure), current), None
-        lines = [*outcome.lines(number, self._plan.party), *([] if coarse is None else [(logging.WARNING, coarse)])]
-        for level, text in lines:
+            outcome = Outcome.failed(str(failure), current)
+        for level, text in outcome.lines(number, self._plan.party):
             self._plan.say(level, f"secure aggregation: {text}")
+        why = None if self._told or outcome.failure is not None else coarse(self._plan.encoding, outcome)
+        if why is not None:
+            self._told = True  # once a run
+            self._plan.say(logging.WARNING, f"secure aggregation: {why}")
         return outcome

@@ -20,7 +20,7 @@ from secagg.errors import (
 from secagg.federation.choice import AllowedSchemes, SchemeChoice
 from secagg.federation.client import Client, Limits, Trained, told
 from secagg.federation.context import digest_of
-from secagg.federation.memory import SavedKeys, SavedRound
+from secagg.federation.memory import Memory, SavedKeys, SavedRound
 from secagg.federation.messages import PREPARE, Ahead, Ask, Reply
 from secagg.federation.round import MAX_PREPARED, LatePolicy, Plan
 from secagg.federation.server import Server
@@ -33,24 +33,24 @@ ARRAYS = {"w": np.linspace(-1, 1, 5), "n": np.array(7)}
 FIRST, STEADY = ["keys", "shares", "masked", "unmask"], ["shares", "masked", "unmask"]
 
 
-class Records:
-    """A `Memory` in a dict."""
+class Records(Memory):
+    """In a dict."""
 
     def __init__(self, lasting):
-        self.lasting, self.records, self.ledger = lasting, {}, Store()
+        self.lasting, self.records, self.kept = lasting, {}, Store()
 
-    def load(self, kind):
-        return self.records.get(kind)
+    def _read(self, name):
+        return self.records.get(name)
 
-    def store(self, record):
+    def _write(self, name, fields):
         assert self.lasting
-        self.records[type(record)] = record
+        self.records[name] = fields
 
     def forget(self, kind):
-        self.records.pop(kind, None)
+        self.records.pop(kind.NAME, None)
 
     def own(self):
-        return self.ledger
+        return self.kept
 
 
 class Party:
@@ -281,9 +281,9 @@ def test_what_was_prepared_for_another_round_is_forgotten():
     party, ask = held_at("keys")
     terms = ask.terms
     party.answer(Ask(PREPARE, b"", terms, None, Ahead("00" * 16, 5, 4)))
-    assert set(party.memory.records) == {SavedKeys}
+    assert set(party.memory.records) == {SavedKeys.NAME}
     assert party.answer(ask).frame is not None
-    assert set(party.memory.records) == {SavedRound}
+    assert set(party.memory.records) == {SavedRound.NAME}
 
 
 def test_a_request_has_to_name_a_round_and_a_scheme_that_is_allowed():
@@ -308,12 +308,12 @@ def test_a_new_round_ends_the_one_before_even_where_it_is_refused(lasting):
     assert party.memory.records == {}
 
 
-@pytest.mark.parametrize("damage", [{"state": b"no"}, {"terms": b"{}"}, {"key": bytes(32)}, {"key": b"short"}])
+@pytest.mark.parametrize(
+    "damage", [{"state": b"no"}, {"terms": b"{}"}, {"key": bytes(32)}, {"key": b"short"}, {"parties": "3"}]
+)
 def test_a_damaged_memory_is_no_round_and_stops_no_new_one(damage):
     party, ask = held_at("masked")
-    record = party.memory.records[SavedRound]
-    fields = {"key": record.key, "terms": record.terms, "parties": record.parties, "state": record.state}
-    party.memory.records[SavedRound] = SavedRound(**fields | damage)
+    party.memory.records[SavedRound.NAME] |= damage
     with pytest.raises((StateError, ConfigError)):
         party.answer(ask)
     _, first = held_at("keys", seed="another")
@@ -324,7 +324,7 @@ def test_a_damaged_memory_is_no_round_and_stops_no_new_one(damage):
 def test_the_end_of_the_run_leaves_nothing(lasting):
     party, ask = held_at("unmask", lasting=lasting)
     party.answer(Ask(ask.phase, ask.frame, None, None, Ahead("00" * 16, 5, 4)))
-    assert set(party.memory.records) == ({SavedKeys} if lasting else set())
+    assert set(party.memory.records) == ({SavedKeys.NAME} if lasting else set())
     assert lasting or party.client._prepared is not None
     party.client.end()
     assert party.memory.records == {}

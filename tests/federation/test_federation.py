@@ -12,7 +12,7 @@ from secagg.encoding.quantize import Quantizer
 from secagg.errors import ConfigError, OutOfRange, PolicyRefused, WireError
 from secagg.federation.choice import AllowedSchemes, SchemeChoice
 from secagg.federation.messages import Ahead, Invitation
-from secagg.federation.outcome import COARSE, MAX_BITS, Outcome, Precision
+from secagg.federation.outcome import COARSE, MAX_BITS, Outcome, coarse
 from secagg.federation.round import LatePolicy, RoundStart
 from secagg.federation.update import COUNTED, EncodingSpec, Model, clip_of, counter_clip, update_of
 from secagg.testing import SeededEntropy
@@ -65,7 +65,7 @@ def test_counts_fall_on_steps(bits):
     assert clip_of(model, {"n": 9.0, "*": 0.5}, ["n"], bits, {})["arrays"] == {"n": 9.0, "w": 0.5}
 
 
-def coarse(weight=1, parties=4, clip=2.0, **how):
+def mean_of(weight=1, parties=4, clip=2.0, **how):
     """(the warning, bound over clip) of a round of equal weights."""
     spec = EncodingSpec(
         **{"bits": 16, "clip": clip, "weight_max": None, "metrics": {}, "rounding": "stochastic", **how}
@@ -76,25 +76,25 @@ def coarse(weight=1, parties=4, clip=2.0, **how):
     total = sum(encoding.encode(update, weight, SeededEntropy("coarse")) for _ in names)
     decoded = encoding.decode(total, parties)
     outcome = Outcome(contributors=frozenset(names), weight=decoded.weight)
-    return Precision(spec).warning(outcome), decoded.error_bound / clip
+    return coarse(spec, outcome), decoded.error_bound / clip
 
 
 @given(st.integers(2, 32), st.integers(1, 2**20), st.sampled_from(["nearest", "stochastic"]))
 def test_a_mean_is_coarse_where_its_stated_bound_says_so(bits, weight_max, rounding):
     for how in ({"weight_max": weight_max}, {}):
-        said, bound = coarse(bits=bits, rounding=rounding, **how)
+        said, bound = mean_of(bits=bits, rounding=rounding, **how)
         assert (said is not None) == (bound > COARSE)
         if said is not None:
             assert f"{bound:.1%} of the clip at {bits} bits; " in said
             assert said.startswith(f"weight_max is {weight_max}.0 times the mean weight: the") == bool(how)
             enough = int(said.rpartition("raise bits to ")[2])
-            assert coarse(bits=enough, rounding=rounding, **how)[0] is None
+            assert mean_of(bits=enough, rounding=rounding, **how)[0] is None
 
 
 def test_where_no_more_bits_can_be_had():
-    said, _ = coarse(bits=MAX_BITS, weight_max=2**40)
+    said, _ = mean_of(bits=MAX_BITS, weight_max=2**40)
     assert said.endswith("at 32 bits; lower weight_max")
-    assert coarse(bits=30, weight_max=2**40)[0].endswith("; lower weight_max or raise bits to 32")
+    assert mean_of(bits=30, weight_max=2**40)[0].endswith("; lower weight_max or raise bits to 32")
 
 
 def parted(start, sampled, share, least, needed=0):

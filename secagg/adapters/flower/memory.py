@@ -4,39 +4,32 @@ A state's key lies beside it, for `Context.state` is the only place there is. So
 a state to its purpose; whoever reads `Context.state` reads the round's secrets. Forgetting removes both together.
 """
 
+from typing import Any
+
 import msgspec
 from flwr.app import ConfigRecord, Context
 
 from secagg.adapters.flower.envelope import record_of
 from secagg.errors import StateError, WireError
-from secagg.federation.memory import R, SavedKeys, SavedRound
+from secagg.federation.memory import Memory, SavedKeys, SavedRound
 from secagg.scheme import Ledger, Store
 
 LEDGER = "secagg.ledger"
 
 
-class ContextMemory(Store):
-    """A `Memory` whose records are in `Context.state` before the mod returns its message, and a client's own store."""
-
-    lasting = True
+class ContextMemory(Memory, Store):
+    """Records that are in `Context.state` before the mod returns its message, and this client's own store there."""
 
     def __init__(self, context: Context) -> None:
         super().__init__()
         self._state = context.state
 
-    def load(self, kind: type[R]) -> R | None:
-        """The record, None where there is none. Raises StateError for one that is damaged."""
-        record = record_of(self._state, kind.NAME, ConfigRecord)
-        if record is None:
-            return None
-        try:
-            return msgspec.convert(dict(record), type=kind)
-        except msgspec.ValidationError as error:
-            raise StateError(f"record {kind.NAME!r} in Context.state is damaged: {error}") from None
+    def _read(self, name: str) -> Any:
+        record = record_of(self._state, name, ConfigRecord)
+        return None if record is None else dict(record)
 
-    def store(self, record: SavedRound | SavedKeys) -> None:
-        """Make it the one of its kind."""
-        self._state[record.NAME] = ConfigRecord(msgspec.structs.asdict(record))
+    def _write(self, name: str, fields: dict[str, Any]) -> None:
+        self._state[name] = ConfigRecord(fields)
 
     def forget(self, kind: type[SavedRound | SavedKeys]) -> None:
         """Remove it, secrets included."""
@@ -45,13 +38,13 @@ class ContextMemory(Store):
 
     def own(self) -> Store:
         """What this client has entered and helped to open in this run. Raises StateError."""
-        record = record_of(self._state, LEDGER, ConfigRecord)
+        found = self._read(LEDGER)
         try:
-            self._ledger = Ledger() if record is None else Ledger.from_bytes(msgspec.convert(record["opened"], bytes))
+            self._ledger = Ledger() if found is None else Ledger.from_bytes(msgspec.convert(found["opened"], bytes))
         except (KeyError, msgspec.ValidationError, WireError) as error:
             raise StateError(f"record {LEDGER!r} in Context.state is no ledger: {error}") from None
         return self
 
     def flush(self) -> None:
-        """Before every reply that leaves."""
-        self._state[LEDGER] = ConfigRecord({"opened": self.ledger.to_bytes()})
+        """The ledger, there before a reply leaves."""
+        self._write(LEDGER, {"opened": self.ledger.to_bytes()})

@@ -3,45 +3,38 @@ and keys lie in it, each key beside what it locks; only the simulator, which hol
 
 import os
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from secagg.api import Journal
-from secagg.errors import StateError
-from secagg.federation.memory import R, SavedKeys, SavedRound
+from secagg.federation.memory import Memory, SavedKeys, SavedRound
 
-FILES = {SavedRound: "secagg.swapped", SavedKeys: "secagg.prepared"}
+FILES = {SavedRound.NAME: "secagg.swapped", SavedKeys.NAME: "secagg.prepared"}
 LEDGER = "secagg.ledger"
 
 
-class RunFolder:
-    """A `Memory` of files that their owner alone may read; `lasting` in the simulator alone."""
+class RunFolder(Memory):
+    """Files that their owner alone may read; `lasting` in the simulator alone."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.lasting = False
 
-    def load(self, kind: type[R]) -> R | None:
-        """The record, None where there is none. Raises StateError for one that is damaged."""
-        path = self._folder / FILES[kind]
-        if not path.exists():
-            return None
-        try:
-            return msgspec.msgpack.decode(path.read_bytes(), type=kind)
-        except msgspec.DecodeError as error:
-            raise StateError(f"{path.name} is no memory of a round: {error}") from None
+    def _read(self, name: str) -> Any:
+        path = self._folder / FILES[name]
+        return msgspec.msgpack.decode(path.read_bytes()) if path.exists() else None
 
-    def store(self, record: SavedRound | SavedKeys) -> None:
-        """Write it down; all of it or nothing."""
-        path = self._folder / FILES[type(record)]
-        part = path.with_name(f"{path.name}.part")
+    def _write(self, name: str, fields: dict[str, Any]) -> None:
+        """All of it or nothing."""
+        part = self._folder / f"{FILES[name]}.part"
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(msgspec.msgpack.encode(record))
-        part.replace(path)
+            file.write(msgspec.msgpack.encode(fields))
+        part.replace(self._folder / FILES[name])
 
     def forget(self, kind: type[SavedRound | SavedKeys]) -> None:
         """Remove it, secrets included."""
-        (self._folder / FILES[kind]).unlink(missing_ok=True)
+        (self._folder / FILES[kind.NAME]).unlink(missing_ok=True)
 
     def own(self) -> Journal:
         """What this site has entered and helped to open in this job, on disk before a share leaves."""

@@ -297,7 +297,7 @@ def test_where_processes_end_between_two_tasks_keys_lie_in_the_run_folder_until_
 
     federation.sites["site-1"].do = watched
     check(federation, federation.secure(3, options={"threshold": 3}), [range(1, 5), [1, 3, 4], range(1, 5)])
-    busy, ready = [memory.FILES[SavedRound]], [memory.FILES[SavedKeys]]
+    busy, ready = [memory.FILES[SavedRound.NAME]], [memory.FILES[SavedKeys.NAME]]
     assert files == [busy, busy, busy, ready, busy, busy, ready, busy, busy, []]
     for site in federation.sites.values():
         site.fire(EventType.END_RUN)

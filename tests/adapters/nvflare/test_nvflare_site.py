@@ -397,7 +397,7 @@ def test_state_between_processes_is_for_its_owner_and_goes(tmp_path, record):
     memory, kind = RunFolder(tmp_path), type(record)
     memory.store(record)
     (path,) = tmp_path.iterdir()
-    assert path.name == FILES[kind]
+    assert path.name == FILES[kind.NAME]
     assert path.stat().st_mode & 0o077 == 0
     assert memory.load(kind) == record
     memory.forget(kind)
