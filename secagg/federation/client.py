@@ -67,13 +67,12 @@ class _Part:
     checked: bool = False
 
     @property
-    def session(self) -> Session:
-        return self.participant.session
+    def weighted(self) -> bool:
+        return self.participant.session.weight_max is not None
 
     def input_of(self, trained: Trained) -> tuple[Update, int]:
         """(update, weight). Raises InputError, saying what was expected."""
-        weighted = self.session.weight_max is not None
-        weight = weight_of(trained.values, self.invitation.weighted_by) if weighted else 1
+        weight = weight_of(trained.values, self.invitation.weighted_by) if self.weighted else 1
         metrics = chosen(trained.metrics, self.invitation.metrics)
         return update_of(trained.received, trained.arrays, metrics), weight
 
@@ -121,7 +120,7 @@ class Client:
         # Clients that train by different models or configurations can be told apart in their sum: if all but one have
         # a learning rate of zero, it is that one's update. Masks cancel among those of one session alone, so each
         # client compares what it received with what its session names.
-        if context != part.session.context:
+        if context != part.participant.session.context:
             raise InconsistentModel(
                 "model, configuration, round or run differ from those that the session was opened for"
             )
@@ -131,7 +130,7 @@ class Client:
     def sums_values(self) -> bool:
         """Whether this round sums anything beside arrays, and so needs `Trained.values` or `Trained.metrics`."""
         part = self._current()
-        return part.session.weight_max is not None or bool(part.invitation.metrics)
+        return part.weighted or bool(part.invitation.metrics)
 
     def answer(self, ask: Ask, trained: Trained | None = None) -> Reply:
         """The reply, stored before this returns; whoever refuses, or has answered the last phase, leaves the round.
@@ -173,7 +172,7 @@ class Client:
     def _is_in(self, session: bytes) -> bool:
         """Whether this client is in that round already: frameworks repeat a message whose reply they have not got."""
         try:
-            return self._current().session.to_bytes() == session
+            return self._current().participant.session.to_bytes() == session
         except SecaggError:  # in none, or what it remembers opens no more
             return False
 
@@ -210,7 +209,7 @@ class Client:
 
     def _store(self, part: _Part) -> None:
         if self._memory.lasting:
-            key, parties = self._entropy(KEY_BYTES), len(part.session.parties)
+            key, parties = self._entropy(KEY_BYTES), len(part.participant.session.parties)
             self._memory.store(SavedRound(key, part.invitation.to_bytes(), parties, part.participant.save(key)))
 
     def _prepares(self, ask: Ask) -> Reply:

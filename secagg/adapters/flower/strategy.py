@@ -51,9 +51,7 @@ class SecureAggregation(Strategy):
     inside a secure sum, and the wrapped strategy's `aggregate_train` gets one reply: the model plus the weighted
     mean update, the total weight, and the means of the named metrics. What it makes of that mean is its own.
 
-    A round takes one trip for each phase of the scheme, where plain FedAvg takes one; the keys of a round ride on the
-    last reply of the round before. Where too many of the sampled nodes have no keys ready, as in the first round, those
-    nodes are asked on a trip of its own; few are left to the next round (`max_late`).
+    A round takes one trip for each phase of the scheme, where plain FedAvg takes one; docs/flower.md counts them.
 
     A node lost at any trip is survived. Where too few are left, the round is reported and skipped: the wrapped
     strategy gets no replies and the model stays. Evaluation is not touched: the metrics that clients reply to evaluate

@@ -49,9 +49,7 @@ class SecureRounds(ModelController):
     mean of the differences between trained and sent parameters, and the means of the named metrics. Tasks of other
     names than the training task's pass unchanged.
 
-    A round takes one task a site for each phase of the scheme, where FedAvg takes one; the keys of a round ride on the
-    last result of the round before. Where too many of the sampled sites have no keys ready, as in the first round,
-    those sites get a task of their own first; few are left to the next round (`max_late`), and asked meanwhile.
+    A round takes one task a site for each phase of the scheme, where FedAvg takes one; docs/nvflare.md counts them.
 
     A site lost at any task is survived. Where too few are left the round is reported, and the controller gets an
     update of zero: the model stays.
