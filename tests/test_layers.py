@@ -21,13 +21,14 @@ FLOORS = {
     "engine": 5,
     "api": 6,
     "testing": 7,
-    "fedavg": 7,
-    "adapters": 7,
-    "cli": 8,
+    "federation": 7,
+    "fedavg": 8,
+    "adapters": 10,
+    "cli": 11,
 }
 SAME_FLOOR = {("kernels", "errors"), ("kernels", "spans"), ("arguments", "errors")}
 ROOTS = [Path(package.__file__).parent for package in (secagg, secagg_protocols)]
-NAMES_PROTOCOLS = {"adapters", "cli"}
+NAMES_PROTOCOLS = {"federation", "adapters", "cli"}
 """What may turn a name into a scheme."""
 ASKS_THE_SYSTEM = {"api", "testing"}
 """Where os.urandom may stand in a function's body; elsewhere it is the default of a parameter or a field."""
@@ -126,6 +127,13 @@ def test_a_protocol_imports_the_lower_floors_and_no_other_protocol(module):
         ("secagg.fedavg.loop", "secagg.testing.SeededEntropy", True),
         ("secagg.fedavg.loop", "secagg.adapters.flower", True),
         ("secagg.fedavg.loop", "secagg_protocols.PROTOCOLS", True),
+        ("secagg.fedavg.loop", "secagg.federation.client.Client", False),
+        ("secagg.federation.round", "secagg.Coordinator", False),
+        ("secagg.federation.round", "secagg.adapters.flower", True),
+        ("secagg.federation.round", "secagg.fedavg.run", True),
+        ("secagg.federation.choice", "secagg_protocols.PROTOCOLS", False),
+        ("secagg.adapters.flower.mod", "secagg.federation.client.Client", False),
+        ("secagg.adapters.flower.mod", "secagg.testing.SeededEntropy", True),
         ("secagg.cli.app", "secagg_protocols.PROTOCOLS", False),
         ("secagg.cli.app", "secagg.testing.SeededEntropy", True),
         ("secagg.cli.app", "secagg.fedavg.run", False),
@@ -167,6 +175,15 @@ def test_imports_stand_at_the_top(module):
     functions = [node for node in ast.walk(module.tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     inner = [node for function in functions for node in ast.walk(function)]
     assert [ast.unparse(node) for node in inner if isinstance(node, ast.Import | ast.ImportFrom)] == []
+
+
+OUTSIDE = {"asyncio", "datetime", "flwr", "http", "nvflare", "os", "pathlib", "socket", "ssl", "threading", "time"}
+"""Frameworks, sockets, files and clocks."""
+
+
+@pytest.mark.parametrize("module", [module for module in ENGINE if room(module.name) == "federation"], ids=repr)
+def test_federation_leaves_the_transport_to_others(module):
+    assert {name.partition(".")[0] for name in module.imports()}.isdisjoint(OUTSIDE)
 
 
 BANNED = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}

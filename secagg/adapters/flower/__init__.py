@@ -9,6 +9,6 @@ Importing this package raises ConfigError where another flwr than the supported 
 from secagg.adapters.flower._installed import FLOWER
 from secagg.adapters.flower.mod import SecAggMod, secagg_mod
 from secagg.adapters.flower.strategy import SecureAggregation
-from secagg.adapters.outcome import Outcome
+from secagg.federation.outcome import Outcome
 
 __all__ = ["FLOWER", "Outcome", "SecAggMod", "SecureAggregation", "secagg_mod"]

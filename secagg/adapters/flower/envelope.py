@@ -5,15 +5,14 @@ Flower cuts into chunks, and not as ConfigRecord values, which it does not; of a
 NumPy's costs more than all else that an envelope does. All other records are the user's.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import TypeVar
 
 import msgspec
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 
-from secagg.adapters.choice import Terms, read_terms, terms_bytes
-from secagg.adapters.run import PREPARE, Ahead
 from secagg.errors import ConfigError, PolicyRefused, WireError
+from secagg.federation.messages import PREPARE, Ahead, Ask, Reply
 
 HEADER = "secagg"
 FRAMES = "secagg.frames"
@@ -27,37 +26,6 @@ _RAW = "secagg.bytes"
 R = TypeVar("R", ArrayRecord, ConfigRecord)
 
 
-@dataclass(frozen=True)
-class Ask:
-    """One ask, as a client reads it.
-
-    Attributes:
-        phase: its name, as the server says; the ask's own bytes decide.
-        frame: bytes for `Participant.answer`.
-        terms, session: how to enter the round; only in a party's first ask. A request to prepare has terms alone.
-        ahead: the round to prepare for, if any.
-    """
-
-    phase: str
-    frame: bytes
-    terms: Terms | None
-    session: bytes | None
-    ahead: Ahead | None = None
-
-
-@dataclass(frozen=True)
-class Reply:
-    """One reply, as the server reads it.
-
-    Attributes:
-        frame: bytes for `Coordinator.receive`, None to an announcement or a request to prepare.
-        prepared: bytes for the next round's `Coordinator`.
-    """
-
-    frame: bytes | None
-    prepared: bytes | None
-
-
 class _Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """The ConfigRecord `secagg`: flat values, none of them empty, since Flower refuses to count those."""
 
@@ -67,25 +35,15 @@ class _Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     ahead: bytes | None = None
 
 
-def ask_record(
-    phase: str, frame: bytes, entry: tuple[Terms, bytes] | None = None, ahead: Ahead | None = None
-) -> RecordDict:
-    """The two records of one ask; `entry` (terms, session) belongs into a party's first."""
-    header = ConfigRecord({"version": VERSION, "phase": phase})
-    if ahead is not None:
-        header["ahead"] = msgspec.json.encode(ahead)
-    frames = ArrayRecord({_ASK: _array(frame)})
-    if entry is not None:
-        header["terms"] = terms_bytes(entry[0])
-        frames[_SESSION] = _array(entry[1])
-    return RecordDict({HEADER: header, FRAMES: frames})
-
-
-def prepare_record(terms: Terms, ahead: Ahead) -> RecordDict:
-    """A request to prepare a round, to a client that is in none."""
-    header = ConfigRecord({"version": VERSION, "phase": PREPARE})
-    header["terms"], header["ahead"] = terms_bytes(terms), msgspec.json.encode(ahead)
-    return RecordDict({HEADER: header, FRAMES: ArrayRecord({})})
+def ask_record(ask: Ask) -> RecordDict:
+    """The two records of one ask."""
+    header = ConfigRecord({"version": VERSION, "phase": ask.phase})
+    if ask.terms is not None:
+        header["terms"] = ask.terms
+    if ask.ahead is not None:
+        header["ahead"] = msgspec.json.encode(ask.ahead)
+    found = {_ASK: None if ask.phase == PREPARE else ask.frame, _SESSION: ask.session}
+    return RecordDict({HEADER: header, FRAMES: _frames(found)})
 
 
 def read_ask(content: RecordDict) -> Ask:
@@ -105,30 +63,28 @@ def read_ask(content: RecordDict) -> Ask:
     ahead = None if header.ahead is None else _read_ahead(header.ahead)
     frames = record_of(content, FRAMES, ArrayRecord)
     if header.phase == PREPARE and header.terms is not None and ahead is not None:
-        return Ask(PREPARE, b"", read_terms(header.terms), None, ahead)
+        return Ask(PREPARE, b"", header.terms, None, ahead)
     if frames is None or _ASK not in frames or (header.terms is None) != (_SESSION not in frames):
         raise WireError(f"an ask of phase {header.phase!r} without its bytes in the record {FRAMES!r}")
-    terms = None if header.terms is None else read_terms(header.terms)
-    session = None if terms is None else _bytes(frames[_SESSION])
-    return Ask(header.phase, _bytes(frames[_ASK]), terms, session, ahead)
+    session = None if header.terms is None else _bytes(frames[_SESSION])
+    return Ask(header.phase, _bytes(frames[_ASK]), header.terms, session, ahead)
 
 
-def reply_record(phase: str, reply: bytes | None, prepared: bytes | None = None) -> RecordDict:
-    """The whole content of a client's reply; `reply` is None to an announcement or a request to prepare."""
-    found = {_REPLY: reply, _PREPARED: prepared}
-    frames = {name: _array(data) for name, data in found.items() if data is not None}
-    header = ConfigRecord({"version": VERSION, "phase": phase})
-    return RecordDict({HEADER: header, FRAMES: ArrayRecord(frames)})
+def reply_record(reply: Reply) -> RecordDict:
+    """The whole content of a client's reply."""
+    header = ConfigRecord({"version": VERSION, "phase": reply.phase})
+    return RecordDict({HEADER: header, FRAMES: _frames({_REPLY: reply.frame, _PREPARED: reply.prepared})})
 
 
 def read_reply(content: RecordDict) -> Reply:
     """What a reply holds. Raises WireError or ConfigError."""
-    if _header(content) is None:
+    header = _header(content)
+    if header is None:
         raise WireError("a reply without secure aggregation, expected a ClientApp with secagg_mod")
     frames = record_of(content, FRAMES, ArrayRecord)
     if frames is None or set(frames) - {_REPLY, _PREPARED}:
         raise WireError(f"a reply without the record {FRAMES!r}")
-    return Reply(*(_bytes(frames[name]) if name in frames else None for name in (_REPLY, _PREPARED)))
+    return Reply(header.phase, *(_bytes(frames[name]) if name in frames else None for name in (_REPLY, _PREPARED)))
 
 
 def record_of(content: RecordDict, name: str, kind: type[R]) -> R | None:
@@ -164,6 +120,10 @@ def _header(content: RecordDict) -> _Header | None:
         return msgspec.convert(dict(record), type=_Header)
     except msgspec.ValidationError as error:
         raise WireError(f"record {HEADER!r}: {error}") from None
+
+
+def _frames(found: Mapping[str, bytes | None]) -> ArrayRecord:
+    return ArrayRecord({name: _array(data) for name, data in found.items() if data is not None})
 
 
 def _array(data: bytes) -> Array:

@@ -1,6 +1,5 @@
-"""The model in Flower's records; what is summed of it stands in `secagg.adapters.update`."""
+"""The model in Flower's records; what is summed of it stands in `secagg.federation.update`."""
 
-import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -8,8 +7,9 @@ import numpy as np
 from flwr.app import Array, ArrayRecord, MetricRecord, RecordDict
 from numpy.typing import NDArray
 
-from secagg.adapters.update import Arrays, leaf_dtype
 from secagg.errors import BadDtype, ConfigError, InputError, SecaggError
+from secagg.federation.context import digest_of
+from secagg.federation.update import Arrays, leaf_dtype, summable
 
 
 def only_arrays(
@@ -27,35 +27,23 @@ def numpy_arrays(record: ArrayRecord, whose: str) -> Arrays:
     arrays = {}
     for name, array in record.items():
         try:
-            arrays[name] = array.numpy()
+            arrays[name] = summable(array.numpy(), f"{whose}: array {name!r}")
         except (TypeError, ValueError, EOFError, OSError):
             raise BadDtype(f"{whose}: array {name!r} is no NumPy array of numbers (stype {array.stype!r})") from None
-        if arrays[name].dtype.kind not in "fiub":
-            raise BadDtype(f"{whose}: array {name!r} is {arrays[name].dtype}, expected floats or integers")
     return arrays
 
 
 def context_of(run_id: int, message_type: str, content: RecordDict) -> bytes:
-    """SHA-256 of all that a client trains by: run, message type, and every record (model, round, configuration)."""
-    digest = hashlib.sha256(b"secagg/flower/1")
-    _feed(digest, run_id, message_type)
-    for name in sorted(content):
-        record = content[name]
-        _feed(digest, name, type(record).__name__, len(record))
-        for key in sorted(record):
-            value = record[key]
-            if isinstance(value, Array):
-                _feed(digest, key, value.dtype, tuple(value.shape), value.stype, len(value.data))
-                digest.update(value.data)
-            else:
-                _feed(digest, key, value)
-    return digest.digest()
+    """The digest of all that a client trains by: run, message type, and every record (model, round, configuration)."""
+    records = {
+        name: (type(record).__name__, {key: _parts(value) for key, value in record.items()})
+        for name, record in content.items()
+    }
+    return digest_of("secagg/flower/1", run_id, message_type, records)
 
 
-def _feed(digest: Any, *parts: object) -> None:
-    """Numbers, texts and tuples of them, unambiguously: `repr` reads back as the same value."""
-    text = repr(parts).encode()
-    digest.update(len(text).to_bytes(8, "little") + text)
+def _parts(value: Any) -> Any:
+    return (value.dtype, tuple(value.shape), value.stype, value.data) if isinstance(value, Array) else value
 
 
 def applied(model: Arrays, mean: Mapping[str, NDArray[Any]]) -> ArrayRecord:

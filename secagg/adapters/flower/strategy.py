@@ -2,55 +2,44 @@
 
 import logging
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from inspect import signature
 from typing import Any
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
 from flwr.common.constant import SUPERLINK_NODE_ID
 from flwr.serverapp import Grid
-from flwr.serverapp.strategy import (
-    Bulyan,
-    DifferentialPrivacyClientSideAdaptiveClipping,
-    DifferentialPrivacyClientSideFixedClipping,
-    DifferentialPrivacyServerSideAdaptiveClipping,
-    DifferentialPrivacyServerSideFixedClipping,
-    FedMedian,
-    FedTrimmedAvg,
-    FedXgbBagging,
-    FedXgbCyclic,
-    MultiKrum,
-    QFedAvg,
-    Result,
-    Strategy,
-)
+from flwr.serverapp import strategy as fl
+from flwr.serverapp.strategy import Result, Strategy
 
-from secagg.adapters.choice import Offer
+from secagg.adapters.flower import model
 from secagg.adapters.flower.round import SecureRound, check_alike
-from secagg.adapters.outcome import Outcome, Precision
-from secagg.adapters.round import Plan
-from secagg.adapters.run import Lateness, Run
-from secagg.adapters.update import Clip, Numbers
-from secagg.api import Aggregate
 from secagg.encoding.quantize import Rounding
 from secagg.errors import ConfigError, OutOfRange, ProtocolError
+from secagg.federation.choice import SchemeChoice
+from secagg.federation.outcome import Outcome
+from secagg.federation.round import LatePolicy, Plan
+from secagg.federation.server import Server
+from secagg.federation.update import Clip, EncodingSpec, Model
 from secagg.primitives.entropy import Entropy
 from secagg.scheme import Policy, Roster, Scheme
 
 log = logging.getLogger("flwr.secagg")
 
 REFUSED: dict[type[Strategy], str] = {
-    MultiKrum: "it compares single updates to each other",
-    Bulyan: "it compares single updates to each other",
-    FedMedian: "it takes the median of single updates",
-    FedTrimmedAvg: "it drops the extremes of single updates",
-    QFedAvg: "it weights single updates by their own losses",
-    FedXgbBagging: "it collects single trees",
-    FedXgbCyclic: "it hands the model of one node to the next",
-    DifferentialPrivacyServerSideFixedClipping: "it clips single updates at the server; clip at the clients",
-    DifferentialPrivacyServerSideAdaptiveClipping: "it clips single updates at the server; clip at the clients",
-    DifferentialPrivacyClientSideAdaptiveClipping: "it counts the clients whose norms are small; use fixed clipping",
-    DifferentialPrivacyClientSideFixedClipping: "it counts single replies; put it around SecureAggregation, not inside",
+    fl.MultiKrum: "it compares single updates to each other",
+    fl.Bulyan: "it compares single updates to each other",
+    fl.FedMedian: "it takes the median of single updates",
+    fl.FedTrimmedAvg: "it drops the extremes of single updates",
+    fl.QFedAvg: "it weights single updates by their own losses",
+    fl.FedXgbBagging: "it collects single trees",
+    fl.FedXgbCyclic: "it hands the model of one node to the next",
+    fl.DifferentialPrivacyServerSideFixedClipping: "it clips single updates at the server; clip at the clients",
+    fl.DifferentialPrivacyServerSideAdaptiveClipping: "it clips single updates at the server; clip at the clients",
+    fl.DifferentialPrivacyClientSideAdaptiveClipping: "it counts the clients whose norms are small; use fixed clipping",
+    fl.DifferentialPrivacyClientSideFixedClipping: (
+        "it counts single replies; put it around SecureAggregation, not inside"
+    ),
 }
 """Strategies of Flower that no sum can serve (Krum is a MultiKrum), and why."""
 
@@ -62,10 +51,7 @@ class SecureAggregation(Strategy):
     inside a secure sum, and the wrapped strategy's `aggregate_train` gets one reply: the model plus the weighted
     mean update, the total weight, and the means of the named metrics. What it makes of that mean is its own.
 
-    A round takes one trip for each phase of the scheme, where plain FedAvg takes one. The keys of a round ride on the
-    last reply of the round before, which saves the first of them: a steady round of "secagg" and "secagg+" takes two
-    more than plain FedAvg. Where too many of the sampled nodes have no keys ready, as in the first round, those nodes
-    are asked on a trip of its own; few are left to the next round (`max_late`).
+    A round takes one trip for each phase of the scheme, where plain FedAvg takes one; docs/flower.md counts them.
 
     A node lost at any trip is survived. Where too few are left, the round is reported and skipped: the wrapped
     strategy gets no replies and the model stays. Evaluation is not touched: the metrics that clients reply to evaluate
@@ -74,17 +60,9 @@ class SecureAggregation(Strategy):
 
     Args:
         strategy: any that needs no single updates.
-        weight_max: public bound of the weights (say, no hospital has more training examples), or None for an
-            unweighted mean. Never the cohort's own maximum. The error bound grows with weight_max / mean weight.
+        weight_max, bits, clip, rounding, metrics: how updates are summed; see `EncodingSpec`.
         scheme: a key of `PROTOCOLS`, or a scheme that `SecAggMod(scheme=...)` is given too.
         options: of the protocol's factory, such as {"threshold": 7}; for a name only.
-        bits: of each quantized entry, 2..32.
-        rounding: of each entry, "stochastic" (unbiased: small updates add up over clients and rounds) or "nearest"
-            (half the error bound, but what is less than half a step vanishes in every round).
-        clip: bound of the updates' (not the weights') entries: one number or {array name: clip, "*": clip}.
-            Larger entries are clipped and counted (`Outcome.saturated`). The clip of integer
-            arrays is 4095 or a fraction more (2**(bits-1) - 1 with fewer than 13 bits) unless they are named.
-        metrics: {name: clip} of the reply's metrics to average inside the sum; others never leave the client.
         min_cohort: rounds with fewer sampled nodes are skipped before any message; clients refuse them by policy.
         max_late: largest share of the sampled nodes, 0..1, that may be without keys and is then left to the next round,
             as long as the others are `min_cohort` and the wrapped strategy's `min_train_nodes`; the round waits a trip
@@ -102,12 +80,6 @@ class SecureAggregation(Strategy):
         ConfigError: the strategy needs single updates, or the scheme is unknown.
         OutOfRange: a number that the message names.
     """
-
-    outcomes: dict[int, Outcome]
-    _run: Run
-    _counters: frozenset[str]
-    _precision: Precision
-    _met: bool
 
     def __init__(
         self,
@@ -129,44 +101,41 @@ class SecureAggregation(Strategy):
     ) -> None:
         check_strategy(strategy)
         self.strategy = strategy
-        numbers = Numbers(bits, clip, weight_max, dict(metrics or {}), rounding)
-        numbers.check()
+        encoding = EncodingSpec(bits, clip, weight_max, dict(metrics or {}), rounding)
         inner = str(getattr(strategy, "weighted_by_key", weighted_by_key or "num-examples"))
         weighted_by = weighted_by_key or inner
         for key in (weighted_by, inner):
-            if key in numbers.metrics:
+            if key in encoding.metrics:
                 raise ConfigError(f"metric {key!r} is the weight, which is summed anyway")
         self._total_key = inner
-        self._plan = Plan(Offer(scheme, dict(options or {})), numbers, weighted_by, roster, entropy)
         self._min_cohort = Policy(min_cohort=min_cohort).min_cohort
-        self._late = Lateness(max_late, max(self._min_cohort, int(getattr(strategy, "min_train_nodes", 0))))
+        late = LatePolicy(max_late, max(self._min_cohort, int(getattr(strategy, "min_train_nodes", 0))))
+        choice = SchemeChoice(scheme, dict(options or {}))
+        self._plan = Plan(choice, encoding, weighted_by, late, roster, entropy, log.log, "node")
         self._phase_timeout = phase_timeout
         if phase_timeout is not None and not phase_timeout > 0:
             raise OutOfRange(f"phase_timeout is {phase_timeout}: expected seconds, more than 0")
         self._timeout: float | None = None
         self._last: int | None = None  # unknown where a strategy around this one starts
-        self._grid: Grid | None = None
         self._round: SecureRound | None = None
         self._begin()
 
     def _begin(self) -> None:
         """A run: nothing known of an earlier one."""
-        self.outcomes = {}
-        self._run = Run(self._plan.entropy, log)
-        self._counters = frozenset()
-        self._precision = Precision(self._plan.numbers)
+        self.outcomes: dict[int, Outcome] = {}
+        self._server = Server(self._plan)
         self._met = False
 
     def __repr__(self) -> str:
-        return f"SecureAggregation({type(self.strategy).__name__}, scheme={self._plan.offer.name!r})"
+        return f"SecureAggregation({type(self.strategy).__name__}, scheme={self._plan.choice.name!r})"
 
     def summary(self) -> None:
         """Log what is summed and how, then the wrapped strategy's summary."""
         log.info("\t├──> Secure aggregation:")
-        numbers = self._plan.numbers
-        log.info("\t│\t├── Scheme: %s", self._plan.offer.name)
-        log.info("\t│\t├── Bits: %d, %s rounding | clip: %s", numbers.bits, numbers.rounding, numbers.clip)
-        log.info("\t│\t└── Weighted by: '%s', at most %s", self._plan.weighted_by, numbers.weight_max)
+        spec = self._plan.encoding
+        log.info("\t│\t├── Scheme: %s", self._plan.choice.name)
+        log.info("\t│\t├── Bits: %d, %s rounding | clip: %s", spec.bits, spec.rounding, spec.clip)
+        log.info("\t│\t└── Weighted by: '%s', at most %s", self._plan.weighted_by, spec.weight_max)
         self.strategy.summary()
 
     def start(self, *args: Any, **kwargs: Any) -> Result:
@@ -184,20 +153,20 @@ class SecureAggregation(Strategy):
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """Sample by the wrapped strategy, run the phases before training, and return the asks that carry the model."""
-        self._grid, self._round = grid, None
+        self._round = None
         messages = list(self.strategy.configure_train(server_round, arrays, config, grid))
         if not messages:
             return []
         if len(messages) < self._min_cohort:
             why = f"{len(messages)} nodes sampled, {self._min_cohort} needed (see the strategy's min_train_nodes)"
-            self._skip(server_round, why)
+            self._close(server_round, why)
             return []
-        self._round = self._opened(server_round, messages)
+        self._round = self._opened(server_round, messages, grid)
         try:
-            self._round.request(grid)
-            self._round.advance(grid, self._trip_timeout)
+            self._round.request()
+            self._round.advance(self._trip_timeout)
         except ProtocolError as error:
-            self._skip(server_round, str(error))
+            self._close(server_round, str(error))
             return []
         return self._round.asks()
 
@@ -205,19 +174,17 @@ class SecureAggregation(Strategy):
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Run the phases after training, and let the wrapped strategy aggregate the one mean, or nothing."""
-        current = self._round
-        if current is None or self._grid is None:
-            return self.strategy.aggregate_train(server_round, [])
-        try:
-            current.absorb(replies)
-            current.advance(self._grid, self._trip_timeout)
-            result = current.protocol.result()
-        except ProtocolError as error:
-            self._skip(server_round, str(error))
-            return self.strategy.aggregate_train(server_round, [])
-        self._leave(current)
-        self._record(server_round, current, result)
-        return self.strategy.aggregate_train(server_round, [self._reply(server_round, current, result)])
+        current, means = self._round, []
+        if current is not None:
+            try:
+                current.absorb(replies)
+                current.advance(self._trip_timeout)
+                means = [self._reply(server_round, current)]
+            except ProtocolError as error:
+                self._close(server_round, str(error))
+            else:
+                self._close(server_round)
+        return self.strategy.aggregate_train(server_round, means)
 
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -233,56 +200,33 @@ class SecureAggregation(Strategy):
     def _trip_timeout(self) -> float | None:
         return self._timeout if self._phase_timeout is None else self._phase_timeout
 
-    def _opened(self, server_round: int, messages: list[Message]) -> SecureRound:
-        by_node = {str(message.metadata.dst_node_id): message for message in messages}
+    def _opened(self, server_round: int, messages: list[Message], grid: Grid) -> SecureRound:
         check_alike(messages)
-        opening = self._run.begin(last=server_round == self._last)
+        by_node, first = {str(message.metadata.dst_node_id): message for message in messages}, messages[0]
+        self._array_name, record = model.only_arrays(first.content, "the strategy's train message")
+        arrays = model.numpy_arrays(record, "the strategy's train message")
+        context = model.context_of(first.metadata.run_id, first.metadata.message_type, first.content)
+        last = server_round == self._last
+        return SecureRound(self._server.open(by_node, Model(arrays, context), last), by_node, grid)
 
-        def secure_round(cohort: Collection[str], late: Collection[str]) -> SecureRound:
-            parted = {node: by_node[node] for node in cohort}, {node: by_node[node] for node in late}
-            return SecureRound(self._plan, *parted, self._counters, opening)
-
-        opened = opening.opened(by_node, self._late, secure_round)
-        self._counters = opened.protocol.counters
-        return opened
-
-    def _leave(self, current: SecureRound) -> None:
-        """The round is over; what nodes have prepared until now is for the next."""
-        self._round = None
-        if self._grid is not None:
-            current.collect(self._grid)
-        self._met |= current.met
-        self._run.keep(current.protocol.prepared)
-
-    def _reply(self, server_round: int, current: SecureRound, result: Aggregate) -> Message:
-        """The one reply that the wrapped strategy gets, from the server to itself."""
+    def _reply(self, server_round: int, current: SecureRound) -> Message:
+        """The one reply that the wrapped strategy gets, from the server to itself. Raises PeerMisbehaved."""
+        result = current.protocol.result()
+        moved = model.applied(current.protocol.model.arrays, result.mean["arrays"])
         metrics = MetricRecord({**result.mean["metrics"], self._total_key: result.weight})
-        content = RecordDict({current.array_name: current.moved(result), "metrics": metrics})
+        content = RecordDict({self._array_name: moved, "metrics": metrics})
         return Message(content, SUPERLINK_NODE_ID, MessageType.TRAIN, group_id=str(server_round))
 
-    def _record(self, server_round: int, current: SecureRound, result: Aggregate) -> None:
-        outcome = Outcome.of(result, current.protocol.left_out)
-        self.outcomes[server_round] = outcome
-        log.info("secure aggregation: sum of %d nodes, %d lost", len(outcome.contributors), len(outcome.lost))
-        for node, phase in outcome.lost.items():
-            log.warning("secure aggregation: node %s lost at %r %s", node, phase, outcome.misbehaved.get(node, ""))
-        for node, why in outcome.accused.items():
-            log.warning("secure aggregation: others accuse node %s: %s", node, why)
-        if outcome.saturated:
-            log.warning("secure aggregation: %d entries of updates were clipped", outcome.saturated)
-        coarse = self._precision.warning(outcome)
-        if coarse is not None:
-            log.warning("secure aggregation: %s", coarse)
-
-    def _skip(self, server_round: int, why: str) -> None:
-        """A round without a sum: say so, and go on with the model as it is."""
-        current = self._round
+    def _close(self, server_round: int, failure: str | None = None) -> None:
+        """The round is over; what nodes have prepared until now is for the next."""
+        current, self._round = self._round, None
         if current is not None:
-            self._leave(current)
-            if not self._met:
-                why = f"{why}; no node has answered yet: is secagg_mod in ClientApp(mods=[...])?"
-        self.outcomes[server_round] = Outcome.failed(why, None if current is None else current.protocol.coordinator)
-        log.warning("secure aggregation: round %d skipped, the model stays: %s", server_round, why)
+            current.collect()
+            self._met |= current.met
+            if failure is not None and not self._met:
+                failure = f"{failure}; no node has answered yet: is secagg_mod in ClientApp(mods=[...])?"
+        protocol = None if current is None else current.protocol
+        self.outcomes[server_round] = self._server.close(server_round, protocol, failure)
 
 
 def check_strategy(strategy: Strategy) -> None:

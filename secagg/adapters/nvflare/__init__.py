@@ -10,7 +10,7 @@ from secagg.adapters.nvflare._installed import NVFLARE
 from secagg.adapters.nvflare.client import SecAggExecutor, SecAggResultFilter, SecAggTaskFilter
 from secagg.adapters.nvflare.controller import SecureFedAvg, SecureRounds
 from secagg.adapters.nvflare.recipe import secure_aggregation
-from secagg.adapters.outcome import Outcome
+from secagg.federation.outcome import Outcome
 
 __all__ = [
     "NVFLARE",

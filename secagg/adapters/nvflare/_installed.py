@@ -1,15 +1,10 @@
 """Which NVIDIA FLARE is installed."""
 
+from functools import partial
+
 from secagg.adapters.installed import check_version, installed
 
-SUPPORTED = (2, 9)
-"""NVFLARE's minor version whose controllers, filters and recipes this adapter is tested against."""
-
-
-def check_nvflare(found: str | None) -> str:
-    """Raise ConfigError unless `found`, the installed nvflare's version or None, is a 2.9; return it."""
-    return check_version("nvflare", SUPPORTED, found)
-
-
+check_nvflare = partial(check_version, "nvflare", (2, 9))
+"""Whether a version is of the minor whose controllers, filters and recipes this adapter is tested against."""
 NVFLARE = check_nvflare(installed("nvflare"))
 """The installed version."""

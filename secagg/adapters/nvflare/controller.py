@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -19,21 +19,19 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 from nvflare.app_common.workflows.fedavg import FedAvg
 from nvflare.app_common.workflows.model_controller import ModelController
 
-from secagg.adapters.choice import Offer
 from secagg.adapters.nvflare.envelope import TASK
 from secagg.adapters.nvflare.model import WEIGHTED_BY
-from secagg.adapters.nvflare.round import SecureRound, no_update
+from secagg.adapters.nvflare.round import SecureRound, model_in, no_update
 from secagg.adapters.nvflare.site import read_roster
-from secagg.adapters.outcome import Outcome, Precision
-from secagg.adapters.round import Plan
-from secagg.adapters.run import Lateness, Run
-from secagg.adapters.update import Clip, Numbers
 from secagg.encoding.quantize import Rounding
 from secagg.errors import ConfigError, OutOfRange, ProtocolError
+from secagg.federation.choice import SchemeChoice
+from secagg.federation.outcome import Outcome
+from secagg.federation.round import LatePolicy, Plan
+from secagg.federation.server import Server
+from secagg.federation.update import Clip, EncodingSpec
 from secagg.primitives.entropy import Entropy
-from secagg.scheme import Policy, Roster
-
-log = logging.getLogger("nvflare.secagg")
+from secagg.scheme import Policy
 
 SUM = "secure-sum"
 """Under which name the controller gets the one result of a round."""
@@ -51,26 +49,15 @@ class SecureRounds(ModelController):
     mean of the differences between trained and sent parameters, and the means of the named metrics. Tasks of other
     names than the training task's pass unchanged.
 
-    A round takes one task a site for each phase of the scheme, where FedAvg takes one. The keys of a round ride on the
-    last result of the round before, which saves the first of them: a steady round of "secagg" and "secagg+" takes two
-    more than FedAvg. Where too many of the sampled sites have no keys ready, as in the first round, those sites get a
-    task of their own first; few are left to the next round (`max_late`), and asked for their keys meanwhile.
+    A round takes one task a site for each phase of the scheme, where FedAvg takes one; docs/nvflare.md counts them.
 
     A site lost at any task is survived. Where too few are left the round is reported, and the controller gets an
     update of zero: the model stays.
 
     Args:
-        weight_max: public bound of the weights (say, no hospital runs more local steps), or None for an unweighted
-            mean. Never the cohort's own maximum. The error bound grows with weight_max / mean weight.
+        weight_max, bits, clip, rounding, metrics: how updates are summed; see `EncodingSpec`.
         scheme: a key of `PROTOCOLS`.
         options: of the protocol's factory, such as {"threshold": 7}.
-        bits: of each quantized entry, 2..32.
-        rounding: of each entry, "stochastic" (unbiased: small updates add up over sites and rounds) or "nearest"
-            (half the error bound, but what is less than half a step vanishes in every round).
-        clip: bound of the updates' (not the weights') entries: one number or {parameter: clip, "*": clip}.
-            Larger entries are clipped and counted (`Outcome.saturated`). The clip of integer
-            arrays is 4095 or a fraction more (2**(bits-1) - 1 with fewer than 13 bits) unless they are named.
-        metrics: {name: clip} of the result's metrics to average inside the sum; others never leave the site.
         min_cohort: rounds with fewer sampled sites are skipped before any task; sites refuse them by policy.
         max_late: largest share of the sampled sites, 0..1, that may be without keys and is then left to the next round,
             as long as the others are `min_cohort`; the round waits a task for the keys of more. 0 waits for all, as the
@@ -116,18 +103,14 @@ class SecureRounds(ModelController):
         self.train_timeout, self.phase_timeout, self.roster = train_timeout, phase_timeout, roster
         self.outcomes: dict[int, Outcome] = {}
         self._entropy = entropy
-        self._offer = Offer(scheme, dict(options or {}))
-        self._numbers = Numbers(bits, clip, weight_max, dict(metrics or {}), rounding)
-        self._precision = Precision(self._numbers)
-        self._late = Lateness(max_late, min_cohort)
-        self._run = Run(entropy, log)
+        self._choice = SchemeChoice(scheme, dict(options or {}))
+        self._encoding = EncodingSpec(bits, clip, weight_max, dict(metrics or {}), rounding)
+        self._late = LatePolicy(max_late, Policy(min_cohort=min_cohort).min_cohort)
+        self._server: Server | None = None
         self._requests: list[Task] = []
-        self._counters: frozenset[str] = frozenset()
         self._check()
 
     def _check(self) -> None:
-        self._numbers.check()
-        Policy(min_cohort=self.min_cohort)
         for name in ("train_timeout", "phase_timeout"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 0:
@@ -182,40 +165,51 @@ class SecureRounds(ModelController):
     ) -> None:
         self.set_fl_context(data)
         sites = [client.name for client in self.engine.get_clients()] if targets is None else targets
-        content = self._build_shareable(data)
-        mean, outcome = self._summed(sites, content, task, timeout or self.train_timeout, _ends(data))
-        self._record(data.current_round or 0, outcome)
+        content, number = self._build_shareable(data), data.current_round or 0
+        model = model_in(content, str(self.fl_ctx.get_job_id()), task)
+        server, mean, current = self._at_work(), no_update(model.arrays), None
+        failure: str | None = f"{len(sites)} sites sampled, {self.min_cohort} needed"
+        if len(sites) >= self.min_cohort:
+            current = SecureRound(server.open(sites, model, _ends(data)), content, self.weight_max)
+            failure = self._run_round(current, task, timeout or self.train_timeout)
+            mean = mean if failure is not None else current.mean()
+        self.outcomes[number] = server.close(number, None if current is None else current.protocol, failure)
+        self._write_outcomes()
         self._hand_over(data, task, content, mean, callback)
 
-    def _summed(
-        self, sites: list[str], content: Shareable, task: str, timeout: int, last: bool
-    ) -> tuple[FLModel, Outcome]:
-        """The round's update and how it went."""
-        if len(sites) < self.min_cohort:
-            return no_update(content), Outcome.failed(f"{len(sites)} sites sampled, {self.min_cohort} needed", None)
-        current = self._opened(sites, content, task, last)
+    def _write_outcomes(self) -> None:
+        """In the rounds' order, and each one's names in theirs."""
+        encode = msgspec.json.Encoder(order="deterministic").encode
+        written = {number: msgspec.Raw(encode(each)) for number, each in self.outcomes.items()}
+        Path(self.get_run_dir(), OUTCOMES).write_bytes(msgspec.json.encode(written))
+
+    def _at_work(self) -> Server:
+        """Made in the first round: the roster lies in a workspace that is not there before."""
+        if self._server is None:
+            roster = None
+            if self.roster is not None:
+                roster = read_roster(Path(self.engine.get_workspace().get_file_path_in_site_config(self.roster)))
+            plan = Plan(self._choice, self._encoding, WEIGHTED_BY, self._late, roster, self._entropy, self._say, "site")
+            self._server = Server(plan)
+        return self._server
+
+    def _say(self, level: int, text: str) -> None:
+        (self.info if level < logging.WARNING else self.warning)(text)
+
+    def _run_round(self, current: SecureRound, task: str, timeout: int) -> str | None:
+        """All its trips; why there is no sum, None where there is one."""
         protocol = current.protocol
-        self._counters = protocol.counters
         try:
             self._request(current)
             while not protocol.coordinator.done:
                 name, limit = (task, timeout) if protocol.takes_input else (TASK, self.phase_timeout)
                 self._trip(current, name, limit)
-            result = protocol.result()
+            protocol.result()
         except ProtocolError as error:
-            return no_update(content), Outcome.failed(current.failed(error), protocol.coordinator)
+            return current.failed(error)
         finally:
             self._leave(current)
-        return current.mean(result), Outcome.of(result, protocol.left_out)
-
-    def _opened(self, sites: list[str], content: Shareable, task: str, last: bool) -> SecureRound:
-        plan = Plan(self._offer, self._numbers, WEIGHTED_BY, self._roster(), self._entropy)
-        job, opening = str(self.fl_ctx.get_job_id()), self._run.begin(last)
-
-        def secure_round(cohort: Collection[str], late: Collection[str]) -> SecureRound:
-            return SecureRound(plan, cohort, late, content, job, task, self._counters, opening)
-
-        return opening.opened(sites, self._late, secure_round)
+        return None
 
     def _request(self, current: SecureRound) -> None:
         """Ask those who are left out for their keys. Nobody waits for them, and FedAvg must find no task of theirs."""
@@ -231,12 +225,6 @@ class SecureRounds(ModelController):
                 self.cancel_task(task)
         self._requests = []
         current.leave()
-        self._run.keep(current.protocol.prepared)
-
-    def _roster(self) -> Roster | None:
-        if self.roster is None:
-            return None
-        return read_roster(Path(self.engine.get_workspace().get_file_path_in_site_config(self.roster)))
 
     def _trip(self, current: SecureRound, name: str, timeout: int) -> None:
         """One task a site, and the end of the phase once all are done. Raises TooFew."""
@@ -258,28 +246,6 @@ class SecureRounds(ModelController):
                 current.receive(site, result)
             waiting.discard(site)
         current.protocol.coordinator.close_phase()
-
-    def _record(self, current_round: int, outcome: Outcome) -> None:
-        self.outcomes[current_round] = outcome
-        path = Path(self.get_run_dir(), OUTCOMES)
-        written = {
-            number: msgspec.Raw(msgspec.json.encode(each, order="deterministic"))
-            for number, each in self.outcomes.items()
-        }
-        path.write_bytes(msgspec.json.encode(written))
-        if outcome.failure is not None:
-            self.warning(f"secure aggregation: round {current_round} skipped, the model stays: {outcome.failure}")
-            return
-        self.info(f"secure aggregation: sum of {len(outcome.contributors)} sites, {len(outcome.lost)} lost")
-        for site, phase in outcome.lost.items():
-            self.warning(f"secure aggregation: site {site} lost at {phase!r} {outcome.misbehaved.get(site, '')}")
-        for site, why in outcome.accused.items():
-            self.warning(f"secure aggregation: others accuse site {site}: {why}")
-        if outcome.saturated:
-            self.warning(f"secure aggregation: {outcome.saturated} entries of updates were clipped")
-        coarse = self._precision.warning(outcome)
-        if coarse is not None:
-            self.warning(f"secure aggregation: {coarse}")
 
     def _hand_over(
         self, data: FLModel, task: str, content: Shareable, mean: FLModel, callback: Callable[[FLModel], Any] | None

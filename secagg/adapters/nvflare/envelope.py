@@ -5,8 +5,8 @@ from typing import TypeVar
 import msgspec
 from nvflare.apis.shareable import Shareable, make_copy
 
-from secagg.adapters.run import Ahead
 from secagg.errors import ConfigError, WireError
+from secagg.federation import messages
 
 KEY = "secagg"
 """Of the entry."""
@@ -16,46 +16,30 @@ VERSION = 2
 """Of this envelope; both ends must have the same."""
 
 
-class Ask(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One ask.
-
-    Attributes:
-        version: of the envelope.
-        phase: its name, as the server says; the frame's own bytes decide. `PREPARE` is no phase, and has no frame.
-        frame: bytes for `Participant.answer`.
-        terms, session: how to enter the round; only in a site's first ask of it. A request to prepare has terms alone.
-        ahead: the round to prepare for, if any.
-    """
+class Ask(messages.Ask, frozen=True, kw_only=True):
+    """One ask, and the version of the envelope."""
 
     version: int
-    phase: str
-    frame: bytes
-    terms: bytes | None = None
-    session: bytes | None = None
-    ahead: Ahead | None = None
 
 
-class Reply(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One reply.
-
-    Attributes:
-        version, phase: of the ask.
-        frame: bytes for `Coordinator.receive`, None to an announcement or a request to prepare.
-        prepared: bytes for the next round's `Coordinator`.
-    """
+class Reply(messages.Reply, frozen=True, kw_only=True):
+    """One reply, likewise."""
 
     version: int
-    phase: str
-    frame: bytes | None = None
-    prepared: bytes | None = None
+
+
+class _Version(msgspec.Struct):
+    version: int
 
 
 T = TypeVar("T", Ask, Reply)
 
 
-def put(shareable: Shareable, message: Ask | Reply) -> Shareable:
+def put(shareable: Shareable, message: messages.Ask | messages.Reply) -> Shareable:
     """The same Shareable, with the entry."""
-    shareable[KEY] = msgspec.msgpack.encode(message)
+    kind = Ask if isinstance(message, messages.Ask) else Reply
+    sent = kind(**{"version": VERSION, **msgspec.structs.asdict(message)})
+    shareable[KEY] = msgspec.msgpack.encode(sent)
     return shareable
 
 
@@ -81,7 +65,3 @@ def users_part(shareable: Shareable) -> Shareable:
     content = make_copy(shareable)
     content.pop(KEY, None)
     return content
-
-
-class _Version(msgspec.Struct):
-    version: int

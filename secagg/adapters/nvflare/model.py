@@ -1,8 +1,6 @@
-"""The model in NVFLARE's terms: a DXO of weights in a Shareable. What is summed stands in `secagg.adapters.update`."""
+"""The model in NVFLARE's terms: a DXO of weights in a Shareable. `federation.update` says what is summed of it."""
 
-import hashlib
-from collections.abc import Callable, Mapping
-from enum import Enum
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,10 +8,10 @@ from nvflare.apis.dxo import DXO, DataKind, MetaKey, from_shareable
 from nvflare.apis.shareable import Shareable
 from nvflare.app_common.app_constant import AppConstants
 
-from secagg.adapters.choice import Terms
-from secagg.adapters.update import Arrays, chosen, update_of, weight_of
-from secagg.encoding.layout import Update
 from secagg.errors import BadDtype, ConfigError, InputError, SecaggError
+from secagg.federation.client import Trained
+from secagg.federation.context import digest_of
+from secagg.federation.update import Arrays, summable
 
 WEIGHTED_BY = str(MetaKey.NUM_STEPS_CURRENT_ROUND)
 """Key of `FLModel.meta` that holds the weight, as FedAvg has it."""
@@ -48,75 +46,31 @@ def _array(name: str, value: Any, whose: str) -> np.ndarray[Any, Any]:
             f"{whose}: parameter {name!r} is {type(value).__name__}, expected a NumPy array: "
             "exchange parameters in NumPy's format (server_expected_format)"
         )
-    array = np.asarray(value)
-    if array.dtype.kind not in "fiub":
-        raise BadDtype(f"{whose}: parameter {name!r} is {array.dtype}, expected floats or integers")
-    return array
+    return summable(np.asarray(value), f"{whose}: parameter {name!r}")
 
 
-def input_of(received: Arrays, reply: Shareable, terms: Terms, weighted: bool) -> tuple[Update, int]:
-    """(update, weight) of a trained model.
-
-    Full weights are compared with those `received`; differences of weights are taken as they are. Raises InputError,
-    saying what was expected.
-    """
+def trained_of(received: Arrays, reply: Shareable) -> Trained:
+    """What a result holds for the sum; raises InputError. Differences of weights are taken as they are."""
     dxo = dxo_of(reply, "result", InputError)
-    trained = arrays_of(dxo.data, "result")
     if dxo.data_kind == DataKind.WEIGHT_DIFF:
         received = {name: np.zeros_like(array) for name, array in received.items()}
     metrics = dxo.get_meta_prop(MetaKey.INITIAL_METRICS)
-    if terms.metrics and not isinstance(metrics, dict):
-        raise InputError(f"result without metrics, expected {terms.metrics}")
-    weight = weight_of(dxo.meta, terms.weighted_by) if weighted else 1
-    return update_of(received, trained, chosen(metrics or {}, terms.metrics)), weight
+    return Trained(received, arrays_of(dxo.data, "result"), dxo.meta, metrics if isinstance(metrics, dict) else {})
 
 
 def context_of(job: str, task: str, content: Shareable) -> bytes:
-    """SHA-256 of all that a site trains by: job, task, round, every parameter, and what stands beside them.
+    """The digest of all that a site trains by: job, task, round, every parameter, and what stands beside them.
 
     Raises ConfigError for something beside them that has no bytes of its own.
     """
     dxo = dxo_of(content, f"task {task!r}")
-    digest = hashlib.sha256(b"secagg/nvflare/1")
-    _feed(digest, [job, task, dxo.data_kind, [content.get_header(name) for name in _BOUND]])
-    _feed(digest, arrays_of(dxo.data, f"task {task!r}"))
-    _feed(digest, dxo.meta)
-    return digest.digest()
+    headers = [content.get_header(name) for name in _BOUND]
+    arrays = arrays_of(dxo.data, f"task {task!r}")
+    return digest_of("secagg/nvflare/1", job, task, dxo.data_kind, headers, arrays, dxo.meta)
 
 
-def _feed(digest: Any, value: Any) -> None:
-    """Any tree of arrays, numbers and texts, unambiguously; dicts in the order of their keys."""
-    if isinstance(value, np.ndarray):
-        _head(digest, "array", value.dtype.str, value.shape)
-        digest.update(np.ascontiguousarray(value).tobytes())
-    elif isinstance(value, Mapping):
-        _head(digest, "dict", len(value))
-        for key in sorted(value, key=repr):
-            _feed(digest, key)
-            _feed(digest, value[key])
-    elif isinstance(value, list | tuple):
-        _head(digest, "list", len(value))
-        for item in value:
-            _feed(digest, item)
-    elif isinstance(value, np.generic | Enum):
-        _feed(digest, value.item() if isinstance(value, np.generic) else value.value)
-    elif value is None or isinstance(value, str | bytes | int | float):
-        _head(digest, "value", value)
-    else:
-        raise ConfigError(
-            f"{type(value).__name__} beside the model: a secure sum is bound to all that sites train by, "
-            "expected numbers, texts, arrays, and lists and dicts of them"
-        )
-
-
-def _head(digest: Any, *parts: object) -> None:
-    """`repr` reads back as the same value."""
-    text = repr(parts).encode()
-    digest.update(len(text).to_bytes(8, "little") + text)
-
-
-def metrics_of(shareable: Shareable) -> dict[str, float] | None:
-    """{name: number} of a DXO of metrics; None for any other content."""
+def metrics_alone(shareable: Shareable) -> Shareable | None:
+    """The numbers of a DXO of metrics, and nothing beside them; None for any other content."""
     try:
         dxo = from_shareable(shareable)
     except (TypeError, ValueError, KeyError):
@@ -125,9 +79,5 @@ def metrics_of(shareable: Shareable) -> dict[str, float] | None:
         isinstance(name, str) and isinstance(value, int | float | np.number | np.bool_)
         for name, value in dxo.data.items()
     )
-    return dict(dxo.data) if numbers and dxo.data_kind == DataKind.METRICS else None
-
-
-def metrics_alone(metrics: dict[str, float]) -> Shareable:
-    """They, and nothing beside them."""
-    return DXO(DataKind.METRICS, data=metrics).to_shareable()
+    alone = DXO(DataKind.METRICS, data=dict(dxo.data))
+    return alone.to_shareable() if numbers and dxo.data_kind == DataKind.METRICS else None

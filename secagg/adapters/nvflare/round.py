@@ -1,7 +1,7 @@
 """The server's end of one round: asks and replies as Shareables. The controller moves them."""
 
-import logging
-from collections.abc import Collection
+from collections.abc import Callable
+from functools import partial
 from queue import Empty, SimpleQueue
 
 import numpy as np
@@ -9,96 +9,59 @@ from nvflare.apis.fl_constant import ReturnCode
 from nvflare.apis.shareable import Shareable, make_copy
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 
-from secagg.adapters.choice import terms_bytes
 from secagg.adapters.nvflare import envelope, model
-from secagg.adapters.round import Asked, Plan, Round
-from secagg.adapters.run import PREPARE, Opening
-from secagg.adapters.update import leaf_dtype
-from secagg.api import Aggregate
-from secagg.errors import ConfigError, ProtocolError, WireError
-
-log = logging.getLogger("nvflare.secagg")
+from secagg.errors import ProtocolError
+from secagg.federation.round import Round
+from secagg.federation.update import Arrays, Model, leaf_dtype
 
 
 class SecureRound:
     """One round over the sites that the controller sampled.
 
     Args:
-        plan: the job's.
-        sites: names of the cohort, distinct.
-        late: names of those who are left out of the round, and only asked to prepare the next one.
-        content: what plain FedAvg would send to all of them: the model, and what stands beside it.
-        job, task: ids that the sum is bound to.
-        counters: names of arrays that held integers in earlier rounds.
-        opening: its number in the run, and what sites prepared for it.
+        protocol: what is asked, and what has come of it.
+        content: what plain FedAvg would send to all sites: the model, and what stands beside it.
+        weight_max: bound of the weights, for the likeliest cause of a failure.
 
     Attributes:
-        protocol: what is asked, and what has come of it.
-        arrived_late: (site, result) of `late`, or (site, None), from any thread; `leave` takes them in.
-
-    Raises ConfigError or InputError for content or options that no secure sum can serve.
+        protocol: as given.
+        arrived_late: (site, result) of those left out, or (site, None), from any thread; `leave` takes them in.
     """
 
-    def __init__(
-        self,
-        plan: Plan,
-        sites: Collection[str],
-        late: Collection[str],
-        content: Shareable,
-        job: str,
-        task: str,
-        counters: frozenset[str],
-        opening: Opening,
-    ) -> None:
-        self._content = content
-        self._weight_max = plan.numbers.weight_max
-        self._filtered = 0
-        arrays = model.arrays_of(model.dxo_of(content, "the model").data, "the model")
-        self.protocol = Round(plan, sites, arrays, counters, model.context_of(job, task, content), opening, late)
+    def __init__(self, protocol: Round, content: Shareable, weight_max: int | None) -> None:
+        self.protocol = protocol
         self.arrived_late: SimpleQueue[tuple[str, Shareable | None]] = SimpleQueue()
+        self._content = content
+        self._weight_max = weight_max
+        self._filtered = 0
 
     def asks(self) -> dict[str, Shareable]:
         """{site: task data} of the open phase; with the model where sites train."""
-        return {site: self._ask(asked) for site, asked in self.protocol.opened().items()}
-
-    def _ask(self, asked: Asked) -> Shareable:
-        terms, session = (None, None) if asked.entry is None else (terms_bytes(asked.entry[0]), asked.entry[1])
-        content = make_copy(self._content) if self.protocol.takes_input else Shareable()
-        ask = envelope.Ask(envelope.VERSION, asked.phase, asked.frame, terms, session, asked.ahead)
-        return envelope.put(content, ask)
+        empty: Callable[[], Shareable] = partial(make_copy, self._content) if self.protocol.takes_input else Shareable
+        return {site: envelope.put(empty(), ask) for site, ask in self.protocol.asks().items()}
 
     def requests(self) -> dict[str, Shareable]:
         """{site: task data} that asks those who are left out to prepare the next round."""
-        request = self.protocol.request()
-        if request is None:
-            return {}
-        ask = envelope.Ask(envelope.VERSION, PREPARE, b"", terms_bytes(request[0]), None, request[1])
-        return {site: envelope.put(Shareable(), ask) for site in self.protocol.left_out}
+        return {site: envelope.put(Shareable(), ask) for site, ask in self.protocol.requests().items()}
 
     def receive(self, site: str, result: Shareable) -> None:
         """One site's result. What is no reply is logged, and the site counts as lost."""
         code = result.get_return_code()
-        if code != ReturnCode.OK:
-            self._filtered += code == ReturnCode.TASK_RESULT_FILTER_ERROR
-            log.warning("secure aggregation: site %s: %s; the site's own log says why", site, code)
-            return
-        try:
-            reply = envelope.read(result, envelope.Reply)
-        except (WireError, ConfigError) as error:
-            log.warning("secure aggregation: site %s: %s", site, error)
+        if code == ReturnCode.OK:
+            self.protocol.receive(site, partial(envelope.read, result, envelope.Reply))
         else:
-            self.protocol.take(site, reply.frame, reply.prepared)
+            self._filtered += code == ReturnCode.TASK_RESULT_FILTER_ERROR
+            self.protocol.warn(site, f"{code}; the site's own log says why")
 
     def failed(self, error: ProtocolError) -> str:
         """Why there is no sum, with the likeliest cause where sites could not seal their results."""
-        if not self._filtered:
-            return str(error)
-        if self._filtered == 1:
-            why = f"{error}; the result of 1 site did not pass its filters, and that site's log says why"
+        failed, why = self._filtered, str(error)
+        if not failed:
+            return why
+        if failed == 1:
+            why = f"{why}; the result of 1 site did not pass its filters, and that site's log says why"
         else:
-            why = (
-                f"{error}; results of {self._filtered} sites did not pass their filters, and those sites' logs say why"
-            )
+            why = f"{why}; results of {failed} sites did not pass their filters, and those sites' logs say why"
         if self._weight_max is None:
             return why
         wanted = f"do the scripts send {model.WEIGHTED_BY} in FLModel.meta, a whole number in 1..{self._weight_max}"
@@ -114,16 +77,21 @@ class SecureRound:
             if result is not None:
                 self.receive(site, result)
 
-    def mean(self, result: Aggregate) -> FLModel:
+    def mean(self) -> FLModel:
         """The mean update as the one result that the controller aggregates; floats keep their arrays' dtypes."""
-        means = result.mean["arrays"]
-        params = {name: np.asarray(means[name], leaf_dtype(array)) for name, array in self.protocol.arrays.items()}
-        metrics = {name: float(value) for name, value in result.mean["metrics"].items()} or None
+        mean, arrays = self.protocol.result().mean, self.protocol.model.arrays
+        params = {name: np.asarray(mean["arrays"][name], leaf_dtype(array)) for name, array in arrays.items()}
+        metrics = {name: float(value) for name, value in mean["metrics"].items()} or None
         return FLModel(params_type=ParamsType.DIFF, params=params, metrics=metrics)
 
 
-def no_update(content: Shareable) -> FLModel:
-    """An update of zero for the model in `content`: the model stays."""
+def model_in(content: Shareable, job: str, task: str) -> Model:
+    """What sites train, and the digest of it. Raises ConfigError or InputError for what no sum can serve."""
     arrays = model.arrays_of(model.dxo_of(content, "the model").data, "the model")
+    return Model(arrays, model.context_of(job, task, content))
+
+
+def no_update(arrays: Arrays) -> FLModel:
+    """An update of zero: the model stays."""
     params = {name: np.zeros(array.shape, leaf_dtype(array)) for name, array in arrays.items()}
     return FLModel(params_type=ParamsType.DIFF, params=params)

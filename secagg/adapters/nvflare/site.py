@@ -1,18 +1,18 @@
 """What a site takes part in: its own file, which no job can change."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
-from secagg.adapters.choice import Consent
 from secagg.errors import ConfigError
+from secagg.federation.choice import AllowedSchemes
+from secagg.federation.client import Limits
 from secagg.primitives import signing
 from secagg.scheme import Credentials, Policy, Roster
 
 FILE = "secagg.json"
 """In the site's `local` folder."""
-PROTOCOLS = frozenset({"secagg", "secagg+"})
+PROTOCOLS = ("secagg", "secagg+")
 """What a server may choose from where the file does not say; the others ask for more trust in it."""
 
 
@@ -26,46 +26,28 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     min_cohort: int = 3
     min_threshold: int = 2
     max_dim: int = 2**28
-    protocols: list[str] | None = None
+    protocols: tuple[str, ...] = PROTOCOLS
     identity: _Identity | None = None
     assumptions: dict[str, float] = {}
 
 
-@dataclass(frozen=True)
-class Site:
-    """One site's limits, and who it is where the server may lie.
+def read_limits(folder: Path, name: str) -> Limits:
+    """The limits in `folder`'s file, the defaults where there is none.
 
-    Attributes:
-        policy: fewest contributors, fewest shares, most entries.
-        consent: protocols that the server may choose from.
-        credentials: identity and roster; with them the site takes part in active rounds only.
+    The file is a JSON object: {"min_cohort": 3, "min_threshold": 2, "max_dim": 268435456, "protocols": ["secagg",
+    "secagg+"], "identity": {"key": FILE, "passphrase": FILE, "roster": FILE}, "assumptions": {"corrupt": 0.05,
+    "sigma": 40}}, all optional; the files that it names lie in the same folder. Raises ConfigError, or StateError
+    for a key that does not open.
     """
-
-    policy: Policy
-    consent: Consent
-    credentials: Credentials | None = None
-
-    @classmethod
-    def read(cls, folder: Path, name: str) -> "Site":
-        """The limits in `folder`'s file, the defaults where there is none.
-
-        The file is a JSON object: {"min_cohort": 3, "min_threshold": 2, "max_dim": 268435456, "protocols": ["secagg",
-        "secagg+"], "identity": {"key": FILE, "passphrase": FILE, "roster": FILE}, "assumptions": {"corrupt": 0.05,
-        "sigma": 40}}, all optional; the files that it names lie in the same folder. Raises ConfigError, or StateError
-        for a key that does not open.
-        """
-        path = folder / FILE
-        try:
-            file = msgspec.json.decode(path.read_bytes(), type=_File) if path.exists() else _File()
-        except (OSError, msgspec.DecodeError) as error:
-            raise ConfigError(f"{FILE} of site {name!r}: {error}") from None
-        credentials = None if file.identity is None else _credentials(folder, file.identity, name)
-        protocols = PROTOCOLS if file.protocols is None else frozenset(file.protocols)
-        return cls(
-            Policy(min_cohort=file.min_cohort, max_dim=file.max_dim, min_threshold=file.min_threshold),
-            Consent(protocols, None, credentials is not None, file.assumptions),
-            credentials,
-        )
+    path = folder / FILE
+    try:
+        file = msgspec.json.decode(path.read_bytes(), type=_File) if path.exists() else _File()
+    except (OSError, msgspec.DecodeError) as error:
+        raise ConfigError(f"{FILE} of site {name!r}: {error}") from None
+    credentials = None if file.identity is None else _credentials(folder, file.identity, name)
+    policy = Policy(min_cohort=file.min_cohort, max_dim=file.max_dim, min_threshold=file.min_threshold)
+    schemes = AllowedSchemes(frozenset(file.protocols), None, credentials is not None, file.assumptions)
+    return Limits(policy, schemes, credentials)
 
 
 def read_roster(path: Path) -> Roster:

@@ -16,10 +16,10 @@ from flwr.serverapp import strategy as flower
 from test_flower_strategy import WEIGHT_MAX, close, fedavg, mean_step
 
 from secagg import Credentials
-from secagg.adapters import choice
 from secagg.adapters.flower import SecAggMod, SecureAggregation, envelope
-from secagg.adapters.run import MAX_PREPARED, PREPARE, Ahead
 from secagg.errors import OutOfRange
+from secagg.federation.messages import PREPARE, Ahead, Ask, Invitation, Reply
+from secagg.federation.round import MAX_PREPARED
 from secagg.testing import SeededEntropy
 from secagg_protocols import PairwiseMasking
 
@@ -438,14 +438,11 @@ def steady_round_with(pattern):
 
 
 def test_a_request_to_prepare_is_read_as_it_was_written():
-    terms = choice.Terms("secagg", "{}", bytes(32), "num-examples")
     ahead = Ahead("00" * 16, 7, 3)
-    read = envelope.read_ask(envelope.prepare_record(terms, ahead))
-    assert read == envelope.Ask(PREPARE, b"", terms, None, ahead)
-    read = envelope.read_ask(envelope.ask_record("unmask", b"ask", None, ahead))
-    assert read == envelope.Ask("unmask", b"ask", None, None, ahead)
-    record = envelope.reply_record("unmask", b"reply", b"keys")
-    assert envelope.read_reply(record) == envelope.Reply(b"reply", b"keys")
+    for ask in (Ask(PREPARE, b"", b"terms", None, ahead), Ask("unmask", b"ask", None, None, ahead)):
+        assert envelope.read_ask(envelope.ask_record(ask)) == ask
+    reply = Reply("unmask", b"reply", b"keys")
+    assert envelope.read_reply(envelope.reply_record(reply)) == reply
 
 
 @pytest.mark.parametrize(
@@ -473,8 +470,8 @@ def test_a_node_prepares_only_what_it_would_take_part_in():
     identify()
     grid = grid_of(3, mods=(SecAggMod(protocols=["secagg+"]),))
     node = next(iter(grid.apps))
-    terms = choice.Terms("secagg", "{}", PairwiseMasking().fingerprint, "num-examples")
-    request = envelope.prepare_record(terms, Ahead("00" * 16, 7, 3))
+    terms = Invitation("secagg", "{}", PairwiseMasking().fingerprint, "num-examples").to_bytes()
+    request = envelope.ask_record(Ask(PREPARE, b"", terms, None, Ahead("00" * 16, 7, 3)))
     assert "this client allows" in grid.ask(node, Message(request, node, "train")).error.reason
     assert "secagg.prepared" not in grid.states[node]
     grid.apps[node] = client_app()

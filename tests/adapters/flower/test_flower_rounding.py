@@ -9,8 +9,8 @@ from flwr.app import Message, MetricRecord, RecordDict
 from flwr.serverapp import strategy as flower
 
 from secagg.adapters.flower import SecAggMod, SecureAggregation
-from secagg.adapters.update import counter_clip
 from secagg.errors import OutOfRange
+from secagg.federation.update import counter_clip
 from secagg.testing import SeededEntropy
 
 ROUNDS, NODES, BATCHES, MOVE = 10, 4, 3, 1e-3

@@ -26,7 +26,7 @@ from nvflare.private.fed.client.client_runner import ClientRunner, ClientRunnerC
 from nvflare.private.fed.utils.fed_utils import nvflare_fobs_initialize
 
 from secagg.adapters.nvflare import SecAggExecutor, SecAggResultFilter, SecAggTaskFilter, SecureFedAvg, envelope
-from secagg.adapters.run import PREPARE
+from secagg.federation.messages import PREPARE
 
 JOB = "job-7"
 MODEL = {"weights": np.linspace(-1, 1, 12, dtype=np.float32).reshape(4, 3), "bias": np.zeros(3)}

@@ -17,11 +17,12 @@ from nvflare.apis.shareable import Shareable
 from nvflare.app_common.workflows.fedavg import FedAvg
 from test_nvflare_site import ACTIVE, active, answer
 
-from secagg.adapters.choice import Terms, terms_bytes
 from secagg.adapters.nvflare import SecureFedAvg, envelope, memory
-from secagg.adapters.run import MAX_PREPARED, PREPARE, Ahead
 from secagg.api import Prepared
 from secagg.errors import ConfigError, WireError
+from secagg.federation.memory import SavedKeys, SavedRound
+from secagg.federation.messages import PREPARE, Ahead, Ask, Invitation
+from secagg.federation.round import MAX_PREPARED
 from secagg_protocols import PairwiseMasking
 
 FIRST, STEADY = ["keys", "shares", "masked", "unmask"], ["shares", "masked", "unmask"]
@@ -85,7 +86,7 @@ def test_after_the_last_round_no_site_holds_keys(tmp_path, start_round):
     assert tasks_of(federation, 2) == [("keys", 1), *((phase, 5) for phase in STEADY)]
     assert controller.outcomes[start_round + 2].contributors == set(federation.names)
     assert PREPARE not in {phase for phase, _, _ in federation.wire.tasks}
-    assert [site.executor._prepared for site in federation.sites.values()] == [None] * 5
+    assert [site.executor._client._prepared for site in federation.sites.values()] == [None] * 5
 
 
 def test_a_controller_that_names_no_last_round_asks_for_keys_in_each(tmp_path):
@@ -97,7 +98,7 @@ def test_a_controller_that_names_no_last_round_asks_for_keys_in_each(tmp_path):
     federation = Federation(tmp_path, 3)
     federation.secure(2, kind=Endless)
     assert federation.trips == [*FIRST, *STEADY]
-    assert all(site.executor._prepared is not None for site in federation.sites.values())
+    assert all(site.executor._client._prepared is not None for site in federation.sites.values())
 
 
 def test_who_could_not_be_reached_for_its_keys_is_left_to_the_next_round(tmp_path):
@@ -193,12 +194,12 @@ def test_a_controller_that_starts_again_asks_all_for_keys(tmp_path):
     federation = Federation(tmp_path, 4)
     at_round(federation, lambda site, number, phase: number > 1)
     federation.secure(3)
-    assert all(site.executor._prepared is not None for site in federation.sites.values())
+    assert all(site.executor._client._prepared is not None for site in federation.sites.values())
     federation.lose = lambda site, phase: None
     federation.models.clear()
     check(federation, federation.secure(2), [range(1, 5)] * 2)
     assert federation.trips == [*FIRST, *STEADY]
-    assert all(site.executor._prepared is None for site in federation.sites.values())
+    assert all(site.executor._client._prepared is None for site in federation.sites.values())
 
 
 def test_a_site_whose_process_died_between_two_rounds_is_lost_once(tmp_path):
@@ -269,16 +270,16 @@ def test_an_active_site_enters_no_round_twice(tmp_path, caplog):
     """Its keys are put back to before the round, and the first ask comes again: it deals no second shares."""
     federation = Federation(tmp_path, 4)
     active(federation, tmp_path)
-    executor, seen = federation.sites["site-1"].executor, {}
+    client, seen = federation.sites["site-1"].executor._client, {}
 
     def lose(site, phase):
         if (site, phase, len(federation.models)) == ("site-1", "shares", 1):
-            seen["prepared"] = executor._prepared.save(bytes(32))
+            seen["prepared"] = client._prepared.save(bytes(32))
 
     federation.lose = lose
     federation.secure(2, **ACTIVE)
     first = [data for phase, site, data in federation.wire.tasks if (phase, site) == ("shares", "site-1")]
-    executor._prepared = Prepared.restore(seen["prepared"], bytes(32))
+    client._prepared = Prepared.restore(seen["prepared"], bytes(32))
     assert answer(federation, "site-1", first[1]).get_return_code() != ReturnCode.OK
     assert "round 1 of a run in which this party has entered round 1" in caplog.text
 
@@ -296,7 +297,7 @@ def test_where_processes_end_between_two_tasks_keys_lie_in_the_run_folder_until_
 
     federation.sites["site-1"].do = watched
     check(federation, federation.secure(3, options={"threshold": 3}), [range(1, 5), [1, 3, 4], range(1, 5)])
-    busy, ready = [memory.Swapped.FILE], [memory.Kept.FILE]
+    busy, ready = [memory.FILES[SavedRound.NAME]], [memory.FILES[SavedKeys.NAME]]
     assert files == [busy, busy, busy, ready, busy, busy, ready, busy, busy, []]
     for site in federation.sites.values():
         site.fire(EventType.END_RUN)
@@ -309,9 +310,9 @@ def test_nothing_prepared_is_written_in_a_deployment_and_all_is_forgotten_with_t
     federation.secure(2)
     site = federation.sites["site-1"]
     assert list((tmp_path / "site-1" / JOB).iterdir()) == []
-    assert site.executor._prepared is not None
+    assert site.executor._client._prepared is not None
     site.fire(EventType.END_RUN)
-    assert site.executor._prepared is None
+    assert site.executor._client._prepared is None
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
@@ -322,9 +323,9 @@ def test_what_is_no_share(share):
 
 def request(**changes):
     """A request to prepare, as a server sends it."""
-    terms = terms_bytes(Terms("secagg", "{}", PairwiseMasking().fingerprint, "steps"))
+    terms = Invitation("secagg", "{}", PairwiseMasking().fingerprint, "steps").to_bytes()
     fields = {"terms": terms, "session": None, "ahead": Ahead("00" * 16, 7, 3), **changes}
-    return envelope.put(Shareable(), envelope.Ask(envelope.VERSION, PREPARE, b"", **fields))
+    return envelope.put(Shareable(), Ask(PREPARE, b"", **fields))
 
 
 def test_a_site_prepares_only_what_it_would_take_part_in(tmp_path, caplog):
@@ -336,7 +337,7 @@ def test_a_site_prepares_only_what_it_would_take_part_in(tmp_path, caplog):
     (tmp_path / "site-2" / "local" / "secagg.json").write_text(json.dumps({"protocols": ["secagg+"]}))
     assert answer(federation, "site-2", request()).get_return_code() != ReturnCode.OK
     assert "this client allows ['secagg+']" in caplog.text
-    assert federation.sites["site-2"].executor._prepared is None
+    assert federation.sites["site-2"].executor._client._prepared is None
     assert answer(federation, "site-1", request(ahead=None)).get_return_code() != ReturnCode.OK
     assert "a request to prepare a round that it does not name" in caplog.text
 

@@ -7,8 +7,8 @@ from nvflare.app_common.abstract.fl_model import FLModel
 from nvflare.app_common.workflows.fedavg import FedAvg
 
 from secagg.adapters.nvflare import SecureFedAvg
-from secagg.adapters.update import counter_clip
 from secagg.errors import OutOfRange
+from secagg.federation.update import counter_clip
 from secagg.testing import SeededEntropy
 
 ROUNDS, SITES, BATCHES, MOVE = 10, 4, 3, 1e-3

@@ -16,10 +16,12 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 from nvflare.private.privacy_manager import Scope
 
 from secagg import Credentials
-from secagg.adapters.nvflare import NVFLARE, SecAggResultFilter, SecAggTaskFilter, envelope, memory, model
+from secagg.adapters.nvflare import NVFLARE, SecAggResultFilter, SecAggTaskFilter, envelope, model
 from secagg.adapters.nvflare._installed import check_nvflare
-from secagg.adapters.nvflare.site import Site
+from secagg.adapters.nvflare.memory import FILES, RunFolder
+from secagg.adapters.nvflare.site import read_limits
 from secagg.errors import ConfigError, StateError, WireError
+from secagg.federation.memory import SavedKeys, SavedRound
 from secagg.primitives import signing
 from secagg.testing import SeededEntropy
 
@@ -390,19 +392,19 @@ def test_filters_before_ours_see_the_plain_update(tmp_path):
     close(federation.models[0], wanted, controller.outcomes[0].error_bound)
 
 
-@pytest.mark.parametrize("what", [memory.Swapped(b"KEY" * 11, b"{}", 3, b"STATE"), memory.Kept(b"KEY" * 11, b"STATE")])
-def test_state_between_processes_is_for_its_owner_and_goes(tmp_path, what):
-    memory.store(tmp_path, what)
-    assert [path.name for path in tmp_path.iterdir()] == [what.FILE]
-    assert (tmp_path / what.FILE).stat().st_mode & 0o077 == 0
-    assert "KEY" not in repr(what)
-    assert "STATE" not in repr(what)
-    assert memory.load(tmp_path, type(what)) == what
-    memory.forget(tmp_path, type(what))
-    assert memory.load(tmp_path, type(what)) is None
-    (tmp_path / what.FILE).write_bytes(b"\x80")
+@pytest.mark.parametrize("record", [SavedRound(b"KEY" * 11, b"{}", 3, b"STATE"), SavedKeys(b"KEY" * 11, b"STATE")])
+def test_state_between_processes_is_for_its_owner_and_goes(tmp_path, record):
+    memory, kind = RunFolder(tmp_path), type(record)
+    memory.store(record)
+    (path,) = tmp_path.iterdir()
+    assert path.name == FILES[kind.NAME]
+    assert path.stat().st_mode & 0o077 == 0
+    assert memory.load(kind) == record
+    memory.forget(kind)
+    assert memory.load(kind) is None
+    path.write_bytes(b"\x80")
     with pytest.raises(StateError, match="no memory"):
-        memory.load(tmp_path, type(what))
+        memory.load(kind)
 
 
 def test_no_state_is_written_in_a_deployment(tmp_path):
@@ -412,10 +414,10 @@ def test_no_state_is_written_in_a_deployment(tmp_path):
 
 
 def test_a_site_without_a_file_takes_the_defaults(tmp_path):
-    site = Site.read(tmp_path, "site-1")
-    assert site.policy.min_cohort == 3
-    assert site.credentials is None
-    assert site.consent.protocols == {"secagg", "secagg+"}
+    limits = read_limits(tmp_path, "site-1")
+    assert limits.policy.min_cohort == 3
+    assert limits.credentials is None
+    assert limits.schemes.protocols == {"secagg", "secagg+"}
 
 
 @pytest.mark.parametrize("scheme", ["paillier", "ckks"])

@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from secagg.errors import ConfigError, PolicyRefused, WireError
+from secagg.errors import ConfigError, PolicyRefused
+from secagg.federation.messages import Invitation
 from secagg.scheme import Scheme
 from secagg_protocols import PROTOCOLS
 
@@ -16,39 +17,8 @@ ASSUMPTIONS: Mapping[str, float] = {"corrupt": 0.05, "sigma": 40}
 """The least that a scheme which the server names may assume, where the client says nothing else."""
 
 
-class Terms(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """How a client builds its end of a round, as the server says it; the client's own limits decide.
-
-    Attributes:
-        protocol: a key of `PROTOCOLS`, or `OWN` for a scheme object that both ends were given.
-        options: keyword arguments of the protocol's factory, a JSON object.
-        fingerprint: of the server's scheme, 32 bytes; the client compares it with its own.
-        weighted_by: name of the reply's value that is the weight, where the session has weights.
-        metrics: those that join the sum; the others stay at the client.
-    """
-
-    protocol: str
-    options: str
-    fingerprint: bytes
-    weighted_by: str
-    metrics: list[str] = []
-
-
-def terms_bytes(terms: Terms) -> bytes:
-    """`terms`, to travel and for a client's own memory."""
-    return msgspec.json.encode(terms)
-
-
-def read_terms(data: bytes) -> Terms:
-    """The inverse of `terms_bytes`. Raises WireError."""
-    try:
-        return msgspec.json.decode(data, type=Terms)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise WireError(f"not the terms of a round: {error}") from None
-
-
 @dataclass(frozen=True)
-class Offer:
+class SchemeChoice:
     """The server's choice.
 
     Attributes:
@@ -81,9 +51,9 @@ class Offer:
             return _built(self.scheme, parties, self.options)
         return self.scheme
 
-    def terms(self, scheme: Scheme, weighted_by: str, metrics: Collection[str]) -> Terms:
+    def invitation(self, scheme: Scheme, weighted_by: str, metrics: Collection[str]) -> Invitation:
         """What a client needs to build `scheme`, and what of its reply is summed."""
-        return Terms(self.name, self._text(), scheme.fingerprint, weighted_by, list(metrics))
+        return Invitation(self.name, self._text(), scheme.fingerprint, weighted_by, list(metrics))
 
     def _text(self) -> str:
         try:
@@ -93,7 +63,7 @@ class Offer:
 
 
 @dataclass(frozen=True)
-class Consent:
+class AllowedSchemes:
     """What a client runs.
 
     Attributes:
@@ -112,17 +82,18 @@ class Consent:
     assumptions: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        strange = sorted(set(self.assumptions) - set(ASSUMPTIONS))
-        if strange:
-            raise ConfigError(f"assumptions: {strange[0]!r} is unknown, expected names among {sorted(ASSUMPTIONS)}")
-        unknown = sorted(self.protocols - set(PROTOCOLS))
-        if unknown:
-            raise ConfigError(f"protocols: {unknown[0]!r} is unknown, expected names among {sorted(PROTOCOLS)}")
+        for what, names, known in (
+            ("assumptions", self.assumptions, ASSUMPTIONS),
+            ("protocols", self.protocols, PROTOCOLS),
+        ):
+            unknown = sorted(set(names) - set(known))
+            if unknown:
+                raise ConfigError(f"{what}: {unknown[0]!r} is unknown, expected names among {sorted(known)}")
 
-    def made(self, terms: Terms, parties: int) -> Scheme:
+    def made(self, invitation: Invitation, parties: int) -> Scheme:
         """The scheme that the server named, built here. Raises PolicyRefused or ConfigError."""
-        scheme = self.scheme if self.scheme is not None else self._named(terms, parties)
-        if scheme.fingerprint != terms.fingerprint:
+        scheme = self.scheme if self.scheme is not None else self._named(invitation, parties)
+        if scheme.fingerprint != invitation.fingerprint:
             raise ConfigError(
                 f"the server runs another scheme or other options than {scheme}: "
                 "give both ends the same scheme, and the same version of secagg"
@@ -131,22 +102,24 @@ class Consent:
             raise PolicyRefused(f"{scheme}: this client has credentials, so it takes active mode only")
         return scheme
 
-    def _named(self, terms: Terms, parties: int) -> Scheme:
-        if terms.protocol == OWN:
+    def _named(self, invitation: Invitation, parties: int) -> Scheme:
+        name = invitation.protocol
+        if name == OWN:
             raise ConfigError("the server was given a scheme object: give this client an equal one")
-        if terms.protocol not in self.protocols:
-            raise PolicyRefused(f"protocol {terms.protocol!r}: this client allows {sorted(self.protocols)}")
+        if name not in self.protocols:
+            raise PolicyRefused(f"protocol {name!r}: this client allows {sorted(self.protocols)}")
         try:
-            options = msgspec.json.decode(terms.options, type=dict[str, Any])
+            options = msgspec.json.decode(invitation.options, type=dict[str, Any])
         except (msgspec.DecodeError, RecursionError) as error:
-            raise ConfigError(f"options of {terms.protocol!r}: {error}") from None
-        scheme = _built(terms.protocol, parties, options)
+            raise ConfigError(f"options of {name!r}: {error}") from None
+        scheme = _built(name, parties, options)
         least = {**ASSUMPTIONS, **self.assumptions}
-        for name, value in scheme.assumptions.items():
-            if value < least.get(name, 0):
+        for assumed, value in scheme.assumptions.items():
+            # A server that lies corrupts more clients than the options say, and the scheme's threshold rests on these.
+            if value < least.get(assumed, 0):
                 raise PolicyRefused(
-                    f"{scheme} with {name} {value}: a lying server could have chosen it, and this client asks for at "
-                    f"least {least[name]}"
+                    f"{scheme} with {assumed} {value}: a lying server could have chosen it, and this client asks for "
+                    f"at least {least[assumed]}"
                 )
         return scheme
 

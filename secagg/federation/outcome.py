@@ -1,16 +1,18 @@
 """How a round went, as a framework's user reads it."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
 from math import ceil, log2
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from secagg.adapters.update import Numbers
-from secagg.api import Aggregate, Coordinator
+from secagg.api import Aggregate
 from secagg.encoding.quantize import Quantizer
 from secagg.errors import PartyId
+from secagg.federation.round import Round
+from secagg.federation.update import EncodingSpec
 
 COARSE = 0.01
 """An error bound of more than this part of the clip is worth a warning."""
@@ -46,8 +48,9 @@ class Outcome(msgspec.Struct, frozen=True):
     failure: str | None = None
 
     @classmethod
-    def of(cls, result: Aggregate, left_out: frozenset[str]) -> "Outcome":
+    def of(cls, current: Round) -> "Outcome":
         """Of a round that gave a sum of updates {"arrays": ..., "metrics": ...}."""
+        result = current.result()
         return cls(
             contributors=frozenset(map(str, result.contributors)),
             lost=_texts(result.lost),
@@ -56,37 +59,44 @@ class Outcome(msgspec.Struct, frozen=True):
             error_bound=bounds_of(result),
             saturated=result.saturated,
             accused=_texts(result.accused),
-            left_out=left_out,
+            left_out=current.left_out,
         )
 
     @classmethod
-    def failed(cls, why: str, coordinator: Coordinator | None) -> "Outcome":
-        """Of a round without a sum."""
-        if coordinator is None:
+    def failed(cls, why: str, current: Round | None = None) -> "Outcome":
+        """Of a round without a sum, or of one that did not begin."""
+        if current is None:
             return cls(failure=why)
-        return cls(lost=_texts(coordinator.lost), misbehaved=_texts(coordinator.misbehaved), failure=why)
+        return cls(
+            lost=_texts(current.coordinator.lost), misbehaved=_texts(current.coordinator.misbehaved), failure=why
+        )
+
+    def lines(self, number: int, party: str) -> Iterator[tuple[int, str]]:
+        """(level, text) of what to log of round `number`, where `party` is what the framework calls one."""
+        if self.failure is not None:
+            yield logging.WARNING, f"round {number} skipped, the model stays: {self.failure}"
+            return
+        yield logging.INFO, f"sum of {len(self.contributors)} {party}s, {len(self.lost)} lost"
+        for each, phase in self.lost.items():
+            yield logging.WARNING, f"{party} {each} lost at {phase!r} {self.misbehaved.get(each, '')}"
+        for each, why in self.accused.items():
+            yield logging.WARNING, f"others accuse {party} {each}: {why}"
+        if self.saturated:
+            yield logging.WARNING, f"{self.saturated} entries of updates were clipped"
 
 
-class Precision:
-    """Says, once a run, that `numbers` leave its means coarse."""
-
-    def __init__(self, numbers: Numbers) -> None:
-        self._numbers = numbers
-        self._said = False
-
-    def warning(self, outcome: Outcome) -> str | None:
-        """What to log of a round whose error bound is above `COARSE` of the clip; None where it is not, or was told."""
-        weight_max, bits = self._numbers.weight_max, self._numbers.bits
-        ratio = 1.0 if weight_max is None else weight_max * len(outcome.contributors) / outcome.weight
-        bound = ratio * float(Quantizer(bits, self._numbers.rounding).error(np.ones(())))
-        if self._said or bound <= COARSE:
-            return None
-        self._said = True
-        cause = "" if weight_max is None else f"weight_max is {ratio:.1f} times the mean weight: "
-        advice = [] if weight_max is None else ["lower weight_max"]
-        if bits < MAX_BITS:
-            advice.append(f"raise bits to {min(MAX_BITS, bits + ceil(log2(bound / COARSE)))}")
-        return f"{cause}the error bound is {bound:.1%} of the clip at {bits} bits; {' or '.join(advice)}"
+def coarse(encoding: EncodingSpec, outcome: Outcome) -> str | None:
+    """What to log of a round whose error bound is above `COARSE` of the clip; None where it is not."""
+    weight_max, bits = encoding.weight_max, encoding.bits
+    ratio = 1.0 if weight_max is None else weight_max * len(outcome.contributors) / outcome.weight
+    bound = ratio * float(Quantizer(bits, encoding.rounding).error(np.ones(())))
+    if bound <= COARSE:
+        return None
+    cause = "" if weight_max is None else f"weight_max is {ratio:.1f} times the mean weight: "
+    advice = [] if weight_max is None else ["lower weight_max"]
+    if bits < MAX_BITS:
+        advice.append(f"raise bits to {min(MAX_BITS, bits + ceil(log2(bound / COARSE)))}")
+    return f"{cause}the error bound is {bound:.1%} of the clip at {bits} bits; {' or '.join(advice)}"
 
 
 def _texts(values: Mapping[PartyId, str]) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """What is summed of a model: updates (new minus received arrays), named metrics, weights. Any framework's."""
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from secagg.encoding.layout import Update
 from secagg.encoding.quantize import Rounding
-from secagg.errors import BadWeight, InputError, OutOfRange, PartyId, ShapeMismatch
+from secagg.errors import BadDtype, BadWeight, InputError, OutOfRange, PartyId, ShapeMismatch
 from secagg.primitives.entropy import Entropy
 from secagg.scheme import Session
 
@@ -23,15 +23,40 @@ COUNTED = 4095
 
 
 @dataclass(frozen=True)
-class Numbers:
+class Model:
+    """What the parties of a round train.
+
+    Attributes:
+        arrays: by name.
+        context: digest of all that they train by (`context.digest_of`), 32 bytes.
+        counters: names of arrays that hold integers, or did so in earlier rounds: a mean of integers is a float.
+    """
+
+    arrays: Arrays
+    context: bytes
+    counters: frozenset[str] = frozenset()
+
+    def after(self, counters: frozenset[str]) -> "Model":
+        """The same, where arrays of these names held integers before."""
+        return replace(self, counters=self.counters | counters | counters_of(self.arrays))
+
+
+@dataclass(frozen=True)
+class EncodingSpec:
     """How updates become ring vectors; see `Session.create`.
 
     Attributes:
-        bits: of each quantized entry.
-        clip: of the updates.
-        weight_max: public bound of the weights, None for an unweighted mean.
-        metrics: {name: clip} of the metrics that join the sum.
-        rounding: to nearest, or stochastic.
+        bits: of each quantized entry, 2..32.
+        clip: bound of the updates' (not the weights') entries: one number or {array name: clip, "*": clip}. Larger
+            entries are clipped and counted (`Outcome.saturated`). The clip of integer arrays is 4095 or a fraction more
+            (2**(bits-1) - 1 with fewer than 13 bits) unless they are named.
+        weight_max: public bound of the weights (say, no hospital has more training examples), or None for an unweighted
+            mean. Never the cohort's own maximum. The error bound grows with weight_max / mean weight.
+        metrics: {name: clip} of the metrics to average inside the sum; others never leave the client.
+        rounding: of each entry, "stochastic" (unbiased: small updates add up over clients and rounds) or "nearest"
+            (half the error bound, but what is less than half a step vanishes in every round).
+
+    Raises OutOfRange or ConfigError for numbers that no model can use.
     """
 
     bits: int
@@ -40,38 +65,22 @@ class Numbers:
     metrics: Mapping[str, float]
     rounding: Rounding
 
-    def check(self) -> None:
-        """Raise OutOfRange or ConfigError, before the first round, for numbers that no model can use."""
+    def __post_init__(self) -> None:
         clips = [*(self.clip.values() if isinstance(self.clip, Mapping) else [self.clip]), *self.metrics.values()]
         for clip in clips or [1.0]:
-            like = np.zeros(np.shape(clip))
-            Session.create(
-                ("a", "b"), like, bits=self.bits, clip=clip, weight_max=self.weight_max, rounding=self.rounding
-            )
+            self._session(("a", "b"), np.zeros(np.shape(clip)), clip)
 
     def session(
-        self,
-        parties: Iterable[PartyId],
-        model: Arrays,
-        counters: Collection[str],
-        context: bytes,
-        entropy: Entropy,
-        *,
-        run: bytes = b"",
-        round: int = 0,
+        self, parties: Iterable[PartyId], model: Model, entropy: Entropy, run: bytes = b"", round: int = 0
     ) -> Session:
-        """A session whose updates have the structure of `blank_update(model, metrics)`. Raises ConfigError."""
+        """A session whose updates have the structure of `blank_update`. Raises ConfigError."""
+        clip = clip_of(model.arrays, self.clip, model.counters, self.bits, self.metrics)
+        how = {"context": model.context, "run": run, "round": round, "entropy": entropy}
+        return self._session(parties, blank_update(model.arrays, self.metrics), clip, **how)
+
+    def _session(self, parties: Iterable[PartyId], like: Update, clip: Update, **how: Any) -> Session:
         return Session.create(
-            parties,
-            blank_update(model, self.metrics),
-            bits=self.bits,
-            clip=clip_of(model, self.clip, counters, self.bits, self.metrics),
-            weight_max=self.weight_max,
-            rounding=self.rounding,
-            context=context,
-            run=run,
-            round=round,
-            entropy=entropy,
+            parties, like, bits=self.bits, clip=clip, weight_max=self.weight_max, rounding=self.rounding, **how
         )
 
 
@@ -112,6 +121,13 @@ def counter_clip(bits: int) -> float:
     """
     finer = max(0, bits - 1 - COUNTED.bit_length())
     return (2.0 ** (bits - 1) - 1) / 2.0**finer
+
+
+def summable(array: NDArray[Any], whose: str) -> NDArray[Any]:
+    """The same array. Raises BadDtype unless its entries are floats, integers or bools."""
+    if array.dtype.kind not in "fiub":
+        raise BadDtype(f"{whose} is {array.dtype}, expected floats or integers")
+    return array
 
 
 def counters_of(model: Arrays) -> frozenset[str]:

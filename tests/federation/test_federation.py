@@ -1,6 +1,5 @@
-"""What the adapters share needs no framework: updates, runs, and who is left out of one."""
+"""What no framework changes: updates, runs, who is left out of a round, which scheme it runs."""
 
-import logging
 from fractions import Fraction
 
 import numpy as np
@@ -9,16 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from secagg.adapters.choice import Consent, Offer
-from secagg.adapters.outcome import COARSE, MAX_BITS, Outcome, Precision
-from secagg.adapters.run import MAX_PREPARED, Ahead, Lateness, Opening, Run
-from secagg.adapters.update import COUNTED, Numbers, clip_of, counter_clip, update_of
 from secagg.encoding.quantize import Quantizer
-from secagg.errors import ConfigError, OutOfRange, PolicyRefused
+from secagg.errors import ConfigError, OutOfRange, PolicyRefused, WireError
+from secagg.federation.choice import AllowedSchemes, SchemeChoice
+from secagg.federation.messages import Ahead, Invitation
+from secagg.federation.outcome import COARSE, MAX_BITS, Outcome, coarse
+from secagg.federation.round import LatePolicy, RoundStart
+from secagg.federation.update import COUNTED, EncodingSpec, Model, clip_of, counter_clip, update_of
 from secagg.testing import SeededEntropy
 from secagg_protocols import PairwiseMasking
 
-LOG = logging.getLogger("test")
 NAMES = [f"p{number}" for number in range(10)]
 
 
@@ -66,37 +65,39 @@ def test_counts_fall_on_steps(bits):
     assert clip_of(model, {"n": 9.0, "*": 0.5}, ["n"], bits, {})["arrays"] == {"n": 9.0, "w": 0.5}
 
 
-def coarse(weight=1, parties=4, clip=2.0, **how):
+def mean_of(weight=1, parties=4, clip=2.0, **how):
     """(the warning, bound over clip) of a round of equal weights."""
-    numbers = Numbers(**{"bits": 16, "clip": clip, "weight_max": None, "metrics": {}, "rounding": "stochastic", **how})
+    spec = EncodingSpec(
+        **{"bits": 16, "clip": clip, "weight_max": None, "metrics": {}, "rounding": "stochastic", **how}
+    )
     model, names = {"w": np.zeros(3)}, NAMES[:parties]
-    encoding = numbers.session(names, model, (), b"", SeededEntropy("coarse")).encoding
+    encoding = spec.session(names, Model(model, b""), SeededEntropy("coarse")).encoding
     update = {"arrays": {"w": np.ones(3)}, "metrics": {}}
     total = sum(encoding.encode(update, weight, SeededEntropy("coarse")) for _ in names)
     decoded = encoding.decode(total, parties)
     outcome = Outcome(contributors=frozenset(names), weight=decoded.weight)
-    return Precision(numbers).warning(outcome), decoded.error_bound / clip
+    return coarse(spec, outcome), decoded.error_bound / clip
 
 
 @given(st.integers(2, 32), st.integers(1, 2**20), st.sampled_from(["nearest", "stochastic"]))
 def test_a_mean_is_coarse_where_its_stated_bound_says_so(bits, weight_max, rounding):
     for how in ({"weight_max": weight_max}, {}):
-        said, bound = coarse(bits=bits, rounding=rounding, **how)
+        said, bound = mean_of(bits=bits, rounding=rounding, **how)
         assert (said is not None) == (bound > COARSE)
         if said is not None:
             assert f"{bound:.1%} of the clip at {bits} bits; " in said
             assert said.startswith(f"weight_max is {weight_max}.0 times the mean weight: the") == bool(how)
             enough = int(said.rpartition("raise bits to ")[2])
-            assert coarse(bits=enough, rounding=rounding, **how)[0] is None
+            assert mean_of(bits=enough, rounding=rounding, **how)[0] is None
 
 
 def test_where_no_more_bits_can_be_had():
-    said, _ = coarse(bits=MAX_BITS, weight_max=2**40)
+    said, _ = mean_of(bits=MAX_BITS, weight_max=2**40)
     assert said.endswith("at 32 bits; lower weight_max")
-    assert coarse(bits=30, weight_max=2**40)[0].endswith("; lower weight_max or raise bits to 32")
+    assert mean_of(bits=30, weight_max=2**40)[0].endswith("; lower weight_max or raise bits to 32")
 
 
-def parted(opening, sampled, share, least, needed=0):
+def parted(start, sampled, share, least, needed=0):
     """(cohort, late); the scheme runs for `needed` parties and more."""
 
     def make(cohort, late):
@@ -104,13 +105,13 @@ def parted(opening, sampled, share, least, needed=0):
             raise ConfigError("too few for the threshold")
         return list(cohort), list(late)
 
-    return opening.opened(sampled, Lateness(share, least), make)
+    return start.opened(sampled, LatePolicy(share, least), make)
 
 
 @given(st.sets(st.sampled_from(NAMES)), st.floats(0, 1), st.integers(2, 10), st.integers(0, 10))
 def test_who_is_left_out_has_no_keys_and_all_others_have(ready, share, least, needed):
-    opening = Opening(bytes(16), 3, dict.fromkeys(ready, b""))
-    cohort, late = parted(opening, NAMES, share, least, needed)
+    start = RoundStart(bytes(16), 3, dict.fromkeys(ready, b""))
+    cohort, late = parted(start, NAMES, share, least, needed)
     assert sorted([*cohort, *late]) == NAMES
     if late:
         assert set(cohort) == ready
@@ -122,84 +123,74 @@ def test_who_is_left_out_has_no_keys_and_all_others_have(ready, share, least, ne
 
 @given(st.sets(st.sampled_from(NAMES)), st.floats(0, 1))
 def test_the_last_round_leaves_nobody_to_a_next_one(ready, share):
-    opening = Opening(bytes(16), 3, dict.fromkeys(ready, b""), last=True)
-    assert parted(opening, NAMES, share, 2) == (NAMES, [])
+    start = RoundStart(bytes(16), 3, dict.fromkeys(ready, b""), last=True)
+    assert parted(start, NAMES, share, 2) == (NAMES, [])
 
 
 def test_a_scheme_that_cannot_run_with_all_either_is_an_error():
     with pytest.raises(ConfigError, match="too few for the threshold"):
-        parted(Opening(bytes(16), 0, dict.fromkeys(NAMES[1:], b"")), NAMES, 0.5, 2, needed=11)
+        parted(RoundStart(bytes(16), 0, dict.fromkeys(NAMES[1:], b"")), NAMES, 0.5, 2, needed=11)
 
 
 @pytest.mark.parametrize("share", [-0.01, 1.01, float("nan"), float("inf")])
 def test_no_share(share):
     with pytest.raises(OutOfRange, match="max_late is"):
-        Lateness(share, 2)
+        LatePolicy(share, 2)
 
 
-def test_no_number_and_nothing_prepared_serves_twice(caplog):
-    run = Run(SeededEntropy("run"), LOG)
-    first = run.begin()
-    run.keep({"a": b"keys", "b": bytes(MAX_PREPARED + 1)})
-    second, third = run.begin(), run.begin()
-    assert (first.number, second.number, third.number) == (0, 1, 2)
-    assert (first.prepared, second.prepared, third.prepared) == ({}, {"a": b"keys"}, {})
-    assert first.run == third.run
-    assert "party b prepared" in caplog.text
-    assert Run(SeededEntropy("another"), LOG).begin().run != first.run
-
-
-def test_what_is_prepared_ahead_fits_the_round_after():
-    opening = Run(SeededEntropy("run"), LOG).begin()
-    prepared = opening.ahead(5).prepared(PairwiseMasking(), "a", SeededEntropy("a"), None)
-    assert (prepared.run, prepared.round, prepared.party) == (opening.run, 1, "a")
-    assert opening.ahead(5) == Ahead(opening.run.hex(), 1, 5)
-    assert Run(SeededEntropy("run"), LOG).begin(last=True).ahead(5) is None
+def test_what_is_prepared_ahead_is_the_round_after():
+    start = RoundStart(bytes(16), 3, {})
+    assert start.ahead(5) == Ahead("00" * 16, 4, 5)
+    assert RoundStart(bytes(16), 3, {}, last=True).ahead(5) is None
 
 
 def test_a_failed_round_has_no_contributors():
-    outcome = Outcome.failed("too few", None)
+    outcome = Outcome.failed("too few")
     assert (outcome.contributors, outcome.left_out, outcome.failure) == (frozenset(), frozenset(), "too few")
 
 
-def consent(**options):
-    return Consent(frozenset(["secagg", "secagg+"]), None, authenticated=True, **options)
+def allowed(**options):
+    return AllowedSchemes(frozenset(["secagg", "secagg+"]), None, authenticated=True, **options)
 
 
-def named(parties, **options):
-    """Terms as a server names them."""
-    offer = Offer("secagg+", {"adversary": "active"} | options)
-    return offer.terms(offer.made(parties), "weight", [])
+def named(parties, scheme="secagg+", **options):
+    """The invitation to a scheme that the server names."""
+    choice = SchemeChoice(scheme, options if scheme != "secagg+" else {"adversary": "active"} | options)
+    return choice.invitation(choice.made(parties), "weight", [])
 
 
 @pytest.mark.parametrize("parties", [10, 1000])
 def test_a_server_cannot_choose_how_many_are_corrupt(parties):
     """With {"corrupt": 0, "dropout": 0, "sigma": 1} a thousand clients would have two neighbours each."""
-    assert consent().made(named(parties), parties).assumptions == {"corrupt": 0.05, "sigma": 40}
+    assert allowed().made(named(parties), parties).assumptions == {"corrupt": 0.05, "sigma": 40}
     for weaker in ({"corrupt": 0.0, "dropout": 0.0, "sigma": 1}, {"corrupt": 0.049}, {"sigma": 39}):
         with pytest.raises(PolicyRefused, match=r"this client asks for at least (0\.05|40)$"):
-            consent().made(named(parties, **weaker), parties)
+            allowed().made(named(parties, **weaker), parties)
     for stronger in ({"corrupt": 0.1}, {"sigma": 50}):
-        assert consent().made(named(parties, **stronger), parties).assumptions.items() >= stronger.items()
+        assert allowed().made(named(parties, **stronger), parties).assumptions.items() >= stronger.items()
 
 
 def test_a_client_sets_the_least_that_is_assumed():
-    careful, trusting = consent(assumptions={"corrupt": 0.1}), consent(assumptions={"corrupt": 0, "sigma": 20})
+    careful, trusting = allowed(assumptions={"corrupt": 0.1}), allowed(assumptions={"corrupt": 0, "sigma": 20})
     with pytest.raises(PolicyRefused, match=r"corrupt 0.05: .* this client asks for at least 0.1"):
         careful.made(named(100), 100)
     with pytest.raises(PolicyRefused, match=r"sigma 39: .* this client asks for at least 40"):
         careful.made(named(100, corrupt=0.1, sigma=39), 100)
     assert trusting.made(named(100, corrupt=0.0, sigma=20), 100).assumptions == {"corrupt": 0.0, "sigma": 20}
     with pytest.raises(ConfigError, match="assumptions: 'dropout' is unknown"):
-        consent(assumptions={"dropout": 0.1})
+        allowed(assumptions={"dropout": 0.1})
 
 
 def test_passive_mode_and_a_scheme_of_the_clients_own_are_not_asked():
     own = PairwiseMasking(adversary="active", corrupt=0.0)
-    assert Consent(frozenset(), own, authenticated=True).made(Offer(own, {}).terms(own, "weight", []), 5) is own
-    passive = Offer("secagg+", {"sigma": 10})
-    assert (
-        not Consent(frozenset(["secagg+"]), None, False)
-        .made(passive.terms(passive.made(50), "weight", []), 50)
-        .assumptions
-    )
+    assert AllowedSchemes(frozenset(), own, authenticated=True).made(named(5, own), 5) is own
+    passive = AllowedSchemes(frozenset(["secagg+"]), None, authenticated=False)
+    assert not passive.made(named(50, adversary="passive", sigma=10), 50).assumptions
+
+
+@given(st.binary(max_size=80))
+def test_an_invitation_of_any_bytes_is_read_or_refused(data):
+    try:
+        assert isinstance(Invitation.from_bytes(data), Invitation)
+    except WireError:
+        return

@@ -1,0 +1,374 @@
+"""A client enters what it allows, compares what it trains by, answers once, and forgets what it no longer needs."""
+
+import logging
+
+import numpy as np
+import pytest
+
+from secagg import Credentials, Policy
+from secagg.errors import (
+    BadWeight,
+    ConfigError,
+    InconsistentModel,
+    LocalMisuse,
+    PeerMisbehaved,
+    PolicyRefused,
+    ShapeMismatch,
+    StateError,
+    WireError,
+)
+from secagg.federation.choice import AllowedSchemes, SchemeChoice
+from secagg.federation.client import Client, Limits, Trained, told
+from secagg.federation.context import digest_of
+from secagg.federation.memory import Memory, SavedKeys, SavedRound
+from secagg.federation.messages import PREPARE, Ahead, Ask, Reply
+from secagg.federation.round import MAX_PREPARED, LatePolicy, Plan
+from secagg.federation.server import Server
+from secagg.federation.update import EncodingSpec, Model
+from secagg.scheme import Store
+from secagg.testing import SeededEntropy
+
+NAMES = ["a", "b", "c", "d"]
+ARRAYS = {"w": np.linspace(-1, 1, 5), "n": np.array(7)}
+FIRST, STEADY = ["keys", "shares", "masked", "unmask"], ["shares", "masked", "unmask"]
+
+
+class Records(Memory):
+    """In a dict."""
+
+    def __init__(self, lasting):
+        self.lasting, self.records, self.kept = lasting, {}, Store()
+
+    def _read(self, name):
+        return self.records.get(name)
+
+    def _write(self, name, fields):
+        assert self.lasting
+        self.records[name] = fields
+
+    def forget(self, kind):
+        self.records.pop(kind.NAME, None)
+
+    def own(self):
+        return self.kept
+
+
+class Party:
+    """A client whose process ends after every message where its memory is `lasting`."""
+
+    def __init__(self, me, lasting=True, credentials=None, **policy):
+        schemes = AllowedSchemes(frozenset({"secagg"}), None, credentials is not None)
+        self.me, self.memory, self.entropy = me, Records(lasting), SeededEntropy(me)
+        self.limits = Limits(Policy(**policy), schemes, credentials)
+        self.start()
+
+    def start(self):
+        self.client = Client(self.me, lambda: self.limits, self.memory, self.entropy)
+
+    def answer(self, ask, sent=ARRAYS, move=0.25):
+        if self.memory.lasting:
+            self.start()
+        with self.client.leaving():
+            if not self.client.begin(ask):
+                return self.client.answer(ask)
+            self.client.check(digest_of(sent))
+            arrays = {name: array + move for name, array in sent.items()}
+            return self.client.answer(ask, Trained(sent, arrays, {"weight": 3}, {"loss": 0.5}))
+
+
+class Federation:
+    """Parties of one run, and its server; `lose(party, phase)` says who is silent where."""
+
+    def __init__(self, lasting=True, active=False, seed="server"):
+        known = Credentials.generate(NAMES, SeededEntropy("federation")) if active else {}
+        self.parties = {me: Party(me, lasting, known.get(me)) for me in NAMES}
+        choice = SchemeChoice("secagg", {"threshold": 3} | ({"adversary": "active"} if active else {}))
+        spec = EncodingSpec(16, 0.5, 10, {"loss": 1.0}, "nearest")
+        roster = known[NAMES[0]].roster if active else None
+        self.said, self.trips, self.asked = [], [], {}
+        late = LatePolicy(share=0.25, least=3)
+        self.server = Server(Plan(choice, spec, "weight", late, roster, SeededEntropy(seed), self._say, "clinic"))
+        self.lose = lambda party, phase: False
+
+    def _say(self, level, text):
+        self.said.append((level, text))
+
+    def round(self, number=1, last=False):
+        current = self.server.open(NAMES, Model(ARRAYS, digest_of(ARRAYS)), last)
+        for party, ask in current.requests().items():
+            self.move(current, party, ask)
+        while not current.coordinator.done:
+            asks = current.asks()
+            self.trips += {ask.phase for ask in asks.values()}
+            for party, ask in asks.items():
+                self.move(current, party, ask)
+            current.coordinator.close_phase()
+        return self.server.close(number, current), current
+
+    def move(self, current, party, ask):
+        self.asked[party, ask.phase] = ask
+        if not self.lose(party, ask.phase):
+            current.receive(party, lambda: self.parties[party].answer(ask))
+
+    def asked_of_a(self, phase):
+        self.round()
+        return self.asked["a", phase]
+
+
+def held_at(phase, **how):
+    """A party of a round that stopped before this phase, and its ask."""
+    federation = Federation(**how)
+
+    class Held(Exception):
+        pass
+
+    def lose(party, at):
+        if at == phase:
+            raise Held
+
+    federation.lose = lose
+    with pytest.raises(Held):
+        federation.round()
+    return federation.parties["a"], federation.asked["a", phase]
+
+
+@pytest.mark.parametrize("active", [False, True])
+@pytest.mark.parametrize("lasting", [False, True])
+def test_rounds_whose_keys_ride_on_the_round_before(lasting, active):
+    federation = Federation(lasting, active)
+    for number in (1, 2, 3):
+        outcome, current = federation.round(number, last=number == 3)
+        mean, bound = current.result().mean, outcome.error_bound
+        assert outcome.contributors == set(NAMES)
+        assert outcome.weight == 12
+        assert np.abs(mean["arrays"]["w"] - 0.25).max() <= bound["w"]
+        assert abs(mean["metrics"]["loss"] - 0.5) <= bound["metrics/loss"]
+    whole = [*FIRST[:3], "consistency", "unmask"] if active else FIRST
+    assert federation.trips == [*whole, *(whole[1:] * 2)]
+    assert (logging.INFO, "secure aggregation: sum of 4 clinics, 0 lost") in federation.said
+    for party in federation.parties.values():
+        assert party.memory.records == {}
+
+
+def test_whoever_has_no_keys_is_asked_beside_the_round():
+    federation = Federation()
+    federation.lose = lambda party, phase: (party, phase) == ("b", "unmask")
+    federation.round()
+    federation.lose = lambda party, phase: False
+    outcome, _ = federation.round(2)
+    assert (outcome.contributors, outcome.left_out) == ({"a", "c", "d"}, {"b"})
+    assert federation.asked["b", PREPARE].ahead.round == 2
+    outcome, _ = federation.round(3)
+    assert outcome.contributors == set(NAMES)
+    assert federation.trips == [*FIRST, *STEADY, *STEADY]
+
+
+def test_no_number_and_nothing_prepared_serves_twice():
+    federation = Federation()
+    model = Model(ARRAYS, digest_of(ARRAYS))
+    federation.round()
+    second, third = (federation.server.open(NAMES, model) for _ in range(2))  # the second comes to nothing
+    sessions = [current.coordinator.session for current in (second, third)]
+    assert [session.round for session in sessions] == [1, 2]
+    assert sessions[0].run == sessions[1].run == bytes.fromhex(federation.asked["a", "unmask"].ahead.run)
+    assert [current.coordinator.phase for current in (second, third)] == ["keys", "keys"]
+    assert [len(current.asks()) for current in (second, third)] == [0, 4]
+
+
+def test_what_is_too_long_for_keys_is_not_kept():
+    federation = Federation()
+    current = federation.server.open(NAMES, Model(ARRAYS, digest_of(ARRAYS)))
+    current.asks()
+    for party, size in (("a", MAX_PREPARED), ("b", MAX_PREPARED + 1)):
+        assert current.receive(party, lambda size=size: Reply("unmask", None, bytes(size)))
+    assert set(current.prepared) == {"a"}
+    assert federation.said == [(logging.WARNING, "secure aggregation: clinic b: prepared 4097 bytes, expected keys")]
+
+
+def test_of_strangers_nothing_is_taken():
+    current = Federation().server.open(NAMES, Model(ARRAYS, digest_of(ARRAYS)))
+    current.asks()
+    assert current.receive("stranger", lambda: Reply("keys", b"frame", b"keys"))
+    assert current.prepared == {}
+    assert current.coordinator.waiting == set(NAMES)
+
+
+def test_a_skipped_round_is_told_with_what_was_lost():
+    federation = Federation()
+    outcome = federation.server.close(1, None, "1 clinics sampled, 3 needed")
+    assert outcome.failure == "1 clinics sampled, 3 needed"
+    assert "round 1 skipped, the model stays: 1 clinics" in federation.said[-1][1]
+
+
+@pytest.mark.parametrize("lasting", [False, True])
+@pytest.mark.parametrize("phase", FIRST[:3])
+def test_the_same_ask_again_gets_the_same_bytes(phase, lasting):
+    party, ask = held_at(phase, lasting=lasting)
+    first = party.answer(ask)
+    assert party.answer(ask, move=0.125) == first
+
+
+@pytest.mark.parametrize("lasting", [False, True])
+def test_another_model_is_not_trained_and_ends_the_round(lasting):
+    party, ask = held_at("masked", lasting=lasting)
+    with pytest.raises(InconsistentModel):
+        party.answer(ask, sent={**ARRAYS, "w": ARRAYS["w"] * 2})
+    assert party.memory.records == {}
+    with pytest.raises(StateError, match="in no round"):
+        party.answer(ask)
+
+
+def test_an_update_trained_by_what_was_not_compared_is_not_taken():
+    party, ask = held_at("masked")
+    party.start()
+    assert party.client.begin(ask)
+    with pytest.raises(LocalMisuse, match="check comes first"):
+        party.client.answer(ask, Trained(ARRAYS, ARRAYS, {"weight": 3}, {"loss": 0.5}))
+
+
+@pytest.mark.parametrize(
+    ("trained", "error"),
+    [
+        (Trained(ARRAYS, {"w": ARRAYS["w"]}, {"weight": 3}, {"loss": 0.5}), ShapeMismatch),
+        (Trained(ARRAYS, ARRAYS, {"weight": 11}, {"loss": 0.5}), BadWeight),
+        (Trained(ARRAYS, ARRAYS, {}, {"loss": 0.5}), BadWeight),
+    ],
+)
+def test_of_bad_input_the_server_is_told_the_class_alone(trained, error):
+    party, ask = held_at("masked", lasting=False)
+    assert party.client.begin(ask)
+    party.client.check(digest_of(ARRAYS))
+    with pytest.raises(error) as caught:
+        party.client.answer(ask, trained)
+    assert told(caught.value) == f"{error.__name__}: this client's input cannot be summed; its own log says why"
+    assert told(PolicyRefused("too few")) == "PolicyRefused: too few"
+    assert party.answer(ask).frame is not None  # it is still in the round
+
+
+@pytest.mark.parametrize("lasting", [False, True])
+def test_a_refusal_is_final_and_stray_bytes_are_not(lasting):
+    party, ask = held_at("masked", lasting=lasting)
+    with pytest.raises(WireError):
+        party.answer(Ask("shares", b"no frame at all"))
+    party.answer(ask)
+    keys = Federation(lasting).asked_of_a("keys")
+    with pytest.raises(PeerMisbehaved):
+        party.answer(Ask("keys", keys.frame))
+    with pytest.raises(StateError, match="in no round"):
+        party.answer(ask)
+
+
+def test_what_a_client_does_not_allow():
+    party, ask = held_at("keys")
+    for limits, error, match in (
+        (Limits(Policy(min_cohort=5), party.limits.schemes), PolicyRefused, "a sum over 4 parties"),
+        (Limits(Policy(), AllowedSchemes(frozenset(), None, False)), PolicyRefused, "this client allows"),
+        (Limits(Policy(), AllowedSchemes(frozenset({"secagg"}), None, True)), PolicyRefused, "active mode only"),
+    ):
+        party.limits = limits
+        with pytest.raises(error, match=match):
+            party.answer(ask)
+        assert party.memory.records == {}
+
+
+def test_a_phase_that_the_scheme_does_not_have():
+    party, ask = held_at("shares")
+    with pytest.raises(WireError, match="an ask of phase 'unmusk', which pairwise"):
+        party.answer(Ask("unmusk", ask.frame))
+
+
+def test_what_was_prepared_for_another_round_is_forgotten():
+    party, ask = held_at("keys")
+    terms = ask.terms
+    party.answer(Ask(PREPARE, b"", terms, None, Ahead("00" * 16, 5, 4)))
+    assert set(party.memory.records) == {SavedKeys.NAME}
+    assert party.answer(ask).frame is not None
+    assert set(party.memory.records) == {SavedRound.NAME}
+
+
+def test_a_request_has_to_name_a_round_and_a_scheme_that_is_allowed():
+    party, ask = held_at("keys")
+    ahead = Ahead("00" * 16, 5, 4)
+    for request in (Ask(PREPARE, b"", ask.terms), Ask(PREPARE, b"", None, None, ahead)):
+        with pytest.raises(WireError, match="a request to prepare a round that it does not name"):
+            party.answer(request)
+    party.limits = Limits(Policy(), AllowedSchemes(frozenset({"secagg+"}), None, False))
+    with pytest.raises(PolicyRefused, match="this client allows"):
+        party.answer(Ask(PREPARE, b"", ask.terms, None, ahead))
+    assert party.memory.records == {}
+
+
+@pytest.mark.parametrize("lasting", [False, True])
+def test_a_new_round_ends_the_one_before_even_where_it_is_refused(lasting):
+    party, _ = held_at("masked", lasting=lasting)
+    _, first = held_at("keys", lasting=lasting, seed="another")
+    party.limits = Limits(Policy(min_cohort=5), party.limits.schemes)
+    with pytest.raises(PolicyRefused):
+        party.answer(first)
+    assert party.memory.records == {}
+
+
+@pytest.mark.parametrize(
+    "damage", [{"state": b"no"}, {"terms": b"{}"}, {"key": bytes(32)}, {"key": b"short"}, {"parties": "3"}]
+)
+def test_a_damaged_memory_is_no_round_and_stops_no_new_one(damage):
+    party, ask = held_at("masked")
+    party.memory.records[SavedRound.NAME] |= damage
+    with pytest.raises((StateError, ConfigError)):
+        party.answer(ask)
+    _, first = held_at("keys", seed="another")
+    assert party.answer(first).frame is not None
+
+
+@pytest.mark.parametrize("lasting", [False, True])
+def test_the_end_of_the_run_leaves_nothing(lasting):
+    party, ask = held_at("unmask", lasting=lasting)
+    party.answer(Ask(ask.phase, ask.frame, None, None, Ahead("00" * 16, 5, 4)))
+    assert set(party.memory.records) == ({SavedKeys.NAME} if lasting else set())
+    assert lasting or party.client._prepared is not None
+    party.client.end()
+    assert party.memory.records == {}
+    assert party.client._prepared is None
+
+
+def test_against_a_lying_server_a_client_enters_a_round_once():
+    """Its memory is put back to before the round: what it has entered is not among it."""
+    party, ask = held_at("keys", active=True)
+    party.answer(ask)
+    party.memory.records.clear()
+    with pytest.raises(PolicyRefused, match="round 0 of a run in which this party has entered round 0"):
+        party.answer(ask)
+
+
+def test_no_record_prints_its_secrets():
+    for record in (SavedRound(b"KEY" * 11, b"{}", 3, b"STATE"), SavedKeys(b"KEY" * 11, b"STATE")):
+        assert "KEY" not in repr(record)
+        assert "STATE" not in repr(record)
+
+
+def test_the_digest_tells_trees_apart():
+    trees = [
+        ((),),
+        ("a", "b"),
+        (("a", "b"),),
+        ("ab",),
+        (b"ab",),
+        (1,),
+        (True,),
+        (1.0,),
+        ("1",),
+        (None,),
+        ({"a": 1, "b": 2},),
+        ({"a": 1}, {"b": 2}),
+        ({"a": {"b": 2}},),
+        (np.zeros(4),),
+        (np.zeros((2, 2)),),
+        (np.zeros(4, np.int64),),
+        (bytes(32),),
+    ]
+    digests = [digest_of(*tree) for tree in trees]
+    assert len(set(digests)) == len(trees)
+    assert {len(digest) for digest in digests} == {32}
+    assert digest_of({"b": 2, "a": (1, np.int64(3))}) == digest_of({"a": [1, 3], "b": 2})
+    with pytest.raises(ConfigError, match="object beside the model"):
+        digest_of({"f": object()})
