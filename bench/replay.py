@@ -10,7 +10,7 @@ would have to lose exactly 9, which on this circle only patterns of period 5 do,
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from statistics import median
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from bench.cohorts import Cohort
 from bench.measure import Tell, on_threads
 from secagg import Coordinator, Participant, Session
+from secagg.api.local import LocalRound
 from secagg.errors import ConfigError, PartyId
 from secagg.spans import Listener
 from secagg.testing.round import opened
@@ -85,104 +86,115 @@ def session_of(cohort: Cohort) -> Session:
     return Session.create(range(cohort.clients), update_of(cohort.dim), bits=BITS, entropy=bytes)
 
 
-class Replay:
+class Replay(LocalRound):
     """The round in progress, see `replay`; its clients may be elsewhere."""
 
     def __init__(
         self, cohort: Cohort, tell: Tell, heard: Listener | None = None, clients: Sequence[Any] | None = None
     ) -> None:
-        self._lost, self._tell, self._heard = cohort.lost, tell, heard
-        self._scheme, self._update = cohort.scheme, update_of(cohort.dim)
-        self.session = session_of(cohort)
-        self._coordinator = Coordinator(self._scheme, self.session)
-        self._clients = clients or [Participant(self._scheme, self.session, party) for party in self.session.parties]
-        self._takes_input = next(phase.name for phase in self._scheme.phases if phase.takes_input)
+        self._cohort, self._tell, self._heard, self._clients = cohort, tell, heard, clients
+        self._update, session = update_of(cohort.dim), session_of(cohort)
         self._first: dict[PartyId, bytes] = {}  # replies to the first phase, which decide the graph
         self._busy: set[PartyId] = set()  # who had another role so far: a key may be theirs
-        self.trace = Trace({phase.name: phase.role for phase in self._scheme.phases})
+        self.trace = Trace({phase.name: phase.role for phase in cohort.scheme.phases})
+        super().__init__(cohort.scheme, session, dict.fromkeys(session.parties, self._update))
+
+    def ends(self) -> tuple[Coordinator, dict[PartyId, Any]]:
+        """A coordinator whose work is booked, and the clients."""
+        coordinator = _Booked(self.scheme, self.session)
+        coordinator.trace, coordinator.charged = self.trace, self._charged
+        if self._clients is None:
+            return coordinator, {party: Participant(self.scheme, self.session, party) for party in self.session.parties}
+        return coordinator, dict(zip(self.session.parties, self._clients, strict=True))
 
     def play(self) -> None:
         """All phases."""
-        while not self._coordinator.done:
-            self._step()
+        while not self.coordinator.done:
+            self.step()
 
     def check(self) -> None:
         """Raise AssertionError unless the sum is that of all who were not lost, entry by entry."""
-        out = self._coordinator.result
+        out = self.coordinator.result
         assert out is not None
-        assert len(out.contributors) == len(self.session.parties) - self._lost
+        assert len(out.contributors) == len(self.session.parties) - self._cohort.lost
         one = self.session.encoding.encode(self._update, 1, os.urandom)[: self._update.size].astype(np.uint64)
         np.testing.assert_array_equal(out.ring_sum, one * np.uint64(len(out.contributors)))
 
     def first_upload(self) -> tuple[float, int]:
         """Seconds and bytes of the first vector; the round is left there."""
-        while self._coordinator.phase != self._takes_input:
-            self._step()
-        party, ask = next(iter(self._coordinator.asks().items()))
-        reply = self._answer(self._takes_input, party, ask)
+        while self.coordinator.phase != self._takes_input:
+            self.step()
+        party, ask = next(iter(self.coordinator.asks().items()))
+        reply = self.answer(self._takes_input, party, ask)
         return self.trace.client[self._takes_input][0], len(reply)
 
-    def _step(self) -> None:
-        """One phase."""
-        phase = self._coordinator.phase or ""
-        with self._server(phase):
-            asks = self._coordinator.asks()
+    @property
+    def _takes_input(self) -> str:
+        return next(phase.name for phase in self.scheme.phases if phase.takes_input)
+
+    def exchange(self) -> None:
+        """One phase, left open: an ask is made when it is looked up, and looked up for the lost too."""
+        asks, phase = self.coordinator.asks(), self.coordinator.phase or ""
         silent = self._silent() if phase == self._takes_input else frozenset()
         for place, party in enumerate(asks):
             if place % 16 == 0:
                 self._tell(f"{phase} {place} of {len(asks)}")
-            with self._server(phase):
-                ask = asks[party]  # made when it is looked up
+            with self.coordinator.booked():
+                ask = asks[party]
             self.trace.asked[phase] += len(ask)
             if party not in silent:
-                reply = self._answer(phase, party, ask)
-                with self._server(phase):
-                    self._coordinator.receive(party, reply)
-        with self._server(phase):
-            self._coordinator.close_phase()
+                self.coordinator.receive(party, self.answer(phase, party, ask))
 
-    def _answer(self, phase: str, party: PartyId, ask: bytes) -> bytes:
+    def answer(self, phase: str, party: PartyId, ask: bytes) -> bytes:
         """One party's reply, timed on one core."""
         role = self.trace.roles[phase]
         with on_threads(1), self._charged(phase, role):
             start = perf_counter()
-            reply: bytes | None = self._clients[self.session.index(party)].answer(ask, self._update)
+            reply: bytes | None = self.participants[party].answer(ask, self._update)
             self.trace.client[phase].append(perf_counter() - start)
         assert reply is not None
         self.trace.replied[phase].append(len(reply))
         if role != "client":
             self._busy.add(party)
-        if phase == self._scheme.phases[0].name:
+        if phase == self.scheme.phases[0].name:
             self._first[party] = reply
         return reply
 
     def _silent(self) -> frozenset[PartyId]:
         """Clients that had no other role so far, spread over the circle."""
-        clients = [party for party in self._circle() if party not in self._busy]
-        if self._lost > len(clients):
-            has = f"{len(clients)} hold no key and have answered so far"
-            raise ConfigError(f"{self._lost} clients cannot be lost: {has}")
-        return frozenset(clients[place] for place in spread(len(clients), self._lost))
+        clients, lost = [party for party in self._circle() if party not in self._busy], self._cohort.lost
+        if lost > len(clients):
+            raise ConfigError(f"{lost} clients cannot be lost: {len(clients)} hold no key and have answered so far")
+        return frozenset(clients[place] for place in spread(len(clients), lost))
 
     def _circle(self) -> list[PartyId]:
         """The clients as they stand in the graph that the first replies decide; without one, in the session's order."""
-        parties = [party for party in self.session.parties if party in self._scheme.clients(self.session)]
-        if not isinstance(self._scheme, PairwiseMasking):
+        parties = [party for party in self.session.parties if party in self.scheme.clients(self.session)]
+        if not isinstance(self.scheme, PairwiseMasking):
             return parties
         parties = [party for party in parties if party in self._first]
         keys = [opened(self._first[party], Keys) for party in parties]
         order = graph.permutation([one.sealing + one.mask + one.signature for one in keys], len(parties))
         return [parties[place] for place in order]
 
-    @contextmanager
-    def _server(self, phase: str) -> Iterator[None]:
-        with self._charged(phase, "server"):
-            start = _clocks()
-            yield
-            self.trace.server[phase] += _clocks() - start
-
     def _charged(self, phase: str, role: str) -> AbstractContextManager[None]:
         return nullcontext() if self._heard is None else self._heard.charged(phase, role)
+
+
+class _Booked(Coordinator):
+    """Its work is booked by phase: wall, processor and thread seconds, and parts where somebody listens."""
+
+    trace: Trace
+    charged: Callable[[str, str], AbstractContextManager[None]]
+
+    @contextmanager
+    def booked(self) -> Iterator[None]:
+        phase = self.phase
+        with nullcontext() if phase is None else self.charged(phase, "server"):
+            start = _clocks()
+            yield
+            if phase is not None:
+                self.trace.server[phase] += _clocks() - start
 
 
 def _clocks() -> NDArray[np.float64]:

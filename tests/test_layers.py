@@ -122,7 +122,7 @@ def test_a_protocol_imports_the_lower_floors_and_no_other_protocol(module):
         ("secagg.kernels.pack", "secagg.spans.span", False),
         ("secagg.spans", "secagg.errors.LocalMisuse", True),
         ("secagg.kernels.pack", "secagg.primitives.prg", True),
-        ("secagg.api.ends", "secagg_protocols.PairwiseMasking", True),
+        ("secagg.api.journal", "secagg_protocols.PairwiseMasking", True),
         ("secagg.fedavg.loop", "secagg.aggregate", False),
         ("secagg.fedavg.loop", "secagg.testing.SeededEntropy", True),
         ("secagg.fedavg.loop", "secagg.adapters.flower", True),
@@ -148,7 +148,7 @@ def test_the_rule_tells_right_from_wrong(name, imported, forbidden):
     ("imported", "forbidden"),
     [
         ("secagg.scheme.Session", False),
-        ("secagg.engine.RoundServer", True),
+        ("secagg.engine.Coordinator", True),
         ("secagg.Session", True),
         ("secagg_protocols.pairwise.graph", False),
         ("secagg_protocols.paillier.keys", True),

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from secagg.scheme.session import MAX_DIM
+from secagg.encoding.encoding import MAX_DIM
 from secagg_protocols.pairwise.demand import Demand
 
 

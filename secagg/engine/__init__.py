@@ -1,6 +1,10 @@
-"""The engine: drives any scheme's machines over bytes. No sockets and no clocks either; the caller has those."""
+"""The engine: drives any scheme's steps over bytes, one object for each end. No sockets and no deadlines: the caller
+has those.
+"""
 
-from secagg.engine.party import RoundParty
-from secagg.engine.server import RoundServer
+from secagg.engine.party import Participant
+from secagg.engine.prepared import Prepared, prepare
+from secagg.engine.result import Aggregate
+from secagg.engine.server import Coordinator
 
-__all__ = ["RoundParty", "RoundServer"]
+__all__ = ["Aggregate", "Coordinator", "Participant", "Prepared", "prepare"]

@@ -37,49 +37,63 @@ def check_fingerprint(found: bytes, scheme: Scheme) -> None:
         raise StateError(f"state of another scheme or other options than {scheme}")
 
 
-class Asks(Mapping[PartyId, bytes]):
-    """{party: the ask's bytes} of one phase. Equal messages are kept once; a frame is made when it is looked up.
+class Bodies(codec.State):
+    """The messages of a phase's asks: each distinct one once, encoded, and {party: which of them}."""
 
-    Args:
-        session, phase: of the frames.
-        bodies: the distinct messages, encoded.
-        body_of: {party: index of its message in `bodies`}.
-    """
-
-    def __init__(self, session: Session, phase: int, bodies: tuple[bytes, ...], body_of: dict[PartyId, int]) -> None:
-        self._session = session
-        self._phase = phase
-        self.bodies = bodies
-        self.body_of = body_of
-        self._checksums: dict[PartyId, bytes] = {}
+    distinct: list[bytes]
+    of: dict[int, int]
 
     @classmethod
-    def encoding(cls, session: Session, phase: int, messages: Mapping[PartyId, codec.Message]) -> "Asks":
-        """The asks that hold `messages`; one object that serves several parties is encoded once."""
+    def encoding(cls, messages: Mapping[int, codec.Message]) -> "Bodies":
+        """One object that serves several parties is encoded once."""
         distinct = {id(message): message for message in messages.values()}
         place = {key: i for i, key in enumerate(distinct)}
-        bodies = tuple(map(codec.encode, distinct.values()))
-        return cls(session, phase, bodies, {party: place[id(message)] for party, message in messages.items()})
+        of = {party: place[id(messages[party])] for party in sorted(messages)}
+        return cls([codec.encode(message) for message in distinct.values()], of)
+
+    def check(self, parties: int) -> None:
+        """Raise WireError for saved ones that are none of so many parties'."""
+        if not all(0 <= i < parties and 0 <= body < len(self.distinct) for i, body in self.of.items()):
+            raise WireError("saved asks of another round")
+
+    def total_size(self) -> int:
+        """Bytes of all asks, headers included."""
+        return sum(len(self.distinct[body]) for body in self.of.values()) + len(self.of) * frame.HEADER_SIZE
+
+
+class Asks(Mapping[PartyId, bytes]):
+    """{party: the ask's bytes} of one phase. A frame is made when it is looked up."""
+
+    def __init__(self, session: Session, phase: int, bodies: Bodies) -> None:
+        self._session = session
+        self._phase = phase
+        self._bodies = bodies
+        self._checksums: dict[int, bytes] = {}
 
     def __getitem__(self, party: PartyId) -> bytes:
-        body, index = self.bodies[self.body_of[party]], self._session.index(party)
+        return self.frame(self._session.index(party))
+
+    def frame(self, index: int) -> bytes:
+        """The ask of the party of that index. Raises KeyError for one that is not asked."""
+        body = self._bodies.distinct[self._bodies.of[index]]
         return frame.wrap(frame.ASK, self._phase, index, tag_of(self._session), frame.NO_ASK, body)
 
     def __contains__(self, party: object) -> bool:
-        return party in self.body_of
+        return any(party == self._session.parties[i] for i in self._bodies.of)
 
     def __iter__(self) -> Iterator[PartyId]:
-        return iter(self.body_of)
+        return (self._session.parties[i] for i in self._bodies.of)
 
     def __len__(self) -> int:
-        return len(self.body_of)
+        return len(self._bodies.of)
 
-    def checksum(self, party: PartyId) -> bytes:
+    @property
+    def indices(self) -> Mapping[int, int]:
+        """Whose keys are the indices of those who are asked."""
+        return self._bodies.of
+
+    def checksum(self, index: int) -> bytes:
         """The checksum of the party's ask, which its reply must carry."""
-        if party not in self._checksums:
-            self._checksums[party] = frame.checksum_of(self[party])
-        return self._checksums[party]
-
-    def total_size(self) -> int:
-        """Bytes of all asks."""
-        return sum(len(self.bodies[i]) for i in self.body_of.values()) + len(self) * frame.HEADER_SIZE
+        if index not in self._checksums:
+            self._checksums[index] = frame.checksum_of(self.frame(index))
+        return self._checksums[index]

@@ -1,12 +1,19 @@
 """A party's end of a round: each ask answered once, the answer kept before it leaves."""
 
+import os
 from collections.abc import Callable
 from dataclasses import astuple, replace
+from typing import NoReturn, Self
 
+import numpy as np
+
+from secagg.encoding.layout import Update
 from secagg.encoding.ring import Lanes
 from secagg.engine.exchange import check_capacity, check_fingerprint, check_header, tag_of
+from secagg.engine.prepared import Prepared
 from secagg.errors import (
     ConfigError,
+    InputError,
     LocalMisuse,
     PartyId,
     PeerMisbehaved,
@@ -16,159 +23,186 @@ from secagg.errors import (
     StateError,
     WireError,
 )
+from secagg.primitives import sealing
+from secagg.primitives.entropy import Entropy
 from secagg.scheme import PartySide, Phase, Policy, Scheme, Seat, Session, Sum
-from secagg.scheme.machine import SavedSum
+from secagg.scheme.machine import check_indices
 from secagg.wire import codec, frame
 
+_STATE = b"secagg/state/party/2"
 
-class _Saved(codec.Message, frozen=True):
-    """A `RoundParty` between two calls."""
+
+class _Round(codec.State):
+    """What the engine knows of a party's round, whatever its scheme.
+
+    Attributes:
+        step: how many asks it has answered.
+        last: phase, checksum of the ask and reply (none to an announcement) of the last.
+        failure: why it has left the round.
+        vector, contributors: what it has learnt, in protocols where parties learn something.
+    """
+
+    step: int = 0
+    last: tuple[int, bytes, bytes] | None = None
+    failure: str | None = None
+    vector: bytes | None = None
+    contributors: set[int] = set()
+
+
+class _Saved(codec.State):
+    """A `Participant` between two calls."""
 
     fingerprint: bytes
     session: bytes
     me: int
     context: bytes
     policy: tuple[int, int, int]
-    machine: bytes
-    prepared: bool
     keeps: bool
-    step: int
-    last: tuple[int, bytes, bytes] | None
-    failure: str | None
-    result: SavedSum | None
+    prepared: bool
+    round: _Round
+    machine: bytes | None
 
 
-class RoundParty:
-    """Drives `scheme.party(session, seat)`: asks in, replies out.
-
-    Attributes:
-        result: what this party learns, in protocols where parties learn something.
-        step: how many asks it has answered; only grows. Kept outside as a latch, it tells an old state from the newest.
+class Participant:
+    """One party's end of one round.
 
     Args:
-        seat: whose end it is, and what that party brings.
-        saved: state of the machine, as `save` of it returned; with `prepared`, as `Scheme.prepare` did: then the
-            first ask may be the second phase's.
+        scheme, session: as the coordinator has them; `Session.from_bytes` reads what it sent.
+        seat: this party's `Seat`; or its id alone, for one that brings nothing but a policy.
+        policy: what this party takes part in, whatever the server says; with an id alone.
+        prepared: what this party prepared for this round; it is used up.
+
+    Attributes:
+        session: the round.
+        seat: what this party brings; its context is the session's where it has none of its own.
+
+    Raises PolicyRefused, UnknownParty or ConfigError; LocalMisuse for what was used before.
     """
 
     def __init__(
-        self, scheme: Scheme, session: Session, seat: Seat, saved: bytes | None = None, *, prepared: bool = False
+        self,
+        scheme: Scheme,
+        session: Session,
+        seat: Seat | PartyId,
+        policy: Policy | None = None,
+        prepared: Prepared | None = None,
     ) -> None:
+        seat = _seated(seat, policy)
+        state = None if prepared is None else prepared.secrets(scheme, session, seat)
+        self._enter(scheme, session, seat, prepared is not None)
+        self._machine: PartySide | None = scheme.party(session, self.seat, state)
+        if prepared is not None:
+            prepared.erase()
+
+    def _enter(self, scheme: Scheme, session: Session, seat: Seat, prepared: bool) -> None:
         clients = scheme.clients(session)
         seat.check_session(session, len(clients))
         check_capacity(scheme, session)
         self.scheme = scheme
         self.session = session
         self.seat = seat.at(session)
-        self.result: Sum | None = None
-        self.step = 0
         self._roles = {phase.role for phase in scheme.phases if self.me in clients or phase.role != "client"}
-        self._machine: PartySide = scheme.party(session, self.seat, saved)
         self._prepared = prepared
-        self._last: tuple[int, bytes, bytes] | None = None  # phase, checksum of the ask, reply
-        self._failure: str | None = None
+        self._round = _Round()
+
+    def __reduce__(self) -> NoReturn:
+        """What `copy` and `pickle` call. Two of one party would answer one ask with two vectors under one mask."""
+        raise LocalMisuse(f"party {self.me!r} answers each ask once, so there are no copies; save(key) keeps it")
 
     @property
     def me(self) -> PartyId:
         """This party's id."""
         return self.seat.party
 
-    def answer(self, ask: bytes, encoded: Callable[[], Lanes], store: Callable[[], object]) -> bytes | None:
-        """The reply to `ask`; None to an announcement. `store`, then the seat's own, run before the reply is returned.
+    @property
+    def step(self) -> int:
+        """Asks answered so far. It only grows: kept outside the state, it is the latch for `restore`."""
+        return self._round.step
 
-        `encoded` gives this party's vector; it is called in the phase that takes input, once the ask is known to be
-        in order. The same ask again gets the same bytes. Raises PeerMisbehaved (no culprits: the server) for another
-        ask in the same phase or one out of order, WireError for bytes that are no ask, and what the scheme raises.
-        After a refusal by the scheme this party answers nothing more in this round; a stray ask does not end it.
+    @property
+    def result(self) -> Sum | None:
+        """What this party learns, in protocols where parties learn something; parties by their index."""
+        known = self._round
+        if known.vector is None:
+            return None
+        return Sum(np.frombuffer(known.vector, self.session.ring.lane).copy(), frozenset(known.contributors))
+
+    def answer(
+        self,
+        ask: bytes,
+        update: Update | Callable[[], Update] = None,
+        weight: int = 1,
+        store: Callable[["Participant"], object] | None = None,
+    ) -> bytes | None:
+        """The reply to one ask; None to an announcement. The same ask again gets the same bytes.
+
+        Args:
+            ask: bytes from the coordinator.
+            update: arrays in the session's structure, or a callable that returns them (training, say); used only in
+                the phase that takes input, and called once the ask is known to be in order.
+            weight: integer 1..weight_max, where the session has weights.
+            store: called with this participant before the reply is returned, so that `save` can put it on disk; a
+                participant that is restored answers the same ask with the same bytes. Also after a refusal, which
+                is final. The seat's own store is flushed after it.
+
+        Raises:
+            InputError: the update or weight cannot be summed; names this party and the position.
+            PeerMisbehaved, PolicyRefused, InconsistentModel: the server asks what it must not; nothing was revealed.
+            WireError: the bytes are no ask of this session.
         """
         found = frame.unwrap(ask)
         check_header(found, frame.ASK, self.session, self.session.index(self.me))
-        if self._failure is not None:
-            raise LocalMisuse(f"this party has left the round: {self._failure}")
-        if self._last is None or self._last[1] != found.checksum:
-            self._advance(found, self._next_phase(found.phase), encoded, store)
+        if self._round.failure is not None:
+            raise LocalMisuse(f"this party has left the round: {self._round.failure}")
+        last = self._round.last
+        if last is None or last[1] != found.checksum:
+            self._advance(found, lambda: self._encoded(update, weight), store)
         self._keep(store)
-        return None if self._last is None or not self._last[2] else self._last[2]
+        last = self._round.last
+        return None if last is None or not last[2] else last[2]
 
     def _advance(
-        self, ask: frame.Frame, phase: Phase, encoded: Callable[[], Lanes], store: Callable[[], object]
+        self, ask: frame.Frame, encoded: Callable[[], Lanes], store: Callable[["Participant"], object] | None
     ) -> None:
+        phase = self._next_phase(ask.phase)
         message = codec.decode(ask.body, phase.ask)
         vector = encoded() if phase.takes_input else None
+        assert self._machine is not None, "it has not left the round"
         try:
-            if self._last is None:
+            if self._round.last is None:
                 self.seat.enter(self.session)
-            reply, result = self._machine.answer(message, vector)
+            answer = self._machine.answer(phase, message, vector)
         except SecaggError as error:
             # Error reporters send the local variables of a traceback's frames, and those of the machine hold secrets.
             vector, error.__traceback__ = None, None
             if isinstance(error, ProtocolError):
-                self._failure = str(error)
-                self._keep(store)  # a refusal is final after a restart too
+                self._leave(str(error), store)
             raise error from None
-        self._last = (ask.phase, ask.checksum, b"" if reply is None else self._wrap(ask, reply))
-        self.result = self.result or result
-        self.step += 1
+        known = self._round
+        known.last = ask.phase, ask.checksum, b"" if answer.reply is None else self._wrap(ask, answer.reply)
+        known.step += 1
+        if answer.result is not None:
+            known.vector, known.contributors = answer.result.vector.tobytes(), set(answer.result.contributors)
 
-    def _keep(self, store: Callable[[], object]) -> None:
+    def _leave(self, why: str, store: Callable[["Participant"], object] | None) -> None:
+        """A refusal is final, after a restart too; and no secret is kept, for nothing is answered any more."""
+        self._round.failure = why
+        self._machine = None
+        self._keep(store)
+
+    def _keep(self, store: Callable[["Participant"], object] | None) -> None:
         """What this party has come to is kept before anybody hears of it."""
-        store()
+        if store is not None:
+            store(self)
         if self.seat.store is not None:
             self.seat.store.flush()
 
-    def save(self) -> bytes:
-        """All state, secrets included, unencrypted: `secagg.Participant.save` encrypts it.
-
-        Of a party that has left the round no secret is saved: it answers nothing more.
-        """
-        return codec.encode(
-            _Saved(
-                fingerprint=self.scheme.fingerprint,
-                session=self.session.to_bytes(),
-                me=self.session.index(self.me),
-                context=self.seat.context or b"",
-                policy=astuple(self.seat.policy),
-                machine=b"" if self._failure is not None else self._machine.save(),
-                prepared=self._prepared,
-                keeps=self.seat.store is not None,
-                step=self.step,
-                last=self._last,
-                failure=self._failure,
-                result=None if self.result is None else self.result.save(self.session),
-            )
-        )
-
-    @classmethod
-    def restore(cls, scheme: Scheme, data: bytes, seat: Seat, latch: int = 0) -> "RoundParty":
-        """The party that `save` wrote; `latch` is the largest `step` it is known to have reached.
-
-        `seat` brings what state does not hold: entropy, credentials, store. Its policy may only be stricter than the
-        saved one. Raises StateError for state of another scheme, party or context, or older than the latch: answering
-        from it could send a second, different vector under the same masks, which would give away their difference.
-        """
-        try:
-            saved = codec.decode(data, _Saved)
-            check_fingerprint(saved.fingerprint, scheme)
-            session, policy = Session.from_bytes(saved.session), Policy(*saved.policy)
-            seat = replace(seat, policy=policy.strictest(seat.policy), context=_as_saved(saved, session, seat, latch))
-            seat.policy.check_session(session, len(scheme.clients(session)))
-        except (WireError, IndexError, ConfigError, PolicyRefused) as error:
-            raise StateError(f"not a saved party: {error}") from error
-        machine = None if saved.failure is not None else saved.machine
-        try:
-            party = cls(scheme, session, seat, machine, prepared=saved.prepared)
-        except WireError as error:
-            raise StateError(f"not a saved party: {error}") from error
-        party.step, party._last, party._failure = saved.step, saved.last, saved.failure
-        party.result = None if saved.result is None else Sum.load(saved.result, session)
-        return party
-
     def _next_phase(self, index: int) -> Phase:
         """Phase `index`, if it is this party's turn to answer it."""
-        phases = self.scheme.phases
+        phases, last = self.scheme.phases, self._round.last
         if index >= len(phases):
             raise WireError(f"an ask of phase {index}: {self.scheme.name} has {len(phases)}")
-        done = -1 if self._last is None else self._last[0]
+        done = -1 if last is None else last[0]
         if index == done:
             raise PeerMisbehaved(f"a second, different ask in phase {phases[index].name!r}")
         if done < 0 and self._prepared and index:
@@ -185,6 +219,79 @@ class RoundParty:
         tag = tag_of(self.session)
         return frame.wrap(frame.REPLY, ask.phase, ask.party, tag, ask.checksum, codec.encode(message))
 
+    def _encoded(self, update: Update | Callable[[], Update], weight: int) -> Lanes:
+        update = update() if callable(update) else update
+        try:
+            return self.session.encoding.encode(update, weight, self.seat.entropy)
+        except InputError as error:
+            raise error.of(self.me) from None
+
+    def save(self, key: bytes, entropy: Entropy = os.urandom) -> bytes:
+        """All state between two asks, encrypted and authenticated under `key`, 32 bytes."""
+        return sealing.lock(key, self.state(), _STATE, entropy)
+
+    def state(self) -> bytes:
+        """The same, secrets included, unencrypted. Of a party that has left the round no secret is in it."""
+        return codec.encode(
+            _Saved(
+                fingerprint=self.scheme.fingerprint,
+                session=self.session.to_bytes(),
+                me=self.session.index(self.me),
+                context=self.seat.context or b"",
+                policy=astuple(self.seat.policy),
+                keeps=self.seat.store is not None,
+                prepared=self._prepared,
+                round=self._round,
+                machine=None if self._machine is None else self._machine.save(),
+            )
+        )
+
+    @classmethod
+    def restore(cls, scheme: Scheme, data: bytes, key: bytes, seat: Seat | PartyId, latch: int = 0) -> Self:
+        """The participant that `save` wrote.
+
+        `seat` is the party's again: its store and credentials are not part of the state; policy and context are, so
+        that it cannot come back with a laxer policy. `latch` is the largest `step` this party is known to have
+        reached, for callers who keep it apart from the state themselves; a `Journal` checks its own. Raises StateError
+        for another scheme's or party's state, or one older than the latch: answering again with another update would
+        give away the difference of the two.
+        """
+        try:
+            return cls.of_state(scheme, sealing.unlock(key, data, _STATE), Seat.of(seat), latch)
+        except SecaggError as error:
+            # The frames below have decrypted state among their local variables, and error reporters send those.
+            raise error.with_traceback(None) from None
+
+    @classmethod
+    def of_state(cls, scheme: Scheme, data: bytes, seat: Seat, latch: int = 0) -> Self:
+        """The participant whose `state` it is; `restore` says what is refused."""
+        try:
+            saved = codec.load(data, _Saved)
+            check_fingerprint(saved.fingerprint, scheme)
+            session, policy = Session.from_bytes(saved.session), Policy(*saved.policy)
+            check_indices(len(session.parties), [saved.me], saved.round.contributors)
+            seat = replace(seat, policy=policy.strictest(seat.policy), context=_as_saved(saved, session, seat, latch))
+            seat.policy.check_session(session, len(scheme.clients(session)))
+        except (WireError, ConfigError, PolicyRefused) as error:
+            raise StateError(f"not a saved party: {error}") from error
+        restored = cls.__new__(cls)
+        restored._enter(scheme, session, seat, saved.prepared)
+        restored._round, restored._machine = saved.round, None
+        if saved.machine is not None and saved.round.failure is None:
+            try:
+                restored._machine = scheme.party(session, restored.seat, saved.machine)
+            except WireError as error:
+                raise StateError(f"not a saved party: {error}") from error
+        return restored
+
+
+def _seated(seat: Seat | PartyId, policy: Policy | None) -> Seat:
+    if policy is None:
+        return Seat.of(seat)
+    if isinstance(seat, Seat):
+        raise ConfigError("policy beside a seat, which has its own: give Seat(..., policy=...)")
+    return Seat(seat, policy)
+
 
 def _as_saved(saved: _Saved, session: Session, seat: Seat, latch: int) -> bytes:
     """The context under which state was saved. Raises StateError unless it is this seat's state, and not an old one."""
@@ -194,6 +301,10 @@ def _as_saved(saved: _Saved, session: Session, seat: Seat, latch: int) -> bytes:
         raise StateError("this party keeps a ledger of what it has helped to open: restore it with its store")
     if seat.context not in (None, saved.context):
         raise StateError("state of a round that this party knows under another context")
-    if saved.step < latch:
-        raise StateError(f"state at step {saved.step}, but this party is known to have reached step {latch}")
+    if saved.round.step < latch:
+        raise StateError(f"state at step {saved.round.step}, but this party is known to have reached step {latch}")
+    if (saved.machine is None) != (saved.round.failure is not None):
+        raise StateError("state of a party that has left the round and holds secrets, or the other way round")
+    if saved.round.vector is not None and len(saved.round.vector) != session.dim * session.ring.lane.itemsize:
+        raise StateError("state with a sum of another size")
     return saved.context

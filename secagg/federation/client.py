@@ -68,7 +68,7 @@ class _Part:
 
     @property
     def weighted(self) -> bool:
-        return self.participant.session.weight_max is not None
+        return self.participant.session.encoding.weight_max is not None
 
     def input_of(self, trained: Trained) -> tuple[Update, int]:
         """(update, weight). Raises InputError, saying what was expected."""

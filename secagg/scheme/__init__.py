@@ -1,7 +1,7 @@
 """What a protocol is: a `Session` that all agree on, a table of phases, and one pure machine for each end."""
 
 from secagg.scheme.ledger import Ledger
-from secagg.scheme.machine import PartySide, Phase, Scheme, ServerSide, Sum
+from secagg.scheme.machine import Answer, PartySide, Phase, Scheme, ServerStage, Sum
 from secagg.scheme.policy import Policy
 from secagg.scheme.roster import Credentials, Roster
 from secagg.scheme.seat import Seat
@@ -10,6 +10,7 @@ from secagg.scheme.slot import RoundSlot
 from secagg.scheme.store import Store
 
 __all__ = [
+    "Answer",
     "Credentials",
     "Ledger",
     "PartySide",
@@ -19,7 +20,7 @@ __all__ = [
     "RoundSlot",
     "Scheme",
     "Seat",
-    "ServerSide",
+    "ServerStage",
     "Session",
     "Store",
     "Sum",

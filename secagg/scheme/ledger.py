@@ -52,7 +52,7 @@ class Ledger:
 
         Args:
             context: what the party says the round is about.
-            encoding: `Session.encoding_digest`.
+            encoding: `Encoding.digest`.
             contributors: ids of those in the sum.
         """
         known, cohort = self._opened.get(_digest(context), (encoding, contributors))

@@ -1,56 +1,39 @@
-"""The interface of a protocol: a table of phases and one pure machine for each end.
+"""The interface of a protocol: a table of phases, which holds one step for each end.
 
-A machine has no sockets, clocks, threads, logging or randomness of its own. The engine owns order, duplicates,
-strangers, wrong types, deadlines, dead machines and what a machine's errors carry (no frames, which held secrets
-among their local variables); a scheme owns cryptography and thresholds. A machine names parties by the ids of its
-session.
+A step has no sockets, clocks, threads, logging or randomness of its own. The engine owns order, duplicates, strangers,
+wrong types, deadlines, dead machines and what errors carry (no frames, which held secrets among their local
+variables); a scheme owns cryptography and thresholds. Here parties are named by their index in the session; ids stand
+in errors alone.
 """
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from functools import wraps
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import msgspec
-import numpy as np
 
 from secagg.encoding.ring import Lanes
-from secagg.errors import ConfigError, PartyId, WireError
+from secagg.errors import ConfigError, LocalMisuse, PartyId, WireError
 from secagg.scheme.facts import Facts
 from secagg.scheme.roster import Roster
 from secagg.scheme.seat import Seat
 from secagg.scheme.session import Session
 from secagg.scheme.slot import RoundSlot
-from secagg.wire.codec import Message
+from secagg.wire import codec
+from secagg.wire.codec import Message, State
 
-SavedSum: TypeAlias = tuple[bytes, tuple[int, ...]]
-"""A `Sum` as plain data: the vector's bytes, and the contributors' indices."""
-
+R = TypeVar("R")
+"""A round as a protocol's server has it: session, parameters, keys that all know; never changed."""
+T = TypeVar("T")
 _NOT_BEFORE = "its first phase cannot be answered before its session exists"
 
 
 @dataclass(frozen=True)
-class Phase:
-    """One trip: the server asks each wanted party once, each replies at most once.
-
-    Attributes:
-        name: what errors, `lost` and traffic call it.
-        ask, reply: the message types; `reply=None` is an announcement that nobody answers.
-        role: of those who are asked. A client that is alive and not asked in a "client" phase is out.
-        takes_input: the party's vector is consumed by this phase's answer.
-    """
-
-    name: str
-    ask: type[Message]
-    reply: type[Message] | None
-    role: str = "client"
-    takes_input: bool = False
-
-
-@dataclass(frozen=True)
 class Sum:
-    """What a run yields.
+    """What a round yields.
 
     Attributes:
         vector: (dim,) ring entries, reduced mod 2**b.
@@ -58,73 +41,153 @@ class Sum:
     """
 
     vector: Lanes
-    contributors: frozenset[PartyId]
+    contributors: frozenset[int]
 
-    def save(self, session: Session) -> SavedSum:
-        """As plain data, parties by their index in `session`."""
-        return self.vector.tobytes(), tuple(sorted(map(session.index, self.contributors)))
+
+class ServerStage(State, Generic[R]):
+    """What the server holds while one phase is open, and that phase's step there.
+
+    Saved as it is: secret as soon as it holds what opens something. Memory: O(dim) a phase, never O(n dim).
+    """
 
     @classmethod
-    def load(cls, saved: SavedSum, session: Session) -> "Sum":
-        """The inverse of `save`. Raises WireError for a vector of another size."""
-        data, contributors = saved
-        if len(data) != session.dim * session.ring.lane.itemsize:
-            raise WireError(f"saved sum of {len(data)} bytes for {session.dim} entries")
-        vector = np.frombuffer(data, session.ring.lane).copy()
-        return cls(vector, frozenset(session.parties[i] for i in contributors))
-
-
-class ServerSide(ABC):
-    """The server's machine. The engine calls open, absorb*, close for each phase, in the table's order."""
+    def begin(cls, round: R) -> Self:  # noqa: ARG003
+        """The first phase's."""
+        return cls()
 
     @abstractmethod
-    def open(self, phase: Phase, alive: Set[PartyId]) -> Mapping[PartyId, Message]:
-        """The asks of `phase`; its keys are whom the engine waits for. `alive` answered every ask so far."""
+    def asks(self, round: R, alive: Set[int]) -> Mapping[int, Message]:
+        """Whom the engine waits for, and what they are asked; `alive` answered every ask so far. Nobody: no trip."""
+
+    def absorb(self, round: R, sender: int, reply: Any) -> None:
+        """Check one reply, then fold it in. Raises PeerMisbehaved or WireError, and is then unchanged."""
+        raise NotImplementedError  # of an announcement, which nobody answers
+
+    def absorb_prepared(self, round: R, sender: int, reply: Any) -> None:  # noqa: ARG002
+        """`absorb`, of a reply to the first phase that `Scheme.prepare` made before the session existed."""
+        raise ConfigError(_NOT_BEFORE)
 
     @abstractmethod
-    def absorb(self, phase: Phase, sender: PartyId, reply: Message) -> None:
-        """Check one reply, then fold it in; O(dim) memory over a whole phase.
-
-        Raises PeerMisbehaved and is then unchanged.
-        """
-
-    @abstractmethod
-    def close(self, phase: Phase, answered: Set[PartyId]) -> Sum | None:
-        """No reply will follow. Returns the sum if the server learns it in this phase.
+    def close(self, round: R, phase: str, answered: Set[int]) -> "ServerStage[Any] | Sum | None":
+        """The next phase's stage, as no reply will follow; of the last phase the sum, if the server learns it.
 
         Raises TooFew, or PeerMisbehaved with the dealer of a secret that was mis-dealt.
         """
 
-    def absorb_prepared(self, sender: PartyId, reply: Message) -> None:  # noqa: ARG002
-        """`absorb`, of a reply to the first phase that `Scheme.prepare` made before the session existed.
+    def merge(self, round: R, other: Self) -> None:
+        """Fold in what another server of this round has absorbed in this phase, from senders that are not this one's.
 
-        Comes before the first `open`. Raises PeerMisbehaved and is then unchanged.
+        Raises PeerMisbehaved where two senders cannot both be right, and is then unchanged.
         """
-        raise ConfigError(_NOT_BEFORE)
+        raise NotImplementedError
 
-    def accusations(self) -> Mapping[PartyId, str]:
+    def accusations(self, round: R) -> Mapping[int, str]:  # noqa: ARG002
         """{party: why} of those whom others accuse so far; they stay in the round, and the result names them."""
         return {}
 
-    @abstractmethod
-    def save(self) -> bytes:
-        """All state; `Scheme.server(session, saved)` restores it. Secret as soon as the last phase is open."""
+    def settle(self, round: R) -> None:
+        """Bring into the state what is kept beside it, for speed, in another form. Comes before every save."""
+
+    def check(self, round: R) -> None:
+        """Raise WireError for a stage, read from bytes, that no server of this round saves."""
+
+
+def derived(method: Callable[[Any, R], T]) -> Callable[[Any, R], T]:
+    """A state's method that takes the round: computed once, kept beside the state, and not saved."""
+    name = f"{method.__name__}()"  # beside the method, which its own name would hide
+
+    @wraps(method)
+    def once(state: Any, round: R) -> T:
+        kept: dict[str, T] = state.__dict__
+        if name not in kept:
+            kept[name] = method(state, round)
+        return kept[name]
+
+    return once
+
+
+def check_indices(parties: int, *indices: Iterable[int]) -> None:
+    """Raise WireError for saved indices that are none of so many parties'."""
+    if not all(0 <= i < parties for each in indices for i in each):
+        raise WireError("saved state of another round: an index of no party")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a party's step makes of an ask.
+
+    Attributes:
+        stage: the party's next; it holds what later phases still need and nothing else, so to move on is to erase.
+        reply: None to an announcement.
+        result: what this party learns, in protocols where parties learn something.
+    """
+
+    stage: Message
+    reply: Message | None = None
+    result: Sum | None = None
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One trip: the server asks each wanted party once, each replies at most once. And the step at each end.
+
+    Attributes:
+        name: what errors, `lost` and traffic call it.
+        ask, reply: the message types; `reply=None` is an announcement that nobody answers.
+        server: the server's stage while the phase is open.
+        answer: the party's step: (machine, ask, stage), and the vector where the phase takes input.
+        after: the stages at which a party takes the ask.
+        role: of those who are asked. A client that is alive and not asked in a "client" phase is out.
+        takes_input: the party's vector is consumed by this phase's answer.
+    """
+
+    name: str
+    ask: type[Message]
+    reply: type[Message] | None
+    server: type[ServerStage[Any]]
+    answer: Callable[..., Answer]
+    after: tuple[type[Message], ...]
+    role: str = "client"
+    takes_input: bool = False
 
 
 class PartySide(ABC):
-    """One party's machine."""
+    """One party's machine; a scheme's phases name its methods.
 
-    @abstractmethod
-    def answer(self, ask: Message, vector: Lanes | None) -> tuple[Message | None, Sum | None]:
-        """(reply, result that this party learns). Checks all before it reveals any; an error changes no state.
+    Attributes:
+        SAVED: a message with one field, the stage; of all stage types.
+        session, seat: the round, and the party with its own context.
+        me: its index.
+        stage: what it holds now.
 
-        `vector` (dim,) comes with the phase that takes input. Raises PeerMisbehaved, PolicyRefused or
-        InconsistentModel.
+    Args:
+        first: the stage of a party that nobody has asked yet.
+        saved: what `save` returned.
+    """
+
+    SAVED: ClassVar[type[Any]]
+
+    def __init__(self, session: Session, seat: Seat, first: Message, saved: bytes | None) -> None:
+        self.session = session
+        self.seat = seat
+        self.me = session.index(seat.party)
+        self.stage = first if saved is None else codec.decode(saved, self.SAVED).stage
+
+    def answer(self, phase: Phase, ask: Message, vector: Lanes | None) -> Answer:
+        """The phase's step. Checks all before it reveals any; an error changes no state.
+
+        Raises PeerMisbehaved, PolicyRefused, InconsistentModel or WireError; LocalMisuse at another stage.
         """
+        if not isinstance(self.stage, phase.after):
+            raise LocalMisuse(f"{type(ask).__name__} after stage {type(self.stage).__name__}")
+        answer = phase.answer(self, ask, self.stage, *((vector,) if phase.takes_input else ()))
+        self.stage = answer.stage
+        return answer
 
-    @abstractmethod
     def save(self) -> bytes:
-        """All state, secrets included; the engine encrypts it. `Scheme.party(..., saved=...)` restores it."""
+        """The stage, secrets included; the engine encrypts it."""
+        state: msgspec.Struct = self.SAVED(self.stage)
+        return codec.encode(state)
 
 
 class Scheme(ABC):
@@ -162,13 +225,7 @@ class Scheme(ABC):
         """What its security is computed from, by the names of `options`; a larger value assumes a worse world."""
         return {}
 
-    def slot(
-        self,
-        run: bytes,
-        round: int,
-        party: PartyId,
-        roster: Roster | None = None,
-    ) -> RoundSlot:
+    def slot(self, run: bytes, round: int, party: PartyId, roster: Roster | None = None) -> RoundSlot:
         """What `party` prepares for, under any options of this protocol: options may depend on who comes."""
         mode = "signed" if self.authenticated else "unsigned"
         digest = roster.digest if roster is not None and self.authenticated else b""
@@ -195,11 +252,11 @@ class Scheme(ABC):
         """
 
     @abstractmethod
-    def server(self, session: Session, saved: bytes | None = None, *, roster: Roster | None = None) -> ServerSide:
-        """The server's machine, fresh or as saved.
+    def server(self, session: Session, roster: Roster | None = None) -> Any:
+        """The round as the server has it, which its stages are given.
 
-        `roster` is needed where the scheme is `authenticated`. Raises ConfigError without it, WireError for a
-        `saved` that is none.
+        `roster` is needed where the scheme is `authenticated`: raises ConfigError without it, BadCohort for parties
+        that are not on it.
         """
 
     @abstractmethod

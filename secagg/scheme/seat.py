@@ -1,7 +1,7 @@
 """Who a party is, what it brings to a round, and the two questions that it asks itself there."""
 
 import os
-from collections.abc import Set
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, field, replace
 
 from secagg.errors import ConfigError, PartyId, PeerMisbehaved
@@ -10,6 +10,8 @@ from secagg.scheme.policy import Policy
 from secagg.scheme.roster import Credentials, Roster
 from secagg.scheme.session import Session, context_of, party_id
 from secagg.scheme.store import Store
+
+NEEDS_IDENTITIES = "adversary='active' needs the parties' identities: give a roster, and a party its credentials"
 
 
 @dataclass(frozen=True)
@@ -67,14 +69,13 @@ class Seat:
             )
         self.policy.check_session(session, clients)
 
-    def check_identity(self, session: Session) -> None:
-        """Raise ConfigError or BadCohort where credentials are missing, another's, or lack parties of the session."""
+    def identity(self, parties: Iterable[PartyId]) -> Credentials:
+        """Its credentials. Raises ConfigError or BadCohort where they are missing, another's, or lack a party."""
         if self.credentials is None:
-            raise ConfigError(
-                "adversary='active' needs the parties' identities: give a roster, and a party its credentials"
-            )
-        self.credentials.roster.check_members(session.parties)
+            raise ConfigError(NEEDS_IDENTITIES)
+        self.credentials.roster.check_members(parties)
         self.credentials.check_identity(self.party)
+        return self.credentials
 
     def enter(self, session: Session) -> None:
         """Remember that this party answers in this session. Raises PolicyRefused for a round that was entered before.
@@ -93,13 +94,13 @@ class Seat:
             raise PeerMisbehaved("the server asks to open a sum but leaves this party's vector out of it")
         self.policy.check_cohort(len(contributors))
         if self.store is not None:
-            self.store.ledger.check(self._known_context, session.encoding_digest, contributors)
+            self.store.ledger.check(self._known_context, session.encoding.digest, contributors)
 
     def open_set(self, session: Session, contributors: Set[PartyId], gives_input: bool) -> None:
         """Remember that the next reply helps to open this set. Raises what `check_set` does."""
         self.check_set(session, contributors, gives_input)
         if self.store is not None:
-            self.store.ledger.add(self._known_context, session.encoding_digest, contributors)
+            self.store.ledger.add(self._known_context, session.encoding.digest, contributors)
 
     @property
     def _known_context(self) -> bytes:

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import cached_property
 from typing import Annotated, Any
 
@@ -10,10 +10,10 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from secagg.encoding.layout import MAX_LEAVES, Layout, Update, is_text
+from secagg.encoding.encoding import Encoding, integer
+from secagg.encoding.layout import Update, is_text
 from secagg.encoding.quantize import Rounding
 from secagg.encoding.ring import Ring
-from secagg.encoding.update import Clip, UpdateEncoding, clip_of, is_clip
 from secagg.errors import BadCohort, ConfigError, OutOfRange, PartyId, UnknownParty, WireError
 from secagg.primitives.entropy import Entropy, draw
 from secagg.wire import codec
@@ -24,10 +24,8 @@ MAX_CONTEXT = 1024
 ID_SIZE = 16
 RUN_SIZE = 16
 MAX_ROUND = 2**63 - 1
-MAX_DIM = 2**36
-"""Entries whose uint64 lanes stay within 2**40 bytes of mask stream a key."""
-WEIGHT_LIMIT = 2**48
-"""Largest weight_max: a sum over MAX_PARTIES weights then still fits 68 bits of limbs, read as Python integers."""
+VERSION = 3
+"""Of a session's structure."""
 
 
 class Session(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, dict=True):
@@ -37,11 +35,7 @@ class Session(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
         version: of this structure.
         id: 16 random bytes.
         parties: 2 to 2**20 distinct ids; a party's index in this tuple is its number in the protocols.
-        layout: structure of every update.
-        bits: of every ring entry, 1..32 (from 2 where there are floats).
-        clips: little-endian float64 of each leaf's clip, one number or one an entry.
-        weight_max: public bound of the integer weights, None without weights.
-        rounding: of floats to integers.
+        encoding: how updates become ring vectors.
         context: what the server says this round is about (model, round, configuration), up to 1024 bytes;
             a party compares it with what it received itself.
         run: 16 random bytes that the sessions of one training run have in common, or empty for a session by itself.
@@ -51,11 +45,7 @@ class Session(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
     version: int
     id: bytes
     parties: Annotated[tuple[int | Annotated[str, Meta(max_length=MAX_ID_LENGTH)], ...], Meta(max_length=MAX_PARTIES)]
-    layout: Layout
-    bits: int
-    clips: Annotated[tuple[bytes, ...], Meta(max_length=MAX_LEAVES)]
-    weight_max: int | None
-    rounding: Rounding
+    encoding: Encoding
     context: bytes
     run: bytes
     round: int
@@ -70,6 +60,7 @@ class Session(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
         clip: Update = 1.0,
         weight_max: int | None = None,
         rounding: Rounding = "nearest",
+        helpers: Collection[PartyId] = (),
         context: bytes = b"",
         run: bytes = b"",
         round: int = 0,
@@ -84,6 +75,7 @@ class Session(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
             clip: floats are clipped to [-clip, clip]: a number, or `like`'s structure of numbers or arrays.
             weight_max: a public bound (never the cohort's own maximum); weights are then integers 1..weight_max.
             rounding: "nearest", or "stochastic" for an unbiased quantizer of twice the error bound.
+            helpers: parties that give no input, such as `Scheme.helpers`: the ring has no room for theirs.
             context: names the model, round and configuration; at most 1024 bytes.
             run, round: which round of which training run this is, where parties may prepare their first reply
                 before the session exists (`secagg.prepare`). The run is 16 random bytes, chosen once. Numbers only
@@ -93,20 +85,16 @@ class Session(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
         Raises:
             BadCohort, OutOfRange, BadDtype, ConfigError: naming what is wrong and what was expected.
         """
-        layout = Layout.of(like)
-        clips = tuple(np.asarray(c, np.dtype("<f8")).tobytes() for c in clip_of(layout, clip))
+        ids = _party_ids(parties)
+        inputs = max(1, len(ids) - len({*helpers} & {*ids}))
         session = cls(
-            version=2,
+            version=VERSION,
             id=draw(entropy, 16),
-            parties=_party_ids(parties),
-            layout=layout,
-            bits=_integer("bits", bits),
-            clips=clips,
-            weight_max=None if weight_max is None else _integer("weight_max", weight_max),
-            rounding=rounding,
+            parties=ids,
+            encoding=Encoding.of(like, inputs, bits, clip, weight_max, rounding),
             context=context_of(context),
             run=run_of(run),
-            round=_integer("round", round),
+            round=integer("round", round),
         )
         session.check()
         return session
@@ -117,8 +105,8 @@ class Session(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
         if not isinstance(data, bytes | bytearray | memoryview):
             raise WireError(f"a {type(data).__name__}, expected the bytes of a session")
         session = codec.decode(bytes(data), cls)
-        if session.version != 2:
-            raise WireError(f"session of version {session.version}, expected 2")
+        if session.version != VERSION:
+            raise WireError(f"session of version {session.version}, expected {VERSION}")
         session.check()
         return session
 
@@ -131,54 +119,18 @@ class Session(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
         if not isinstance(self.id, bytes) or len(self.id) != ID_SIZE:
             raise ConfigError(f"session id: expected {ID_SIZE} bytes from entropy({ID_SIZE})")
         _check_parties(self.parties)
-        self.layout.check()
-        least = 2 if any(leaf.is_float for leaf in self.layout.leaves) else 1
-        if not least <= self.bits <= 32:
-            raise OutOfRange(f"bits is {self.bits}: expected {least}..32")
-        if self.weight_max is not None and not 1 <= self.weight_max <= WEIGHT_LIMIT:
-            raise OutOfRange(f"weight_max is {self.weight_max}: expected 1..2**48")
-        if not isinstance(self.rounding, str) or self.rounding not in ("nearest", "stochastic"):
-            raise OutOfRange(f"rounding is {self.rounding!r}: expected 'nearest' or 'stochastic'")
+        if not 1 <= self.encoding.inputs <= len(self.parties):
+            raise BadCohort(f"{self.encoding.inputs} inputs of {len(self.parties)} parties")
+        self.encoding.check()
         if len(self.context) > MAX_CONTEXT:
             raise OutOfRange(f"context of {len(self.context)} bytes: expected at most {MAX_CONTEXT}; pass a digest")
         if self.run or self.round:
             check_round(self.run, self.round)
-        self._check_clips()
-        if self.dim > MAX_DIM:
-            raise OutOfRange(f"update of {self.dim} entries: expected at most 2**36")
-
-    def _check_clips(self) -> None:
-        leaves = self.layout.leaves
-        if len(self.clips) != len(leaves):
-            raise ConfigError(f"{len(self.clips)} clips for {len(leaves)} arrays")
-        for clip, leaf in zip(self.clips, leaves, strict=True):
-            if len(clip) not in (8, 8 * leaf.size):
-                raise ConfigError(f"clip of {len(clip)} bytes for an array of {leaf.size} entries")
-            values = np.frombuffer(clip, np.dtype("<f8"))
-            if not is_clip(values).all():
-                raise OutOfRange("clip: expected positive, finite numbers (1e-280..1e+280)")
 
     @cached_property
     def digest(self) -> bytes:
         """SHA-256 of `to_bytes`."""
         return hashlib.sha256(self.to_bytes()).digest()
-
-    @cached_property
-    def encoding_digest(self) -> bytes:
-        """SHA-256 of what decides which vector an update becomes: layout, bits, clips, weight_max and rounding."""
-        alone = msgspec.structs.replace(self, id=b"", parties=(), context=b"", run=b"", round=0)
-        return hashlib.sha256(b"secagg/encoding/1" + codec.encode(alone)).digest()
-
-    @cached_property
-    def encoding(self) -> UpdateEncoding:
-        """How updates become ring vectors here."""
-        return UpdateEncoding(
-            self.layout, self.bits, self._clip_arrays(), self.weight_max, len(self.parties), self.rounding
-        )
-
-    def _clip_arrays(self) -> Clip:
-        arrays = (np.frombuffer(clip, np.dtype("<f8")) for clip in self.clips)
-        return tuple(array.reshape(()) if array.size == 1 else array for array in arrays)
 
     @property
     def ring(self) -> Ring:
@@ -200,6 +152,10 @@ class Session(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
             return self._indices[party_id(party)]
         except KeyError:
             raise UnknownParty(f"{party!r} is not among the session's {len(self.parties)} parties") from None
+
+    def ids(self, indices: Iterable[int]) -> frozenset[PartyId]:
+        """Who they are."""
+        return frozenset(self.parties[i] for i in indices)
 
 
 def context_of(context: Any) -> bytes:
@@ -258,9 +214,3 @@ def _check_parties(parties: tuple[PartyId, ...]) -> None:
         if party in seen:
             raise BadCohort(f"party id {party!r} stands twice among the parties")
         seen.add(party)
-
-
-def _integer(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise OutOfRange(f"{name} is {value!r}: expected an integer")
-    return int(value)

@@ -27,10 +27,10 @@ class RoundSlot(codec.Message, frozen=True):
     @property
     def digest(self) -> bytes:
         """32 bytes that stand for it, for signatures."""
-        return hashlib.sha256(b"secagg/slot/1" + codec.encode(self)).digest()
+        return hashlib.sha256(b"secagg/slot/2" + codec.encode(self)).digest()
 
     @classmethod
     def of(cls, protocol: str, roster: bytes, run: bytes, round: int, party: PartyId) -> "RoundSlot":
         """`protocol` is its name, version and mode; `roster` a digest, or empty."""
-        purpose = hashlib.sha256(b"secagg/purpose/1" + protocol.encode() + b"\0" + roster).digest()
+        purpose = hashlib.sha256(b"secagg/purpose/2" + protocol.encode() + b"\0" + roster).digest()
         return cls(purpose, run, round, party)

@@ -5,6 +5,7 @@ class TestMine(SchemeConformance):
         return MyScheme(...)
 """
 
+import os
 import tracemalloc
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Set
@@ -15,9 +16,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from secagg.api import Aggregate, Participant, aggregate
-from secagg.errors import ConfigError, PartyId, PeerMisbehaved, PolicyRefused, SecaggError, TooFew
-from secagg.scheme import Policy, Scheme, Session
+from secagg.api import Aggregate, Coordinator, Participant, aggregate
+from secagg.errors import (
+    ConfigError,
+    LocalMisuse,
+    PartyId,
+    PeerMisbehaved,
+    PolicyRefused,
+    SecaggError,
+    StateError,
+    TooFew,
+)
+from secagg.scheme import Policy, Scheme, Seat, Session, Store
 from secagg.testing.faults import sampled_losses
 from secagg.testing.round import TestRound
 
@@ -222,6 +232,104 @@ class SchemeConformance(ABC):
         assert many.peak < VECTORS * many.reply + 4 * self.n * BOOKKEEPING
         assert many.state - few.state < many.reply + names
 
+    def test_a_party_s_own_word_decides_what_it_adds_to(self) -> None:
+        """One party received another model: it is in no sum, whatever the server says that the round is about."""
+        updates, odd = self.updates(), self.parties()[1]
+        round_ = self.round(updates)
+        for party, seat in round_.seats.items():
+            own = b"another model" if party == odd else round_.session.context
+            self._reseat(round_, replace(seat, context=own))
+        try:
+            out = round_.run()
+        except SecaggError:
+            assert round_.coordinator.result is None
+        else:
+            assert odd not in out.contributors
+            self.check(out, updates)
+
+    @pytest.mark.parametrize("change", ["a party less", "another encoding"])
+    def test_a_party_s_own_ledger_decides_what_it_opens(self, change: str) -> None:
+        """A second sum of the same updates is opened by nobody who helped with the first; the same sum is, again."""
+        stores: dict[PartyId, Store] = {party: Store() for party in self.parties()}
+        lost, bits = {}, self.bits
+        self._kept_round(stores, self.bits, {}).run()
+        self._kept_round(stores, self.bits, {}).run()
+        if change == "another encoding":
+            bits = self.bits + 1
+        else:
+            lost = {self.parties()[-1]: next(phase.name for phase in self.make(self.n).phases if phase.takes_input)}
+        round_ = self._kept_round(stores, bits, lost)
+        with pytest.raises(SecaggError):
+            round_.run()
+        assert round_.coordinator.result is None
+        assert any(isinstance(error, PolicyRefused) for error in round_.refusals.values())
+
+    def test_no_secret_shows(self) -> None:
+        """Nothing that a party drew stands in the text of any object of its end, of the server's, or in a refusal."""
+        drawn: list[bytes] = []
+
+        def entropy(size: int) -> bytes:
+            drawn.append(os.urandom(size))
+            return drawn[-1]
+
+        round_ = self.round(entropy=entropy)
+        while not round_.coordinator.done:
+            round_.exchange()
+            text = "".join(_texts(round_))
+            for secret in drawn:
+                assert secret.hex() not in text
+                assert len(secret) < 16 or repr(secret)[2:-1] not in text
+            round_.coordinator.close_phase()
+
+    def test_saved_state_is_one_party_s_of_one_scheme(self) -> None:
+        """Nobody goes on from another's state, or under other options; who has left the round left nothing in it."""
+        round_ = self.round()
+        round_.exchange()
+        key, (one, other, *_) = bytes(32), self.parties()
+        saved = round_.participants[one].save(key)
+        with pytest.raises(StateError, match="state of party"):
+            Participant.restore(round_.scheme, saved, key, round_.seats[other])
+        with pytest.raises(StateError):
+            Participant.restore(round_.scheme, round_.coordinator.save(key), key, round_.seats[one])
+        with pytest.raises(StateError):
+            type(round_.coordinator).restore(round_.scheme, saved, key, round_.roster)
+
+    def test_two_servers_of_one_round_merge(self) -> None:
+        """Each phase's replies, heard by two servers, are one round; a party that both have heard is refused."""
+        updates, key = self.updates(), bytes(32)
+        round_ = self.round(updates)
+        scheme, roster = round_.scheme, round_.roster
+        while not round_.coordinator.done:
+            round_.coordinator.asks()
+            state = round_.coordinator.save(key)
+            servers = [Coordinator.restore(scheme, state, key, roster) for _ in range(3)]
+            phase, heard = round_.coordinator.phase or "", 0
+            for party, ask in round_.coordinator.asks().items():
+                reply = round_.answer(phase, party, ask)
+                if reply is not None:
+                    servers[heard % 2].receive(party, reply)
+                    servers[2].receive(party, reply)
+                    heard += 1
+            if heard:
+                with pytest.raises(LocalMisuse, match="both heard"):
+                    servers[2].merge(servers[0])
+            servers[0].merge(servers[1])
+            assert servers[0].waiting == servers[2].waiting
+            servers[0].close_phase()
+            round_.coordinator = servers[0]
+        out = round_.run()
+        assert out.contributors == frozenset(updates)
+        assert not out.misbehaved
+        self.check(out, updates)
+
+    def test_servers_of_other_rounds_do_not_merge(self) -> None:
+        """Another session, or another phase."""
+        one, other = self.round(), self.round()
+        for each in (one, other):
+            each.coordinator.asks()
+        with pytest.raises(LocalMisuse, match="another round"):
+            one.coordinator.merge(other.coordinator)
+
     def test_capacity_covers_the_cohort(self) -> None:
         """The ring holds the sum of all parties."""
         session = self.round().session
@@ -245,7 +353,10 @@ class SchemeConformance(ABC):
             for restart in (False, True):
                 round_ = self.round(updates, prepared=ahead, restart=restart, lost=lost)
                 arrived = {party for party in ahead if lost.get(party) != self.phases()[0]}
-                assert set(round_.coordinator.asks()) == set(updates) - arrived
+                asked, phase = set(round_.coordinator.asks()), round_.coordinator.phase
+                # A phase that asks nobody costs no trip.
+                waited = set(updates) - arrived
+                assert (asked, phase) == ((waited, self.phases()[0]) if waited else (arrived, self.phases()[1]))
                 out = round_.run()
                 assert out.lost == lost
                 assert not out.misbehaved
@@ -297,11 +408,25 @@ class SchemeConformance(ABC):
         assert round_.run().contributors == frozenset(updates)
         return _Memory(peak, state, len(held[0][1]))
 
+    def _kept_round(self, stores: Mapping[PartyId, Store], bits: int, lost: Mapping[PartyId, str]) -> TestRound:
+        """A round on the same model, in which every party keeps a store."""
+        updates = self.updates()
+        like = next(iter(updates.values()))
+        # Of one id, so that who holds a key by the session's choice is the same in each.
+        session = Session.create(list(updates), like, bits=bits, context=b"model 7", entropy=bytes)
+        round_ = TestRound(self.make(len(updates)), session, updates, lost=lost)
+        for party, seat in round_.seats.items():
+            self._reseat(round_, replace(seat, context=session.context, store=stores[party]))
+        return round_
+
+    @staticmethod
+    def _reseat(round_: TestRound, seat: Seat) -> None:
+        round_.participants[seat.party] = Participant(round_.scheme, round_.session, seat)
+
     def _with_one_of(self, party: PartyId, policy: Policy, lost: Mapping[PartyId, str]) -> TestRound:
         """A round in which one party has a policy of its own, and the others allow sums of two."""
         round_ = self.round(policy=Policy(min_cohort=2), lost=lost)
-        seat = replace(round_.seats[party], policy=policy)
-        round_.participants[party] = Participant(round_.scheme, round_.session, seat)
+        self._reseat(round_, replace(round_.seats[party], policy=policy))
         return round_
 
     def _damaged_round(self, updates: Vectors, wanted: str, damage: "_Damage") -> Aggregate | None:
@@ -325,6 +450,16 @@ class _Memory:
     peak: int
     state: int
     reply: int
+
+
+def _texts(round_: TestRound) -> Iterator[str]:
+    """What shows of both ends in a debugger, a log or an error report."""
+    for participant in round_.participants.values():
+        yield from map(repr, (participant, participant.seat, participant._machine, vars(participant)))
+        if participant._machine is not None:
+            yield from (repr(value) for value in vars(participant._machine).values())
+    yield from map(repr, (round_.coordinator, round_.coordinator._stage, round_.coordinator._round))
+    yield from map(str, round_.refusals.values())
 
 
 class _Damage:

@@ -6,11 +6,12 @@ from typing import TypeVar
 
 import msgspec
 
-from secagg.api import Aggregate, Coordinator, Participant, Prepared, prepare
+from secagg.api import Coordinator, Participant, Prepared, prepare
+from secagg.api.local import LocalRound, seats_for
 from secagg.encoding.layout import Update
-from secagg.errors import LocalMisuse, PartyId, ProtocolError, WireError
+from secagg.errors import PartyId
 from secagg.primitives.entropy import Entropy
-from secagg.scheme import Credentials, Policy, Scheme, Seat, Session
+from secagg.scheme import Policy, Scheme, Session
 from secagg.wire import codec, frame
 from secagg.wire.codec import Message
 
@@ -25,14 +26,11 @@ def deliver(_phase: str, _party: PartyId, message: bytes) -> bytes | None:
     return message
 
 
-class TestRound:
+class TestRound(LocalRound):
     """Drives one round phase by phase.
 
     Args:
-        scheme, session: the round.
-        updates: {party: update}, of clients.
-        weights: {party: weight}, where the session has weights.
-        lost: {party: phase from which it is silent}.
+        scheme, session, updates, weights, lost: as `LocalRound` has them.
         policy, entropy: of every participant.
         asks, replies: what happens to messages on their way.
         restart: save, forget and restore both ends before every phase and every answer.
@@ -41,8 +39,6 @@ class TestRound:
 
     Attributes:
         credentials, roster: identities made for this round, where the scheme is authenticated.
-        seats: {party: what it brought at first}.
-        refusals: {party: the ProtocolError or WireError with which it refused an ask}.
         sent: {(phase, party): the reply as it left}.
     """
 
@@ -63,54 +59,41 @@ class TestRound:
         restart: bool = False,
         prepared: Collection[PartyId] = (),
     ) -> None:
-        self.scheme = scheme
-        self.session = session
-        self.credentials = Credentials.generate(session.parties, entropy) if scheme.authenticated else {}
-        self.roster = self.credentials[session.parties[0]].roster if self.credentials else None
-        self.refusals: dict[PartyId, ProtocolError | WireError] = {}
         self.sent: dict[tuple[str, PartyId], bytes] = {}
-        self._updates = updates
-        self._weights = weights or {}
-        self._names = [phase.name for phase in scheme.phases]
-        self._lost = lost or {}
         self._asks, self._replies = asks, replies
         self._restart = restart
         self._key = os.urandom(32)
-        self.seats = {
-            party: Seat(party, policy or Policy(), None, entropy, self.credentials.get(party))
-            for party in session.parties
-        }
-        ahead = {party: self._prepared(party) for party in prepared}
-        self.coordinator = Coordinator(scheme, session, self.roster, self._arrived(ahead))
-        self.participants = {
-            party: Participant(scheme, session, self.seats[party], prepared=ahead.get(party))
-            for party in session.parties
-        }
+        self._ahead = prepared
+        super().__init__(scheme, session, updates, weights, lost, seats_for(scheme, session, policy, entropy))
 
-    def run(self) -> Aggregate:
-        """All phases. Raises what the coordinator raises."""
-        while not self.coordinator.done:
-            self.step()
-        if self.coordinator.result is None:
-            raise LocalMisuse("the round is over and has no result")
-        return self.coordinator.result
-
-    def step(self) -> None:
-        """One phase: ask, answer, receive, close."""
-        self.exchange()
-        self.coordinator.close_phase()
+    def ends(self) -> tuple[Coordinator, dict[PartyId, Participant]]:
+        """Both ends, which know what was prepared."""
+        seats = self.seats.values()
+        self.credentials = {seat.party: seat.credentials for seat in seats if seat.credentials is not None}
+        self.roster = next((each.roster for each in self.credentials.values()), None)
+        ahead = {party: self._prepared(party) for party in self._ahead}
+        coordinator = Coordinator(self.scheme, self.session, self.roster, self._arrived(ahead))
+        return coordinator, {
+            seat.party: Participant(self.scheme, self.session, seat, prepared=ahead.get(seat.party)) for seat in seats
+        }
 
     def exchange(self) -> None:
         """One phase, left open."""
         self._restart_server()
-        for party, ask in self.coordinator.asks().items():
-            phase = self.coordinator.phase or ""
-            if self._is_silent(party, phase):
-                continue
-            reply = self._answer(phase, party, ask)
-            if reply is not None:
-                self.coordinator.receive(party, reply)
-                self._restart_server()
+        super().exchange()
+
+    def answer(self, phase: str, party: PartyId, ask: bytes) -> bytes | None:
+        """One party's reply as it arrives; the server may have restarted by then."""
+        arrived = self._asks(phase, party, ask)
+        if arrived is None:
+            return None
+        self._restart_party(party)
+        reply = super().answer(phase, party, arrived)
+        if reply is None:
+            return None
+        self.sent[phase, party] = reply
+        self._restart_server()
+        return self._replies(phase, party, reply)
 
     def _prepared(self, party: PartyId) -> Prepared:
         prepared = prepare(self.scheme, self.seats[party], run=self.session.run, round=self.session.round)
@@ -121,27 +104,9 @@ class TestRound:
         first = self._names[0]
         for party, prepared in ahead.items():
             self.sent[first, party] = prepared.message
-        present = [party for party in ahead if not self._is_silent(party, first)]
+        present = [party for party in ahead if not self.is_silent(party, first)]
         arrived = {party: self._replies(first, party, ahead[party].message) for party in present}
         return {party: message for party, message in arrived.items() if message is not None}
-
-    def _is_silent(self, party: PartyId, phase: str) -> bool:
-        return party in self._lost and self._names.index(self._lost[party]) <= self._names.index(phase)
-
-    def _answer(self, phase: str, party: PartyId, ask: bytes) -> bytes | None:
-        arrived = self._asks(phase, party, ask)
-        if arrived is None:
-            return None
-        self._restart_party(party)
-        try:
-            reply = self.participants[party].answer(arrived, self._updates.get(party), self._weights.get(party, 1))
-        except (ProtocolError, WireError) as refusal:
-            self.refusals[party] = refusal
-            return None
-        if reply is None:
-            return None
-        self.sent[phase, party] = reply
-        return self._replies(phase, party, reply)
 
     def _restart_server(self) -> None:
         if self._restart:

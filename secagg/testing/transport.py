@@ -7,10 +7,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from secagg.api import Aggregate, Coordinator, Participant, Prepared, prepare
+from secagg.api.local import seats_for
 from secagg.encoding.layout import Update
 from secagg.errors import LocalMisuse, PartyId, ProtocolError, StateError, WireError
 from secagg.primitives.entropy import Entropy
-from secagg.scheme import Credentials, Policy, Scheme, Seat, Session
+from secagg.scheme import Credentials, Policy, Scheme, Session
 from secagg.wire import frame
 
 
@@ -83,13 +84,9 @@ class HostileTransport:
         self._draw = random.Random(seed)
         self._harshness = self._draw.random() ** 4 if harshness is None else harshness
         self._earlier = list(earlier)
-        if credentials is None:
-            credentials = Credentials.generate(session.parties, entropy) if scheme.authenticated else {}
-        self._seats = {
-            party: Seat(party, policy or Policy(), None, entropy, credentials.get(party)) for party in session.parties
-        }
+        self._seats = seats_for(scheme, session, policy, entropy, credentials)
         self._key = entropy(32)
-        self._roster = next((each.roster for each in credentials.values()), None)
+        self._roster = self._seats[session.parties[0]].roster
         ahead = {party: self._prepared(party) for party in prepared}
         self.coordinator = Coordinator(scheme, session, self._roster, self._arrived(ahead))
         self.participants = {

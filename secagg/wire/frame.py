@@ -2,7 +2,7 @@
 
     offset  size  field
     0       4     magic "SAGG"
-    4       1     version, 1
+    4       1     version, 2
     5       1     direction: 0 ask (server to party), 1 reply (party to server), 2 reply prepared before its session
     6       1     phase: index in the scheme's table
     7       1     zero
@@ -33,7 +33,7 @@ PREPARED: Literal[2] = 2
 HEADER_SIZE = 60
 HALF_DIGEST = 16
 NO_ASK = NO_TAG = bytes(HALF_DIGEST)
-VERSION = 1
+VERSION = 2
 _MAGIC = b"SAGG"
 _FIELDS = struct.Struct("<4sBBBBI16s16s")
 

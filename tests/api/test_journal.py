@@ -80,9 +80,9 @@ def test_a_ledger_outlives_its_rounds_without_any_state(tmp_path):
     round_.participants["a"] = Participant(PairwiseMasking(), session, seat)
     assert round_.run().sum == 3
     again = Journal(tmp_path / "a")
-    again.ledger.check(session.context, session.encoding_digest, frozenset("abc"))
+    again.ledger.check(session.context, session.encoding.digest, frozenset("abc"))
     with pytest.raises(PolicyRefused, match="a second sum"):
-        again.ledger.check(session.context, session.encoding_digest, frozenset("ab"))
+        again.ledger.check(session.context, session.encoding.digest, frozenset("ab"))
     assert again.load() is None
 
 

@@ -52,8 +52,7 @@ def exact(out):
 def test_where_all_came_prepared_nobody_is_asked_for_keys(scheme):
     round_ = TestRound(scheme, session(), UPDATES, prepared=PARTIES)
     server = round_.coordinator
-    assert (server.phase, dict(server.asks()), server.waiting) == ("keys", {}, frozenset())
-    server.close_phase()
+    assert set(server.asks()) == set(PARTIES)
     assert (server.phase, server.waiting, server.lost) == ("shares", set(PARTIES), {})
     out = exact(round_.run())
     assert out.contributors == set(PARTIES)
@@ -79,10 +78,20 @@ def test_too_few_with_keys_ends_the_round_as_ever(scheme):
 
 
 @both
+def test_where_all_came_prepared_and_too_few_of_them_will_do_the_round_ends_before_the_first_ask(scheme):
+    bad = dict.fromkeys(PARTIES[1:], b"garbage")
+    server = coordinator(scheme, {"a": made(scheme, "a").message} | bad)
+    with pytest.raises(secagg.TooFew, match="phase 'keys': 1 parties answered"):
+        server.asks()
+    for call in (server.asks, server.close_phase):
+        with pytest.raises(LocalMisuse, match="this round has ended"):
+            call()
+    assert server.lost == dict.fromkeys(bad, "keys")
+
+
+@both
 def test_a_second_answer_of_one_that_came_prepared_changes_nothing(scheme):
     server = coordinator(scheme, {"a": made(scheme, "a").message})
-    other = coordinator(scheme, {})
-    server._round.session = other._round.session = server.session
     fresh = Participant(scheme, server.session, Seat("a", credentials=MEMBERS["a"]))
     ask = frame.wrap(frame.ASK, 0, 0, server.session.digest[:16], frame.NO_ASK, b"\x90")
     server.receive("a", fresh.answer(ask))
@@ -133,10 +142,10 @@ def test_parties_of_other_sessions_are_left_aside():
 
 def reply(message, **changes):
     """The advertisement with other keys or signature, and right checksums."""
-    inner = codec.decode(frame.unwrap(message).body, ahead.Prepared)
+    inner = codec.decode(frame.unwrap(message).body, ahead.Sent)
     keys = codec.decode(inner.reply, Keys)
     body = codec.encode(Keys(**{name: changes.get(name, getattr(keys, name)) for name in keys.__struct_fields__}))
-    return rewritten(message, ahead.Prepared, reply=body)
+    return rewritten(message, ahead.Sent, reply=body)
 
 
 def header(message, **changes):
@@ -155,8 +164,8 @@ BAD = {
     "a party": (lambda message: header(message, party=1), "header names a session"),
     "a tag": (lambda message: header(message, tag=b"t" * 16), "header names a session"),
     "an answer": (lambda message: header(message, answers=b"t" * 16), "header names a session"),
-    "longer": (lambda message: header(message, body=message[60:] + b"\0"), "not a Prepared"),
-    "no keys": (lambda message: rewritten(message, ahead.Prepared, reply=b"\x91\x01"), "not a Keys"),
+    "longer": (lambda message: header(message, body=message[60:] + b"\0"), "not a Sent"),
+    "no keys": (lambda message: rewritten(message, ahead.Sent, reply=b"\x91\x01"), "not a Keys"),
     "a short key": (lambda message: reply(message, mask=bytes(31)), "public key of 31 bytes"),
     "low order": (lambda message: reply(message, mask=bytes(32)), "low order"),
     "one key twice": (lambda message: reply(message, mask=b"k" * 32, sealing=b"k" * 32), "advertised before"),
@@ -176,9 +185,8 @@ def test_a_bad_one_costs_its_sender_and_nobody_asks_again(scheme, name):
     assert set(server.misbehaved) == {"b"}
     assert server.misbehaved["b"].startswith("phase 'keys', prepared: ")
     assert why in server.misbehaved["b"]
-    assert (server.lost, server.waiting) == ({"b": "keys"}, set())
+    assert (server.lost, server.phase, server.waiting) == ({"b": "keys"}, "shares", set(PARTIES) - {"b"})
     server.receive("b", made(scheme, "b").message)
-    server.close_phase()
     assert server.lost == {"b": "keys"}
     assert "b" not in server.asks()
 
@@ -199,7 +207,7 @@ def test_another_s_message_costs_who_sends_it(scheme):
 
 def test_another_s_keys_under_one_s_own_name_cost_who_sends_them():
     first, slot = made(PASSIVE, "a").message, PASSIVE.slot(RUN, 9, "b")
-    copied = rewritten(first, ahead.Prepared, slot=slot)
+    copied = rewritten(first, ahead.Sent, slot=slot)
     server = coordinator(PASSIVE, {"a": first, "b": copied})
     assert set(server.misbehaved) == {"b"}
     assert "advertised before" in server.misbehaved["b"]
@@ -215,7 +223,7 @@ def test_a_signature_of_anything_else_costs_its_sender():
         reply(made(ACTIVE, "a").message, signature=b""),
         reply(made(ACTIVE, "a").message, mask=b"m" * 32),
         reply(made(ACTIVE, "a").message, sealing=keys.sealing, mask=keys.mask, signature=keys.signature),
-        rewritten(made(ACTIVE, "a", round=8).message, ahead.Prepared, slot=ACTIVE.slot(RUN, 9, "a", ROSTER)),
+        rewritten(made(ACTIVE, "a", round=8).message, ahead.Sent, slot=ACTIVE.slot(RUN, 9, "a", ROSTER)),
     ]
     for lie in lies:
         server = coordinator(ACTIVE, {"a": lie})
@@ -231,12 +239,10 @@ def test_the_coordinator_is_itself_again_wherever_it_was_saved(scheme):
     server = coordinator(scheme, messages)
     roster = ROSTER if scheme.authenticated else None
     again = Coordinator.restore(scheme, server.save(KEY), KEY, roster)
-    for _ in range(2):  # before and after its asks are made
-        assert (dict(again.asks()), again.waiting, again.lost) == ({}, set(), {"e": "keys"})
-        assert again.misbehaved == server.misbehaved
+    for _ in range(2):  # before and after the asks of "shares" are made
+        assert set(again.asks()) == again.waiting == set(PARTIES[:4])
+        assert (again.phase, again.lost, again.misbehaved) == ("shares", {"e": "keys"}, server.misbehaved)
         again = Coordinator.restore(scheme, again.save(KEY), KEY, roster)
-    again.close_phase()
-    again = Coordinator.restore(scheme, again.save(KEY), KEY, roster)
     for party, ask in again.asks().items():
         client = Participant(scheme, again.session, Seat(party, credentials=MEMBERS[party]), prepared=prepared[party])
         client = Participant.restore(scheme, client.save(KEY), KEY, Seat(party, credentials=MEMBERS[party]))
@@ -298,7 +304,8 @@ def test_a_refused_session_uses_nothing_up(scheme):
 def test_saved_and_restored(scheme):
     prepared = made(scheme, "a")
     again = Prepared.restore(prepared.save(KEY), KEY)
-    assert (again.message, again.party, again.round, again.run) == (prepared.message, "a", 9, RUN)
+    assert (again.message, again.slot) == (prepared.message, prepared.slot)
+    assert (again.slot.party, again.slot.round, again.slot.run) == ("a", 9, RUN)
     assert again.fits(scheme, session(), Seat("a", credentials=MEMBERS["a"]))
     saved = prepared.save(KEY)
     participant = Participant(scheme, session(), Seat("a", credentials=MEMBERS["a"]))
@@ -312,7 +319,7 @@ def test_no_secret_shows(scheme):
     prepared = made(scheme, "a", entropy=SeededEntropy(5))
     secrets = SeededEntropy(5)(64)
     assert secrets[:32] in prepared._state
-    shown = repr(prepared) + repr([prepared]) + repr(prepared.__dict__["_slot"])
+    shown = repr(prepared) + repr([prepared]) + repr(prepared.slot)
     for secret in (secrets[:32], secrets[32:]):
         assert secret.hex() not in shown
         assert repr(secret)[2:-1] not in shown
@@ -322,7 +329,6 @@ def test_no_secret_shows(scheme):
 
 def test_a_party_that_is_asked_for_shares_unprepared_refuses():
     server = coordinator(PASSIVE, {party: made(PASSIVE, party).message for party in PARTIES})
-    server.close_phase()
     with pytest.raises(PeerMisbehaved, match="ask of phase 'shares', expected 'keys'"):
         Participant(PASSIVE, server.session, "a").answer(server.asks()["a"])
 
@@ -332,7 +338,6 @@ def test_keys_are_not_asked_after_shares_nor_shares_of_one_that_was_asked_for_ke
     server = coordinator(PASSIVE, {party: each.message for party, each in prepared.items()})
     keys = frame.wrap(frame.ASK, 0, 0, server.session.digest[:16], frame.NO_ASK, b"\x90")
     masked = frame.wrap(frame.ASK, 2, 0, server.session.digest[:16], frame.NO_ASK, b"\x90")
-    server.close_phase()
     client = Participant(PASSIVE, server.session, "a", prepared=prepared["a"])
     with pytest.raises(PeerMisbehaved, match="ask of phase 'masked', expected 'shares'"):
         client.answer(masked)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from secagg.api import Participant
 from secagg.encoding.packing import unpack
-from secagg.engine.prepared import Prepared
+from secagg.engine.prepared import Sent
 from secagg.errors import PartyId, PeerMisbehaved
 from secagg.primitives import agreement, prg, shamir
 from secagg.scheme import Roster, Session
@@ -66,7 +66,7 @@ def bits(indices: Iterable[int], n: int = N) -> bytes:
 
 
 def machine(participant: Participant) -> PairwiseParty:
-    found = participant._round._machine
+    found = participant._machine
     assert isinstance(found, PairwiseParty)
     return found
 
@@ -207,7 +207,7 @@ class LyingServer:
 def keys_in(message: bytes) -> Keys:
     """The advertisement in a reply, or in what was prepared before the session."""
     if frame.unwrap(message).direction == frame.PREPARED:
-        return codec.decode(opened(message, Prepared).reply, Keys)
+        return codec.decode(opened(message, Sent).reply, Keys)
     return opened(message, Keys)
 
 

@@ -1,19 +1,21 @@
 """Weakened twins of Paillier sums, each ours with one defence removed; and what the attacks on them share."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from attacker import CONTEXT, UPDATES
 
-from secagg.scheme import Seat, Session
+from secagg.scheme import Answer, Seat, Session
 from secagg.testing import SeededEntropy, TestRound, small_keys
 from secagg.wire import codec, frame
 from secagg.wire.codec import Message
 from secagg_protocols import PaillierKeys, PaillierSum
 from secagg_protocols.paillier.opening import SharedOpening, SingleOpening
+from secagg_protocols.paillier.parameters import Parameters
 from secagg_protocols.paillier.party import PaillierParty
-from secagg_protocols.paillier.server import PaillierServer
+from secagg_protocols.paillier.server import Decrypting
 
 BITS = 256
 N = 5
@@ -39,10 +41,23 @@ def played(round_: TestRound, until: str) -> TestRound:
     return round_
 
 
-def server_of(round_: TestRound) -> PaillierServer:
-    machine = round_.coordinator._round._machine
-    assert isinstance(machine, PaillierServer)
-    return machine
+class Opens:
+    """What the server of a round knows in phase "decrypt".
+
+    Attributes:
+        parameters: of the round.
+        opening: who opens, and how.
+        numbers: {party: its number in the key}.
+        reachable: the holders that it asks.
+    """
+
+    def __init__(self, round_: TestRound) -> None:
+        stage, parameters = round_.coordinator._stage, round_.coordinator._known
+        assert isinstance(stage, Decrypting)
+        self.parameters: Parameters = parameters
+        self.opening = stage.key.opening(parameters)
+        self.numbers = stage.key.numbers(parameters)
+        self.reachable = stage.key.reachable(parameters, stage.contributors)
 
 
 def ask(round_: TestRound, party: int, phase: str, message: Message, update: object = None) -> bytes:
@@ -58,15 +73,14 @@ def ask(round_: TestRound, party: int, phase: str, message: Message, update: obj
 class AnswersAgain(PaillierSum):
     """Holders whose stage does not move on, and an engine that does not say that they answered."""
 
-    def party(self, *args: Any, **options: Any) -> PaillierParty:
-        made = super().party(*args, **options)
-        made.__class__ = _Again
-        return made
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        *before, decrypt = self.phases
+        self.phases = *before, replace(decrypt, answer=_again)
 
 
-class _Again(PaillierParty):
-    def _decrypt(self, ask: Any, stage: Any) -> Any:
-        return super()._decrypt(ask, stage)[0], stage
+def _again(party: PaillierParty, ask: Any, stage: Any) -> Answer:
+    return replace(party.decrypt(ask, stage), stage=stage)
 
 
 class TakesAnyKey(PaillierSum):
@@ -76,31 +90,7 @@ class TakesAnyKey(PaillierSum):
         return PaillierSum(self.key_bits).party(session, seat, saved)
 
 
-class NoProof(PaillierSum):
+def without_proofs(monkeypatch: Any) -> None:
     """A server that believes every decryption."""
-
-    def server(self, *args: Any, **options: Any) -> PaillierServer:
-        made = super().server(*args, **options)
-        made.__class__ = _Believing
-        return made
-
-
-class _Believing(PaillierServer):
-    @property
-    def _opened(self) -> Any:
-        opening = super()._opened
-        opening.__class__ = _SharedUnchecked if isinstance(opening, SharedOpening) else _SingleUnchecked
-        return opening
-
-
-class _SharedUnchecked(SharedOpening):
-    def check(self, holder: int, ciphertexts: Sequence[int], values: Sequence[int], proof: bytes, label: bytes) -> None:
-        pass
-
-    def combine(self, values: Mapping[int, Sequence[int]]) -> list[int]:
-        return super().combine(values)
-
-
-class _SingleUnchecked(SingleOpening):
-    def check(self, holder: int, ciphertexts: Sequence[int], values: Sequence[int], proof: bytes, label: bytes) -> None:
-        pass
+    for opening in (SharedOpening, SingleOpening):
+        monkeypatch.setattr(opening, "check", lambda *_: None)

@@ -62,8 +62,8 @@ def ask_twice(round_):
     server = LyingServer.of(play(round_, "unmask"))
     answers = []
     for contributors in (bits(range(N)), WITHOUT_VICTIM):
-        ask = AskUnmask(contributors, b"", b"")
-        answers.append({i: machine(round_.participants[i]).answer(ask, None)[0] for i in OTHERS})
+        phase, ask = round_.scheme.phases[-1], AskUnmask(contributors, b"", b"")
+        answers.append({i: machine(round_.participants[i]).answer(phase, ask, None).reply for i in OTHERS})
     of_seed, of_key = ({i: server.row(reply, DEALERS[i], VICTIM) for i, reply in given.items()} for given in answers)
     return server, server.seed(VICTIM, of_seed), server.mask_key(VICTIM, of_key)
 

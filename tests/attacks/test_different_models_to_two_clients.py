@@ -16,7 +16,7 @@ from secagg.testing import TestRound, opened, rewritten
 from secagg_protocols import PairwiseMasking
 from secagg_protocols.pairwise import derive
 from secagg_protocols.pairwise.messages import KEY_SIZE, AskShares, Shares, pack_indices
-from secagg_protocols.pairwise.server import PairwiseServer
+from secagg_protocols.pairwise.server import Masking
 
 ON_THE_CRAFTED_MODEL = np.zeros(DIM, np.uint16)
 
@@ -40,16 +40,16 @@ def hiding_it(session_context_digest):
 @pytest.fixture
 def agreeing_with_everyone(monkeypatch):
     """And it tells each party that its neighbours have the model it has."""
-    ask_masked = PairwiseServer._ask_masked
+    asks = Masking.asks
 
-    def lie(self):
+    def lie(self, round, alive):
         theirs = derive.context_digest(b"crafted")
         return {
             i: ask if i == VICTIM else msgspec.structs.replace(ask, context=theirs)
-            for i, ask in ask_masked(self).items()
+            for i, ask in asks(self, round, alive).items()
         }
 
-    monkeypatch.setattr(PairwiseServer, "_ask_masked", lie)
+    monkeypatch.setattr(Masking, "asks", lie)
 
 
 def honest_digest():

@@ -143,10 +143,11 @@ def test_a_client_refuses_to_draw_from_few(shown):
 
 def test_the_server_begins_no_round_that_clients_would_refuse():
     scheme = PairwiseMasking(**OPTIONS)
-    server = scheme.server(Session.create(range(CLIENTS), UPDATES[0]), roster=CREW.roster)
-    fewest = PARAMETERS.fewest_drawn
+    round_ = scheme.server(Session.create(range(CLIENTS), UPDATES[0]), roster=CREW.roster)
+    keys, fewest = scheme.phases[0], PARAMETERS.fewest_drawn
+    keys.server.begin(round_).close(round_, keys.name, set(range(fewest)))
     with pytest.raises(TooFew) as error:
-        server.close(scheme.phases[0], set(range(fewest - 1)))
+        keys.server.begin(round_).close(round_, keys.name, set(range(fewest - 1)))
     assert (error.value.phase, error.value.answered, error.value.needed) == ("keys", fewest - 1, fewest)
 
 

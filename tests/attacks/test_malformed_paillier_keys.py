@@ -7,6 +7,7 @@ proof that n and phi(n) are coprime (Goldberg, Reyzin, Sagga and Baldimtsi, Asia
 factor is below 2**15 and the proof of decryption has nine batches.
 """
 
+from dataclasses import replace
 from math import gcd
 
 import gmpy2
@@ -17,6 +18,7 @@ from paillier_twins import BITS, N, keys_are_small, make_round
 
 from secagg.errors import PeerMisbehaved
 from secagg.primitives.paillier import PrivateKey, PublicKey, check_opening, key_proof, opening, prove_opening
+from secagg.scheme import Answer
 from secagg.testing import SeededEntropy
 from secagg_protocols import PaillierSum
 from secagg_protocols.paillier import server
@@ -79,26 +81,34 @@ class Forger(PaillierParty):
 
     key: SquareKey
 
-    def _deal(self):
-        proof = self.key.proof_of_the_key(deal_label(self._session.digest, self._me))
-        return Deal(self.key.public.to_bytes(), proof), Offered(b"")
+    def deal(self, ask, stage):
+        proof = self.key.proof_of_the_key(deal_label(self.session.digest, self.me))
+        return Answer(Offered(b""), Deal(self.key.public.to_bytes(), proof))
 
     def _key_for(self, ask, stage):
         return PublicKey.from_bytes(ask.key), b""
 
-    def _decrypt(self, ask, stage):
-        key, slots = self.key.public, self._parameters.slots
+    def decrypt(self, ask, stage):
+        key, slots = self.key.public, self.parameters.slots
         ciphertexts = key.read_ciphertexts(ask.ciphertexts, slots.plaintexts)
         (true,) = map(self.key.plaintext, ciphertexts)
         wanted, step = sum(CHOSEN << slots.ring.bits * i for i in range(slots.dim)), key.n // self.key.p
         plaintexts = [true + (wanted - true) // step * step]
-        label = opening_label(self._session.digest, self._context, ask.contributors)
+        label = opening_label(self.session.digest, self.seat.context, ask.contributors)
         proof = self.key.proof_of_opening(ciphertexts, plaintexts, label)
-        return Decrypted(key.write_roots(plaintexts), proof), Finished()
+        return Answer(Finished(), Decrypted(key.write_roots(plaintexts), proof))
+
+
+def step(name):
+    return lambda party, *asked: getattr(party, name)(*asked)
 
 
 class Dealt(PaillierSum):
-    """Whose first candidate is the forger."""
+    """Whose first candidate is the forger: its steps are its own, and everybody else's are ours."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.phases = tuple(replace(phase, answer=step(phase.answer.__name__)) for phase in self.phases)
 
     def party(self, session, seat, saved=None):
         made = super().party(session, seat, saved)

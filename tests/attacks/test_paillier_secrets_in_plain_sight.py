@@ -90,7 +90,7 @@ def recorded(scheme, **options):
 
 
 def machine(participant):
-    return participant._round._machine
+    return participant._machine
 
 
 def test_the_search_finds_what_is_there(tap):
@@ -118,9 +118,10 @@ def test_in_reprs(tap, scheme):
         round_.step()
         for participant in round_.participants.values():
             party = machine(participant)
-            texts += [repr(it) for it in (participant, participant._round, party, party._stage, party._secret)]
-            texts += [repr(vars(it)) for it in (participant._round, party)]
-        texts += [repr(round_.coordinator), repr(vars(round_.coordinator._round._machine).keys())]
+            texts += [repr(it) for it in (participant, participant._round, party, party.stage, party.secret)]
+            texts += [repr(vars(it)) for it in (participant, party)]
+        server = round_.coordinator
+        texts += [repr(server), repr(server._round), repr(server._stage), repr(server._known)]
     assert tap.in_text("".join(texts)) == []
 
 
@@ -131,7 +132,7 @@ def test_in_saved_state(tap, scheme):
         round_.step()
         saved = [participant.save(KEY) for participant in round_.participants.values()]
         assert tap.in_bytes(b"".join([*saved, round_.coordinator.save(KEY)])) == []
-    plain = b"".join(participant._round.save() for participant in round_.participants.values())
+    plain = b"".join(participant.state() for participant in round_.participants.values())
     assert tap.in_bytes(plain) == []  # the round is over: even the plain state opens nothing
 
 

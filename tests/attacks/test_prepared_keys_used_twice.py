@@ -105,9 +105,9 @@ def test_who_is_asked_for_keys_all_the_same_forgets_what_it_prepared():
     old = codec.decode(prepared._state, Saved).stage
     round_ = session_with(scheme, prepared)
     round_.coordinator = Coordinator(scheme, round_.session)
-    assert old.mask in round_.participants[VICTIM]._round.save()
+    assert old.mask in round_.participants[VICTIM].state()
     round_.exchange()
-    state, fresh = round_.participants[VICTIM]._round.save(), LyingServer.of(round_).keys(VICTIM)
+    state, fresh = round_.participants[VICTIM].state(), LyingServer.of(round_).keys(VICTIM)
     for private, public in ((old.sealing, fresh.sealing), (old.mask, fresh.mask)):
         assert private not in state
         assert agreement.public_key(private) != public

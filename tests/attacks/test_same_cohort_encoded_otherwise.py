@@ -101,16 +101,16 @@ OTHERWISE = [{"clip": 0.5}, {"bits": 31}, {"weight_max": 64}, {"rounding": "stoc
 @pytest.mark.parametrize("encoding", OTHERWISE, ids=str)
 def test_whatever_decides_the_vectors_is_compared(encoding):
     session, other = (Session.create(range(3), UPDATES[0], **{"bits": 32, **each}) for each in ({}, encoding))
-    assert session.encoding_digest != other.encoding_digest
+    assert session.encoding.digest != other.encoding.digest
     reshaped = Session.create(range(3), UPDATES[0].reshape(2, 3), bits=32)
-    assert session.encoding_digest != reshaped.encoding_digest
+    assert session.encoding.digest != reshaped.encoding.digest
 
 
 def test_what_does_not_decide_them_is_not_compared():
     """A retry among others, in another round or under another name of it is told apart by other rules."""
     session = Session.create(range(3), UPDATES[0], context=b"a")
     other = Session.create(range(5), UPDATES[0], context=b"b", run=bytes(16), round=7)
-    assert session.encoding_digest == other.encoding_digest
+    assert session.encoding.digest == other.encoding.digest
 
 
 @pytest.mark.parametrize("family", ["paillier", "ckks"])

@@ -57,8 +57,8 @@ class Tap:
         split = PairwiseParty._split
 
         def watched_split(party, *arguments):
-            self.pairs[party._me] = split(party, *arguments)
-            return self.pairs[party._me]
+            self.pairs[party.me] = split(party, *arguments)
+            return self.pairs[party.me]
 
         monkeypatch.setattr(PairwiseParty, "_split", watched_split)
 
@@ -151,9 +151,10 @@ def test_in_reprs(tap, scheme):
         round_.step()
         for participant in round_.participants.values():
             party = machine(participant)
-            texts += [repr(it) for it in (participant, participant._round, party, party._stage, party._credentials)]
-            texts += [repr(vars(it)) for it in (participant._round, party)]
-        texts += [repr(round_.coordinator), repr(round_.coordinator._round)]
+            texts += [repr(it) for it in (participant, participant._round, party, party.stage, participant.seat)]
+            texts += [repr(vars(it)) for it in (participant, party)]
+        server = round_.coordinator
+        texts += [repr(server), repr(server._round), repr(server._stage), repr(server._known)]
     texts.append(repr(round_.coordinator.result))
     assert tap.in_text("".join(texts)) == []
 
@@ -233,7 +234,7 @@ def test_in_a_servers_errors(tap, scheme, monkeypatch):
     split = PairwiseParty._split
 
     def misdeal(party, seed, private, holders):
-        return split(party, bytes(32) if party._me == VICTIM else seed, private, holders)
+        return split(party, bytes(32) if party.me == VICTIM else seed, private, holders)
 
     monkeypatch.setattr(PairwiseParty, "_split", misdeal)
     round_ = play(make_round(scheme, entropy=tap.entropy), "unmask")

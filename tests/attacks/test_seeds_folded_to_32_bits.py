@@ -32,7 +32,7 @@ def as_seed(number: int) -> bytes:
 def searched():
     """(vectors that the search found, true mask key): one round, and all masks but one taken off."""
     round_ = play(make_round(PairwiseMasking(), 3), "shares")
-    privates = {i: machine(round_.participants[i])._stage.mask for i in range(3)}
+    privates = {i: machine(round_.participants[i]).stage.mask for i in range(3)}
     play(round_, "unmask").exchange()
     server = LyingServer.of(round_)
     seed = server.seed(VICTIM, server.shares_of(VICTIM, range(3), EVERYONE))

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from attacker import UPDATES, VICTIM, assert_is_update_of
-from paillier_twins import BITS, KEYS, AnswersAgain, N, ask, keys_are_small, make_round, played, server_of
+from paillier_twins import BITS, KEYS, AnswersAgain, N, Opens, ask, keys_are_small, make_round, played
 from twins import NoMinimum
 
 from secagg.errors import ConfigError, PeerMisbehaved, PolicyRefused, TooFew, WireError
@@ -28,27 +28,29 @@ every_kind = pytest.mark.parametrize("kind", KINDS)
 
 def question(round_, contributors, parties):
     """The ask for the product of some clients' ciphertexts, said to be of `contributors`."""
-    server = server_of(round_)
-    key, total = server._key, None
+    server = Opens(round_)
+    key, total = server.opening.public, None
     for party in parties:
         reply = opened(round_.sent["encrypted", party], Encrypted)
-        values = key.read_ciphertexts(reply.ciphertexts, server._parameters.slots.plaintexts)
+        values = key.read_ciphertexts(reply.ciphertexts, server.parameters.slots.plaintexts)
         total = values if total is None else key.add(total, values)
     return AskDecrypt(CONTEXT_DIGEST, pack_set(contributors, len(round_.session.parties)), key.write_ciphertexts(total))
 
 
 def vector_from(round_, replies):
     """What holders' answers open."""
-    server = server_of(round_)
-    slots, numbers, opening = server._parameters.slots, server._numbers, server._opened
+    server = Opens(round_)
+    slots, opening = server.parameters.slots, server.opening
     values = {
-        numbers[i]: opening.read(opened(reply, Decrypted).values, slots.plaintexts) for i, reply in replies.items()
+        server.numbers[i]: opening.read(opened(reply, Decrypted).values, slots.plaintexts)
+        for i, reply in replies.items()
     }
     return slots.unpack(opening.combine(values))
 
 
 def holders(round_):
-    return server_of(round_)._reachable_holders()[: server_of(round_)._parameters.threshold]
+    server = Opens(round_)
+    return server.reachable[: server.opening.threshold]
 
 
 @every_kind
@@ -94,8 +96,8 @@ def test_a_holder_that_answers_again_gives_the_sum_and_then_the_update():
         message = question(round_, range(N), parties)
         replies = {}
         for i in holders(round_):
-            round_.participants[i]._round._last = None  # the engine's own memory
-            round_.participants[i]._round._roles = {"holder"}
+            round_.participants[i]._round.last = None  # the engine's own memory
+            round_.participants[i]._roles = {"holder"}
             replies[i] = ask(round_, i, "decrypt", message)
         found.append(vector_from(round_, replies))
     np.testing.assert_array_equal(found[0][:-1], sum(UPDATES[i].astype(np.uint64) for i in range(N)))
@@ -105,11 +107,11 @@ def test_a_holder_that_answers_again_gives_the_sum_and_then_the_update():
 @every_kind
 def test_after_the_sum_no_second_question_is_answered(kind):
     round_ = played(make_round(KINDS[kind]()), "decrypt")
-    chosen = holders(round_)
+    chosen, message = holders(round_), question(round_, range(N), [VICTIM])
     round_.step()
     for i in chosen:
         with pytest.raises(PeerMisbehaved, match="a second, different ask in phase 'decrypt'"):
-            ask(round_, i, "decrypt", question(round_, range(N), [VICTIM]))
+            ask(round_, i, "decrypt", message)
 
 
 def test_another_session_s_ciphertexts_under_this_session_s_ask():
@@ -134,13 +136,13 @@ def test_fresh_keys_open_no_other_round():
     before = played(make_round(PaillierSum(BITS)), "decrypt")
     message = question(before, range(N), [VICTIM])
     round_ = played(make_round(PaillierSum(BITS)), "decrypt")
-    vector = server_of(round_)._parameters.slots
+    vector = Opens(round_).parameters.slots
     (holder,) = holders(round_)
     try:
         reply = ask(round_, holder, "decrypt", message)
     except WireError:  # larger than this round's n squared
         return
-    values = server_of(round_)._opened.read(opened(reply, Decrypted).values, vector.plaintexts)
+    values = Opens(round_).opening.read(opened(reply, Decrypted).values, vector.plaintexts)
     with pytest.raises(PeerMisbehaved, match="leaves its slots"):
         vector.unpack(values)
 
@@ -148,10 +150,10 @@ def test_fresh_keys_open_no_other_round():
 def test_a_second_cohort_under_one_context_is_refused_with_a_ledger():
     ledger = Ledger()
     round_ = played(make_round(PaillierSum(keys=KEYS)), "decrypt")
-    ledger.add(b"model 7, round 3", round_.session.encoding_digest, frozenset(range(N - 1)))
+    ledger.add(b"model 7, round 3", round_.session.encoding.digest, frozenset(range(N - 1)))
     for i in holders(round_):
-        machine = round_.participants[i]._round._machine
-        machine._seat = replace(machine._seat, store=Store(ledger))
+        machine = round_.participants[i]._machine
+        machine.seat = replace(machine.seat, store=Store(ledger))
         with pytest.raises(PolicyRefused, match="second sum under the same context"):
             ask(round_, i, "decrypt", question(round_, range(N), range(N)))
 

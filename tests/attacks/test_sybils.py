@@ -54,7 +54,7 @@ def held_by(colluders, round_, dealer):
     """Both shares of the dealer's secrets, as the colluders hold them after "masked"."""
     seeds, keys = {}, {}
     for i in colluders:
-        stage = machine(round_.participants[i])._stage
+        stage = machine(round_.participants[i]).stage
         place = unpack_indices(stage.dealers, N).index(dealer)
         pair = stage.shares[2 * SHARE_SIZE * place :][: 2 * SHARE_SIZE]
         seeds[i], keys[i] = pair[:SHARE_SIZE], pair[SHARE_SIZE:]

@@ -5,7 +5,7 @@ silence (verifiable sharing: Feldman, FOCS 1987; for this protocol Bell et al., 
 import numpy as np
 import pytest
 from attacker import UPDATES, VICTIM, N, as_if_asked, make_round, on
-from twins import NoCommitments, Twin
+from twins import Twin, without_commitments
 
 from secagg.errors import PeerMisbehaved
 from secagg.testing import opened, rewritten
@@ -53,23 +53,24 @@ class Misdealer(PairwiseParty):
     """Deals shares of another seed than it masks with; all of them agree with each other and with their hashes."""
 
     def _split(self, seed, private, holders):
-        return super()._split(bytes(32) if self._me == LIAR else seed, private, holders)
+        return super()._split(bytes(32) if self.me == LIAR else seed, private, holders)
 
 
-def test_without_commitments_a_wrong_seed_bends_the_sum_in_silence():
-    class Scheme(NoCommitments):
-        client = Misdealer
+class Misdealt(Twin):
+    """One of whose clients does."""
 
-    out = make_round(Scheme()).run()
+    client = Misdealer
+
+
+def test_without_commitments_a_wrong_seed_bends_the_sum_in_silence(monkeypatch):
+    without_commitments(monkeypatch)
+    out = make_round(Misdealt()).run()
     assert not out.misbehaved
     assert (out.ring_sum != EXPECTED).any()
 
 
 def test_the_misdealer_is_named_and_there_is_no_sum():
-    class Scheme(Twin):
-        client = Misdealer
-
-    round_ = make_round(Scheme())
+    round_ = make_round(Misdealt())
     with pytest.raises(PeerMisbehaved, match="dealt wrongly") as error:
         round_.run()
     assert error.value.culprits == {LIAR}
@@ -99,7 +100,7 @@ class Garbler(PairwiseParty):
 
     def _split(self, seed, private, holders):
         pairs = super()._split(seed, private, holders)
-        if self._me == LIAR:
+        if self.me == LIAR:
             pair = pairs[self.honest]
             pairs[self.honest] = pair[: self.at] + b"\xff" * 8 + pair[self.at + 8 :]
         return pairs

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from secagg.errors import PeerMisbehaved
 from secagg.primitives import sealing, shamir
 from secagg.scheme import Session
-from secagg.wire.packed import pack_bits
+from secagg_protocols import PairwiseMasking
 from secagg_protocols.pairwise import derive
-from secagg_protocols.pairwise.messages import HASH_SIZE, SALT_SIZE, SHARE_SIZE, Unmask
-from secagg_protocols.pairwise.recovery import Recovery
+from secagg_protocols.pairwise.messages import HASH_SIZE, SALT_SIZE, SHARE_SIZE
+from secagg_protocols.pairwise.recovery import Secrets
 
 SUSPICIOUS = 4.5
 KEPT = 0.9  # of all times, the fastest
@@ -91,10 +91,11 @@ def _openings(draw: np.random.Generator) -> dict[str, Work]:
 
 
 def _hash_checks(draw: np.random.Generator) -> dict[str, Work]:
-    bound, share = draw.bytes(32), bytes(shamir.SHARE_BYTES) + draw.bytes(SALT_SIZE)
-    right = derive.share_hashes(bound, True, 0, 1, np.frombuffer(share, np.uint8)[np.newaxis]).tobytes()
-    session = Session.create(range(3), 0.0, entropy=draw.bytes)
-    holders, reply = {i: [0, 1, 2] for i in range(3)}, Unmask(pack_bits([True] * 3), share * 3)
+    share = bytes(shamir.SHARE_BYTES) + draw.bytes(SALT_SIZE)
+    dealers, shares = np.arange(3), np.frombuffer(3 * share, np.uint8).reshape(3, -1)
+    known = PairwiseMasking().server(Session.create(range(3), 0.0, entropy=draw.bytes))
+    secrets = Secrets(known, {i: [0, 1, 2] for i in range(3)}, frozenset(range(3)))
+    right = derive.share_hashes(known.bound, True, 0, 1, shares[:1]).tobytes()
     work: dict[str, Work] = {}
     wrong = {
         "wrong in its first byte": 0,
@@ -105,8 +106,7 @@ def _hash_checks(draw: np.random.Generator) -> dict[str, Work]:
     for name, at in wrong.items():
         pair = _flipped(right, at) + bytes(HASH_SIZE)
         rows = np.frombuffer(3 * pair, np.uint8).reshape(3, -1)
-        server = Recovery(session, bound, 2, holders, frozenset(holders), lambda _, rows=rows: rows)
-        work[name] = partial(_refused, server.absorb, 1, reply)
+        work[name] = partial(_refused, secrets.check_published, dealers, 1, shares, rows)
     return work
 
 

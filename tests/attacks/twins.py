@@ -1,48 +1,37 @@
 """Weakened twins: each is ours with one defence removed, and nothing else."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import fields, replace
 from typing import Any, ClassVar
 
 import numpy as np
 
 from secagg.api import Participant, Prepared
 from secagg.encoding.ring import Lanes
-from secagg.primitives import agreement, prg, shamir
-from secagg.scheme import Policy, Seat, Session
+from secagg.primitives import agreement, prg
+from secagg.scheme import Answer, Policy, Seat, Session
 from secagg_protocols import PairwiseMasking
 from secagg_protocols.pairwise import derive
-from secagg_protocols.pairwise.messages import AskUnmask, Keys, Unmask
+from secagg_protocols.pairwise.messages import AskKeys, AskUnmask, Keys
 from secagg_protocols.pairwise.parameters import Parameters
 from secagg_protocols.pairwise.party import PairwiseParty
-from secagg_protocols.pairwise.recovery import Recovery
-from secagg_protocols.pairwise.server import PairwiseServer
-from secagg_protocols.pairwise.stages import Advertised, Dealt, Stage, Submitted
+from secagg_protocols.pairwise.recovery import Secrets
+from secagg_protocols.pairwise.signed import SignedRound
+from secagg_protocols.pairwise.stages import Advertised, Dealt, Fresh, Ready, Submitted
 
 
 class Twin(PairwiseMasking):
-    """PairwiseMasking whose clients or whose server are weaker by one method."""
+    """PairwiseMasking whose clients are weaker by one method: a step of theirs, or what a step calls."""
 
     client: ClassVar[type[PairwiseParty]] = PairwiseParty
-    recovery: ClassVar[type[Recovery]] = Recovery
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.phases = tuple(replace(phase, answer=getattr(self.client, phase.answer.__name__)) for phase in self.phases)
 
     def party(self, *args: Any, **options: Any) -> PairwiseParty:
         made = super().party(*args, **options)
         made.__class__ = self.client
-        return made
-
-    def server(self, *args: Any, **options: Any) -> PairwiseServer:
-        made = super().server(*args, **options)
-        made.__class__ = type("Server", (_Recovering,), {"recovery": self.recovery})
-        return made
-
-
-class _Recovering(PairwiseServer):
-    recovery: ClassVar[type[Recovery]]
-
-    def _new_recovery(self) -> Recovery:
-        made = super()._new_recovery()
-        made.__class__ = self.recovery
         return made
 
 
@@ -58,16 +47,22 @@ class AnswersAgain(Twin):
     """A client that keeps its shares after "unmask", and answers for a second set."""
 
     class client(PairwiseParty):
-        def _unmask(self, ask: AskUnmask, stage: Submitted) -> tuple[Unmask, Stage]:  # type: ignore[override]
-            return super()._unmask(ask, stage)[0], stage
+        def unmask(self, ask: AskUnmask, stage: Submitted) -> Answer:
+            return replace(super().unmask(ask, stage), stage=stage)
 
 
-class SeesNoSignatures(Twin):
+class SeesNoSignatures(PairwiseMasking):
     """A client that does not ask what the others have signed."""
 
-    class client(PairwiseParty):
-        def _check_agreement(self, ask: AskUnmask, stage: Submitted, dealers: Sequence[int]) -> None:
-            pass
+    def party(self, *args: Any, **options: Any) -> PairwiseParty:
+        made = super().party(*args, **options)
+        made.round = _Believing(**{field.name: getattr(made.round, field.name) for field in fields(made.round)})
+        return made
+
+
+class _Believing(SignedRound):
+    def check_agreement(self, view: bytes, dealers: Collection[int], ask: AskUnmask) -> None:
+        pass
 
 
 class IgnoresItsModel(PairwiseMasking):
@@ -83,7 +78,7 @@ class NoSelfMask(Twin):
     class client(PairwiseParty):
         def _mask(self, vector: Lanes, stage: Dealt, dealers: Sequence[int], publics: Sequence[bytes]) -> Lanes:
             masked = super()._mask(vector, stage, dealers, publics)
-            seed = np.frombuffer(derive.self_mask_seed(self._bound, stage.seed), np.uint8)
+            seed = np.frombuffer(derive.self_mask_seed(self.round.bound, stage.seed), np.uint8)
             prg.add_masks(masked, seed[np.newaxis], np.array([-1], np.int8))
             return masked
 
@@ -94,10 +89,13 @@ class ReusesKeys(Twin):
     class client(PairwiseParty):
         lasting: ClassVar[dict[int, bytes]] = {}
 
-        def _advertise(self) -> tuple[Keys, Advertised]:
-            keys, stage = super()._advertise()
-            private = self.lasting.setdefault(self._me, stage.mask)
-            return Keys(keys.sealing, agreement.public_key(private), b""), Advertised(stage.sealing, private)
+        def advertise(self, ask: AskKeys, stage: Fresh | Ready) -> Answer:
+            answer = super().advertise(ask, stage)
+            assert isinstance(answer.reply, Keys)
+            assert isinstance(answer.stage, Advertised)
+            private = self.lasting.setdefault(self.me, answer.stage.mask)
+            reply = Keys(answer.reply.sealing, agreement.public_key(private), b"")
+            return Answer(Advertised(answer.stage.sealing, private), reply)
 
 
 class TakesLowOrderKeys(Twin):
@@ -106,10 +104,10 @@ class TakesLowOrderKeys(Twin):
     class client(PairwiseParty):
         def _agree(self, purpose: bytes, private: bytes, peers: Sequence[int], publics: Sequence[bytes]) -> list[bytes]:
             own = agreement.public_key(private)
-            infos = [derive.pair_info(purpose, self._me, own, j, key) for j, key in zip(peers, publics, strict=True)]
-            found = agreement.derive_many([private] * len(peers), publics, infos, self._bound)
+            infos = [derive.pair_info(purpose, self.me, own, j, key) for j, key in zip(peers, publics, strict=True)]
+            found = agreement.derive_many([private] * len(peers), publics, infos, self.round.bound)
             return [
-                key if key is not None else agreement.hkdf(bytes(32), info=info, salt=self._bound)
+                key if key is not None else agreement.hkdf(bytes(32), info=info, salt=self.round.bound)
                 for key, info in zip(found, infos, strict=True)
             ]
 
@@ -119,18 +117,7 @@ class TakesNamedNeighbours(Twin):
 
     class client(PairwiseParty):
         def _neighbours(self, advertised: Mapping[int, bytes]) -> list[int]:
-            return [j for j in advertised if j != self._me]
-
-
-class NoCommitments(Twin):
-    """A server that takes what the shares give for the secret."""
-
-    class recovery(Recovery):
-        def open(
-            self, phase: str, commitments: Mapping[int, bytes], mask_keys: Mapping[int, bytes]
-        ) -> dict[int, bytes]:
-            secrets, _ = shamir.combine_many(self._points, self._values)
-            return {i: secrets[row].tobytes() for row, i in enumerate(self._needed)}
+            return [j for j in advertised if j != self.me]
 
 
 class NoMinimum(Policy):
@@ -153,6 +140,11 @@ class NoLatch(Participant):
     @classmethod
     def restore(cls, *args: Any, latch: int = 0, **options: Any) -> "NoLatch":
         return super().restore(*args, latch=0, **options)
+
+
+def without_commitments(monkeypatch: Any) -> None:
+    """A server that takes what the shares give for the secret."""
+    monkeypatch.setattr(Secrets, "check_opened", lambda *_: None)
 
 
 def unbound(monkeypatch: Any, *names: str) -> None:

@@ -5,9 +5,8 @@ result at the parties. The server sees all; it is for tests only.
 import numpy as np
 
 from secagg.encoding.packing import add_packed, pack, unpack
-from secagg.errors import LocalMisuse, PeerMisbehaved, TooFew
-from secagg.scheme import PartySide, Phase, Scheme, ServerSide, Sum
-from secagg.wire import codec
+from secagg.errors import PeerMisbehaved, TooFew
+from secagg.scheme import Answer, PartySide, Phase, Scheme, ServerStage, Sum
 from secagg.wire.codec import Message
 
 
@@ -40,77 +39,83 @@ class Total(Message, frozen=True):
     contributors: bytes
 
 
-class ServerState(Message, frozen=True):
-    accumulator: bytes
-    contributors: tuple[int, ...]
+class Adding(ServerStage):
+    vector: bytearray
+
+    @classmethod
+    def begin(cls, round):
+        return cls(bytearray(round.dim * round.ring.lane.itemsize))
+
+    def asks(self, round, alive):
+        return dict.fromkeys(alive, AskVector())
+
+    def absorb(self, round, sender, reply):
+        add_packed(np.frombuffer(self.vector, round.ring.lane), reply.packed, round.ring)
+
+    def merge(self, round, other):
+        mine = np.frombuffer(self.vector, round.ring.lane)
+        mine += np.frombuffer(other.vector, round.ring.lane)
+
+    def close(self, round, phase, answered):
+        if len(answered) < 2:
+            raise TooFew(phase, len(answered), 2)
+        return Blessed(bytes(self.vector), sorted(answered))
 
 
-class PartyState(Message, frozen=True):
-    asked: int
+class Blessed(ServerStage):
+    vector: bytes
+    contributors: list[int]
+
+    def asks(self, round, alive):
+        return {min(self.contributors): AskBlessing(bytes(self.contributors))}
+
+    def absorb(self, round, sender, reply):
+        if reply.word != "yes":
+            raise PeerMisbehaved("no blessing", {round.parties[sender]})
+
+    def merge(self, round, other):
+        """One elder alone is asked."""
+
+    def close(self, round, phase, answered):
+        if not answered:
+            raise TooFew(phase, 0, 1)
+        return Telling(self.vector, self.contributors)
 
 
-class PlainServer(ServerSide):
-    def __init__(self, session, saved):
-        self.session = session
-        self.accumulator = session.ring.zeros(session.dim)
-        self.contributors = ()
-        if saved is not None:
-            state = codec.decode(saved, ServerState)
-            self.accumulator[:] = np.frombuffer(state.accumulator, session.ring.lane)
-            self.contributors = state.contributors
+class Telling(ServerStage):
+    vector: bytes
+    contributors: list[int]
 
-    def open(self, phase, alive):
-        if phase.name == "vector":
-            return dict.fromkeys(alive, AskVector())
-        if phase.name == "blessing":
-            elder = self.session.parties[min(self.contributors)]
-            return {elder: AskBlessing(bytes(self.contributors))}
-        return dict.fromkeys(alive, Total(self.packed(), bytes(self.contributors)))
+    def total(self, round):
+        return round.ring.reduce(np.frombuffer(self.vector, round.ring.lane).copy())
 
-    def absorb(self, phase, sender, reply):
-        if isinstance(reply, Blessing):
-            if reply.word != "yes":
-                raise PeerMisbehaved("no blessing", {sender})
-            return
-        add_packed(self.accumulator, reply.packed, self.session.ring)
+    def asks(self, round, alive):
+        return dict.fromkeys(alive, Total(pack(self.total(round), round.ring), bytes(self.contributors)))
 
-    def close(self, phase, answered):
-        if phase.name == "vector":
-            if len(answered) < 2:
-                raise TooFew(phase.name, len(answered), 2)
-            self.contributors = tuple(sorted(map(self.session.index, answered)))
-        if phase.name == "blessing" and not answered:
-            raise TooFew(phase.name, 0, 1)
-        if phase.name != "total":
-            return None
-        return Sum(self.accumulator, frozenset(self.session.parties[i] for i in self.contributors))
+    def close(self, round, phase, answered):
+        return Sum(self.total(round), frozenset(self.contributors))
 
-    def packed(self):
-        return pack(self.session.ring.reduce(self.accumulator), self.session.ring)
 
-    def save(self):
-        return codec.encode(ServerState(self.accumulator.tobytes(), self.contributors))
+class Asked(Message, frozen=True):
+    times: int
+
+
+class Saved(Message, frozen=True):
+    stage: Asked
 
 
 class PlainParty(PartySide):
-    def __init__(self, session, saved):
-        self.session = session
-        self.asked = 0 if saved is None else codec.decode(saved, PartyState).asked
+    SAVED = Saved
 
-    def answer(self, ask, vector):
-        self.asked += 1
-        match ask:
-            case AskVector():
-                return Vector(pack(vector, self.session.ring)), None
-            case AskBlessing():
-                return Blessing("yes"), None
-            case Total():
-                total = unpack(ask.packed, self.session.dim, self.session.ring)
-                return None, Sum(total, frozenset(self.session.parties[i] for i in ask.contributors))
-        raise LocalMisuse(type(ask).__name__)
+    def give(self, ask, stage, vector):
+        return Answer(Asked(stage.times + 1), Vector(pack(vector, self.session.ring)))
 
-    def save(self):
-        return codec.encode(PartyState(self.asked))
+    def bless(self, ask, stage):
+        return Answer(Asked(stage.times + 1), Blessing("yes"))
+
+    def hear(self, ask, stage):
+        total = unpack(ask.packed, self.session.dim, self.session.ring)
+        return Answer(Asked(stage.times + 1), None, Sum(total, frozenset(ask.contributors)))
 
 
 class PlainSum(Scheme):
@@ -119,9 +124,9 @@ class PlainSum(Scheme):
     name = "plain-sum"
     version = 1
     phases = (
-        Phase("vector", AskVector, Vector, takes_input=True),
-        Phase("blessing", AskBlessing, Blessing, role="elder"),
-        Phase("total", Total, None),
+        Phase("vector", AskVector, Vector, Adding, PlainParty.give, (Asked,), takes_input=True),
+        Phase("blessing", AskBlessing, Blessing, Blessed, PlainParty.bless, (Asked,), role="elder"),
+        Phase("total", Total, None, Telling, PlainParty.hear, (Asked,)),
     )
 
     def __init__(self, salt=""):
@@ -132,10 +137,10 @@ class PlainSum(Scheme):
         return {"salt": self.salt}
 
     def capacity(self, session):
-        return 2**session.ring.bits // 2**session.bits
+        return session.encoding.capacity
 
-    def server(self, session, saved=None, **_):
-        return PlainServer(session, saved)
+    def server(self, session, roster=None):
+        return session
 
     def party(self, session, seat, saved=None):
-        return PlainParty(session, saved)
+        return PlainParty(session, seat, Asked(0), saved)

@@ -308,7 +308,7 @@ def test_state_is_encrypted_afresh_each_time():
     _, _, party = advanced("masked")
     first, second = party.save(KEY), party.save(KEY)
     assert first != second
-    plain = party._round.save()
+    plain = party.state()
     assert not any(plain[i : i + 8] in first for i in range(0, len(plain) - 8, 8))
 
 
@@ -334,22 +334,23 @@ def test_the_policy_is_asked_before_anything_is_made():
 
 def test_nan_is_refused_before_the_vector_is_masked():
     asks, _, party = advanced("masked")
-    before = party._round.save()
+    before = party.state()
     with pytest.raises(NotFinite):
         party.answer(asks["masked"], np.full(5, np.inf))
-    assert party._round.save() == before
+    assert party.state() == before
 
 
 def test_an_announcement_has_no_reply_and_may_carry_the_result():
     round_ = new_round(PlainSum())
     round_.run()
     for participant in round_.participants.values():
-        result = participant._round.result
-        assert result.contributors == frozenset(PARTIES)
-        assert result.vector.tolist() == round_.coordinator._round.result.vector.tolist()
+        result = participant.result
+        assert result.contributors == frozenset(range(len(PARTIES)))
+        assert result.vector.tolist() == round_.coordinator._sum.vector.tolist()
         again = Participant.restore(round_.scheme, participant.save(KEY), KEY, participant.me)
-        assert again._round.result.vector.tolist() == result.vector.tolist()
-        assert again._round.result.contributors == result.contributors
+        assert again.result.vector.tolist() == result.vector.tolist()
+        assert again.result.vector.flags.writeable
+        assert again.result.contributors == result.contributors
     assert round_.participants["a"].step == 3  # "a" is the elder too
     assert round_.participants[1].step == 2
 
@@ -383,15 +384,18 @@ def test_what_is_stored_after_a_refusal_holds_no_secret():
     round_ = new_round()
     for _ in range(3):
         round_.step()
-    party = round_.participants["a"]._round
-    secrets = party._machine.save()
-    assert secrets in party.save()
+    party = round_.participants["a"]
+    secrets, shares = party._machine.save(), party._machine.stage.shares
+    assert secrets in party.state()
+    assert shares in party.state()
     with pytest.raises(PolicyRefused):
-        round_.participants["a"].answer(
+        party.answer(
             rewritten(round_.coordinator.asks()["a"], AskUnmask, contributors=pack_bits([True, False, False, False]))
         )
-    assert secrets not in party.save()
-    assert party._machine._stage.shares not in party.save()
+    assert party._machine is None
+    assert secrets not in party.state()
+    assert shares not in party.state()
+    assert Participant.restore(SCHEME, party.save(KEY), KEY, "a")._machine is None
 
 
 def told(error):
@@ -404,7 +408,7 @@ def test_errors_of_a_machine_carry_none_of_its_frames(kind):
     """Whatever the protocol: also one that does not think of it, and where storing the refusal fails as well."""
     round_ = new_round()
 
-    def refuses(ask, vector):
+    def refuses(phase, ask, vector):
         secret = KEY.hex()
         raise kind(f"no, by a secret of {len(secret)} digits")
 
@@ -412,7 +416,7 @@ def test_errors_of_a_machine_carry_none_of_its_frames(kind):
         raise OSError("disk full")
 
     party, ask = round_.participants["a"], round_.coordinator.asks()["a"]
-    party._round._machine.answer = refuses
+    party._machine.answer = refuses
     with pytest.raises((kind, OSError)) as caught:
         party.answer(ask, store=fails)
     text = told(caught.value)

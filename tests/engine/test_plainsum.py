@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from plainsum import PlainServer, PlainSum
+from plainsum import PlainSum
 
 from secagg.api import Coordinator, prepare
 from secagg.errors import ConfigError
@@ -19,30 +19,15 @@ class TestPlainSum(SchemeConformance):
     test_no_sum_is_opened_under_the_policy_s_cohort = None
     test_no_sum_of_two_holds_a_party_that_asks_for_more = None
     test_it_is_plain_who_asked_for_more = None
-
-
-class KnowsEarly(PlainServer):
-    """Learns the sum at "blessing", and announces it afterwards."""
-
-    def close(self, phase, answered):
-        if phase.name == "total":
-            return None
-        super().close(phase, answered)
-        return self.total() if phase.name == "blessing" else None
-
-    def total(self):
-        return PlainServer.close(self, PlainSum.phases[-1], frozenset())
-
-
-class KnowsEarlyScheme(PlainSum):
-    def server(self, session, saved=None, **_):
-        return KnowsEarly(session, saved)
+    test_a_party_s_own_word_decides_what_it_adds_to = None
+    test_a_party_s_own_ledger_decides_what_it_opens = None
 
 
 def test_a_sum_learnt_before_the_last_phase_is_the_result_after_it():
+    """It is known once "vector" has closed, and its server announces it afterwards."""
     updates = {i: np.full(3, i, np.uint16) for i in range(4)}
     for restart in (False, True):
-        round_ = TestRound(KnowsEarlyScheme(), Session.create(range(4), updates[0]), updates, restart=restart)
+        round_ = TestRound(PlainSum(), Session.create(range(4), updates[0]), updates, restart=restart)
         while round_.coordinator.phase != "total":
             round_.step()
         assert round_.coordinator.result is None  # the round is not over

@@ -171,8 +171,8 @@ def test_no_number_and_nothing_prepared_serves_twice():
     sessions = [current.coordinator.session for current in (second, third)]
     assert [session.round for session in sessions] == [1, 2]
     assert sessions[0].run == sessions[1].run == bytes.fromhex(federation.asked["a", "unmask"].ahead.run)
-    assert [current.coordinator.phase for current in (second, third)] == ["keys", "keys"]
-    assert [len(current.asks()) for current in (second, third)] == [0, 4]
+    assert [current.coordinator.phase for current in (second, third)] == ["shares", "keys"]
+    assert [len(current.asks()) for current in (second, third)] == [4, 4]
 
 
 def test_what_is_too_long_for_keys_is_not_kept():

@@ -40,12 +40,22 @@ def _roster(entries: str) -> bytes:
     return f'{{"version":1,"roster":[{entries}]}}'.encode()
 
 
-def _server_with(place: int, value: object) -> bytes:
-    """A saved server whose machine has another value at one place."""
+ROUND, STAGE = 2, 3
+"""Places in a saved server: what the engine knows, and the open phase's stage, which is encoded by itself."""
+ROLL = (STAGE, 0, 0, 0)
+"""There, at the last phase: the stage's sum, what was dealt, and the keys."""
+
+
+def _server_with(place: tuple[int, ...], value: object) -> bytes:
+    """A server that was saved in the last phase, with another value at one place."""
     state = msgspec.msgpack.decode(DECODERS["secagg server state"].examples[-2])
-    machine = msgspec.msgpack.decode(state[2])
-    machine[place] = value
-    state[2] = written(machine)
+    state[STAGE] = msgspec.msgpack.decode(state[STAGE])
+    *above, last = place
+    node = state
+    for at in above:
+        node = node[at]
+    node[last] = value
+    state[STAGE] = written(state[STAGE])
     return written(state)
 
 
@@ -69,13 +79,17 @@ AIMED = [
     ("roster", _roster(",".join(['{"party":1,"key":""}'] * COUNT))),
     ("roster", _roster('{"party":1,"key":"' + " " * COUNT + '"}')),
     ("roster", _roster('{"party":' + "1" * COUNT + ',"key":""}')),
-    ("secagg server state", _with("secagg server state", -2, {4: [1] * COUNT})),
-    ("secagg server state", _with("secagg server state", -2, {6: [[1, b""]] * COUNT})),
-    ("secagg server state", _with("secagg server state", -2, {8: [[1, 1]] * COUNT})),
-    ("secagg server state", _with("secagg server state", -2, {9: [[1, ""]] * COUNT})),
-    ("secagg server state", _with("secagg server state", -2, {10: [[0, 1, 1]] * COUNT})),
-    ("secagg server state", _server_with(0, [[2**64 - 1, b""], [0, b""], [1, b""], [2, b""]])),
-    ("secagg server state", _server_with(0, [[i, b""] for i in range(COUNT)])),
-    ("secagg server state", _server_with(4, [0, 1, 2, 9])),
-    ("secagg server state", _server_with(4, [1] * COUNT)),
+    ("secagg server state", _server_with((ROUND, 1), [1] * COUNT)),
+    ("secagg server state", _server_with((ROUND, 1), list(range(COUNT)))),
+    ("secagg server state", _server_with((ROUND, 2), [[0, {}]] * COUNT)),
+    ("secagg server state", _server_with((ROUND, 3), [[b""] * COUNT, {}])),
+    ("secagg server state", _server_with((ROUND, 3), [[b""], dict.fromkeys(range(COUNT), 0)])),
+    ("secagg server state", _server_with((ROUND, 4), dict.fromkeys(range(COUNT), b""))),
+    ("secagg server state", _server_with((ROUND, 6), dict.fromkeys(range(COUNT), ""))),
+    ("secagg server state", _server_with((*ROLL, 0), {2**64 - 1: b"", 0: b"", 1: b"", 2: b""})),
+    ("secagg server state", _server_with((*ROLL, 0), dict.fromkeys(range(COUNT), b""))),
+    ("secagg server state", _server_with((*ROLL[:-1], 3), [0, 1, 2, 9])),
+    ("secagg server state", _server_with((*ROLL[:-1], 3), list(range(COUNT)))),
+    ("secagg server state", _server_with((STAGE, 4), {i: [1] for i in range(COUNT)})),
+    ("secagg server state", _server_with((STAGE, 4), {0: [1] * COUNT})),
 ]

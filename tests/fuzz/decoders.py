@@ -13,9 +13,8 @@ from tempfile import TemporaryDirectory
 import msgspec
 import numpy as np
 
-from secagg import Journal, Ledger, Prepared, Roster, Session, prepare
+from secagg import Coordinator, Journal, Ledger, Participant, Prepared, Roster, Session, prepare
 from secagg.encoding.layout import Layout
-from secagg.engine import RoundParty, RoundServer
 from secagg.engine import prepared as ahead
 from secagg.errors import ConfigError, PartyId, PeerMisbehaved, PolicyRefused, SecaggError, StateError, WireError
 from secagg.primitives import passphrase, signing
@@ -26,7 +25,7 @@ from secagg_protocols import CkksSum, PaillierKeys, PaillierSum, PairwiseMasking
 from secagg_protocols.paillier.keys import _loaded as loaded_keys
 from secagg_protocols.paillier.keys import _Saved as SavedKeys
 from secagg_protocols.paillier.messages import Deal
-from secagg_protocols.paillier.server import PaillierServer
+from secagg_protocols.paillier.server import Dealing
 
 TEST_KEY = Path(__file__).parents[1] / "vectors" / "paillier" / "test.key"
 
@@ -112,21 +111,21 @@ class Recorded:
         self.sealed_states.append(self.sealed_state())
 
     def server_state(self) -> bytes:
-        return self.round.coordinator._round.save()
+        return self.round.coordinator.state()
 
     def party_state(self) -> bytes:
-        return self.round.participants[PARTIES[0]]._round.save()
+        return self.round.participants[PARTIES[0]].state()
 
     def sealed_state(self) -> bytes:
         return self.round.participants[PARTIES[0]].save(KEY)
 
-    def restore_server(self, data: bytes) -> RoundServer:
-        return RoundServer.restore(self.scheme, data, self.round.roster)
+    def restore_server(self, data: bytes) -> Coordinator:
+        return Coordinator.of_state(self.scheme, data, self.round.roster)
 
-    def restore_party(self, data: bytes) -> RoundParty:
+    def restore_party(self, data: bytes) -> Participant:
         """Of the first party: another's credentials are no fault of the bytes."""
         seat = Seat(PARTIES[0], entropy=SeededEntropy(1), credentials=self.credentials.get(PARTIES[0]))
-        return RoundParty.restore(self.scheme, data, seat)
+        return Participant.of_state(self.scheme, data, seat)
 
     def decoders(self) -> dict[str, Decoder]:
         """Of every message type, by phase and way, and of saved state."""
@@ -138,7 +137,7 @@ class Recorded:
         return found
 
     def state_decoders(self) -> dict[str, Decoder]:
-        """Of what `save` of either end wrote."""
+        """Of what `state` of either end wrote."""
         return {
             "server state": Decoder(self.restore_server, tuple(self.server_states), STATE_ERRORS),
             "party state": Decoder(self.restore_party, tuple(self.party_states), STATE_ERRORS),
@@ -257,7 +256,7 @@ def checked_deal(data: bytes) -> Deal:
     """A fresh key of the first party, as the server takes it."""
     recorded = RECORDED["paillier"]
     deal = codec.decode(data, Deal)
-    PaillierServer(recorded.session, PaillierSum().parameters(recorded.session))._check_deal(0, deal)
+    Dealing().absorb(PaillierSum().parameters(recorded.session), 0, deal)
     return deal
 
 
@@ -295,7 +294,7 @@ DECODERS: dict[str, Decoder] = {
     "ledger": Decoder(Ledger.from_bytes, ledgers(), growth=100),
     "prepared reply": Decoder(read_prepared, PREPARED, (WireError, PeerMisbehaved)),
     "prepared message": Decoder(
-        lambda data: codec.decode(data, ahead.Prepared), tuple(frame.unwrap(each).body for each in PREPARED)
+        lambda data: codec.decode(data, ahead.Sent), tuple(frame.unwrap(each).body for each in PREPARED)
     ),
     **{f"{name} {kind}": each for name, one in RECORDED.items() for kind, each in one.decoders().items()},
     **{f"{name} {kind}": each for name, one in RECORDED.items() for kind, each in one.state_decoders().items()},

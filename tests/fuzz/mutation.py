@@ -67,7 +67,14 @@ def revalued(data: bytes, draw: random.Random) -> bytes:
 
 
 def _changed(value: Any, draw: random.Random) -> Any:
-    """`value` with one leaf, or one list's order or length, changed; deep places are as likely as shallow ones."""
+    """`value` with one leaf, or one list's order or length, or one map's keys, changed; deep places are as likely as
+    shallow ones.
+    """
+    if isinstance(value, dict) and value and draw.random() < 0.85:
+        key = draw.choice(list(value))
+        return value | {key: _changed(value[key], draw)}
+    if isinstance(value, dict) and value and draw.random() < 0.8:
+        return _rekeyed(value, draw)
     if isinstance(value, list) and value and draw.random() < 0.85:
         place = draw.randrange(len(value))
         return [*value[:place], _changed(value[place], draw), *value[place + 1 :]]
@@ -89,6 +96,17 @@ def _relisted(value: list[Any], draw: random.Random) -> list[Any]:
     if change == 2:
         return value + value[:1]
     return [*value, draw.choice(INTEGERS)]
+
+
+def _rekeyed(value: dict[Any, Any], draw: random.Random) -> dict[Any, Any]:
+    key = draw.choice(list(value))
+    change = draw.randrange(3)
+    if change == 0:
+        return {other: entry for other, entry in value.items() if other != key}
+    new = draw.choice((*INTEGERS, None, "", b""))
+    if change == 1:
+        return value | {new: value[key]}
+    return {new if other == key else other: entry for other, entry in value.items()}
 
 
 def _rewritten(value: bytes, draw: random.Random) -> bytes:

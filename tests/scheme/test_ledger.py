@@ -97,8 +97,6 @@ def test_a_round_is_entered_with_its_first_reply():
         session = Session.create(range(3), 0, context=b"c", run=bytes(16), round=2)
         prepared = {i: prepare(scheme, i, run=bytes(16), round=2) for i in range(3)} if ahead else {}
         server = Coordinator(scheme, session, prepared={i: each.message for i, each in prepared.items()})
-        if ahead:
-            server.close_phase()
         client = Participant(scheme, session, Seat(0, context=b"c", store=Store(ledger)), prepared=prepared.get(0))
         ledger.check_round(bytes(16), 2)
         ask = server.asks()[0]
@@ -177,4 +175,4 @@ def test_the_ledger_is_written_before_the_share_leaves():
     round_.participants[0].answer(ask, store=lambda _: stored.append(ledger.to_bytes()))
     assert empty == Ledger().to_bytes() != stored[0]
     with pytest.raises(PolicyRefused):
-        Ledger.from_bytes(stored[0]).check(b"round 1", session.encoding_digest, frozenset([0, 1]))
+        Ledger.from_bytes(stored[0]).check(b"round 1", session.encoding.digest, frozenset([0, 1]))

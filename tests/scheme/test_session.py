@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from secagg import Session
+from secagg.encoding.encoding import Encoding
 from secagg.encoding.layout import MAX_DEPTH, DictOf, Layout, Leaf
 from secagg.errors import BadCohort, ConfigError, OutOfRange, UnknownParty, WireError
-from secagg.scheme import Sum
 from secagg.testing import SeededEntropy
 from secagg.wire import codec
 
@@ -55,8 +55,16 @@ def test_the_bytes_are_messagepack_in_the_order_of_the_fields():
     session = create(["a", 1], np.zeros(2), weight_max=9, context=b"c", entropy=lambda n: b"i" * n, **run)
     layout = b"\x91\x94\xa4leaf\x91\x02\xa7float64\xa5array"
     clip = b"\x91\xc4\x08" + struct.pack("<d", 1.0)
-    written = b"\x9b\x02\xc4\x10" + b"i" * 16 + b"\x92\xa1a\x01" + layout + b"\x10" + clip + b"\x09\xa7nearest\xc4\x01c"
+    encoding = b"\x96" + layout + b"\x10" + clip + b"\x09\xa7nearest\x02"
+    written = b"\x97\x03\xc4\x10" + b"i" * 16 + b"\x92\xa1a\x01" + encoding + b"\xc4\x01c"
     assert session.to_bytes() == written + b"\xc4\x10" + b"f" * 16 + b"\x05"
+
+
+def with_fields(session, **change):
+    """With some fields changed, its own or its encoding's."""
+    of_encoding = {name: change.pop(name) for name in list(change) if name in Encoding.__struct_fields__}
+    encoding = msgspec.structs.replace(session.encoding, **of_encoding)
+    return msgspec.structs.replace(session, **{"encoding": encoding} | change)
 
 
 @pytest.mark.parametrize(
@@ -71,6 +79,7 @@ def test_the_bytes_are_messagepack_in_the_order_of_the_fields():
         {"weight_max": 11},
         {"weight_max": None},
         {"rounding": "stochastic"},
+        {"inputs": 2},
         {"context": b"round 2"},
         {"run": b"another training"},
         {"round": 2},
@@ -80,7 +89,7 @@ def test_the_bytes_are_messagepack_in_the_order_of_the_fields():
 def test_every_field_changes_the_digest(change):
     session = create(weight_max=10, run=bytes(16), round=1)
     assert msgspec.structs.replace(session).digest == session.digest
-    changed = msgspec.structs.replace(session, **change)
+    changed = with_fields(session, **change)
     changed.check()
     assert changed.digest != session.digest
 
@@ -90,15 +99,20 @@ def test_every_field_is_tried_above():
         "version",  # another one is refused: see below
         "id",
         "parties",
-        "layout",
-        "bits",
-        "clips",
-        "weight_max",
-        "rounding",
+        "encoding",
         "context",
         "run",
         "round",
     }
+    assert set(Encoding.__struct_fields__) == {"layout", "bits", "clips", "weight_max", "rounding", "inputs"}
+
+
+def test_the_ring_counts_those_who_give_input():
+    """A key holder that only helps widens no entry."""
+    parties = [*range(16), "notary"]
+    with_helper, without = (Session.create(parties, 0, bits=16, helpers=helpers) for helpers in (["notary"], []))
+    assert (with_helper.encoding.inputs, with_helper.ring.bits) == (16, 20)
+    assert (without.encoding.inputs, without.ring.bits) == (17, 21)
 
 
 def test_two_sessions_of_the_same_parameters_differ():
@@ -198,6 +212,9 @@ HOSTILE = [
     {"parties": ("a", "")},
     {"bits": 33},
     {"bits": -(2**63)},
+    {"inputs": 0},
+    {"inputs": 5},
+    {"inputs": -1},
     {"weight_max": -1},
     {"weight_max": 2**64 - 1},
     {"rounding": "up"},
@@ -236,7 +253,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("change", HOSTILE, ids=lambda change: str(change)[:70])
 def test_hostile_bytes_are_refused_without_allocation(change):
-    data = msgspec.structs.replace(create(like=0.0), **change).to_bytes()
+    data = with_fields(create(like=0.0), **change).to_bytes()
     tracemalloc.start()
     try:
         with pytest.raises((WireError, ConfigError)):
@@ -275,14 +292,3 @@ def test_damaged_bytes_give_a_session_that_works_or_a_named_error(session, draw)
     assert read.to_bytes() == bytes(data)
     assert 0 < read.dim <= 2**36
     assert 1 <= read.ring.bits <= 52
-
-
-def test_a_saved_sum_is_the_sum():
-    session = create(like=np.zeros(3))
-    total = Sum(np.arange(session.dim, dtype=session.ring.lane), frozenset(["a", 3]))
-    again = Sum.load(total.save(session), session)
-    assert again.vector.tolist() == total.vector.tolist()
-    assert again.vector.flags.writeable
-    assert again.contributors == total.contributors
-    with pytest.raises(WireError, match="saved sum"):
-        Sum.load((b"\0", ()), session)

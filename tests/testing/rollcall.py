@@ -9,9 +9,8 @@ import hashlib
 import numpy as np
 
 from secagg.encoding.packing import add_packed, pack
-from secagg.errors import LocalMisuse, TooFew
-from secagg.scheme import PartySide, Phase, Scheme, ServerSide, Sum
-from secagg.wire import codec
+from secagg.errors import TooFew
+from secagg.scheme import Answer, PartySide, Phase, Scheme, ServerStage, Sum
 from secagg.wire.codec import Message
 
 
@@ -37,73 +36,73 @@ class Vector(Message, frozen=True):
     packed: bytes
 
 
-class ServerState(Message, frozen=True):
-    words: tuple[tuple[int, bytes], ...]
-    roll: bytes
-    accumulator: bytes
-
-
-class PartyState(Message, frozen=True):
-    asked: int
-
-
 def pad(roll, session):
     """(dim,) ring entries."""
     digest = hashlib.shake_128(session.digest + roll).digest(session.dim * session.ring.lane.itemsize)
     return np.frombuffer(digest, session.ring.lane)
 
 
-class RollServer(ServerSide):
-    def __init__(self, session, saved):
-        self.session = session
-        self.words = {}
-        self.roll = b""
-        self.accumulator = session.ring.zeros(session.dim)
-        if saved is not None:
-            state = codec.decode(saved, ServerState)
-            self.words, self.roll = dict(state.words), state.roll
-            self.accumulator[:] = np.frombuffer(state.accumulator, session.ring.lane)
+class Hearing(ServerStage):
+    words: dict[int, bytes] = {}
 
-    def open(self, phase, alive):
-        return dict.fromkeys(alive, AskHello() if phase.name == "hello" else AskVector(self.roll))
+    def asks(self, round, alive):
+        return dict.fromkeys(alive, AskHello())
 
-    def absorb(self, phase, sender, reply):
-        if isinstance(reply, Hello):
-            self.words[self.session.index(sender)] = reply.word
-        else:
-            add_packed(self.accumulator, reply.packed, self.session.ring)
+    def absorb(self, round, sender, reply):
+        self.words[sender] = reply.word
 
-    def close(self, phase, answered):
+    def merge(self, round, other):
+        self.words |= other.words
+
+    def close(self, round, phase, answered):
         if len(answered) < 2:
-            raise TooFew(phase.name, len(answered), 2)
-        if phase.name == "hello":
-            self.roll = b"".join(self.words[i] for i in sorted(self.words))
-            return None
-        self.accumulator -= pad(self.roll, self.session) * len(answered)
-        return Sum(self.session.ring.reduce(self.accumulator), frozenset(answered))
+            raise TooFew(phase, len(answered), 2)
+        roll = b"".join(self.words[i] for i in sorted(self.words))
+        return Adding(roll, bytearray(round.dim * round.ring.lane.itemsize))
 
-    def save(self):
-        return codec.encode(ServerState(tuple(self.words.items()), self.roll, self.accumulator.tobytes()))
+
+class Adding(ServerStage):
+    roll: bytes
+    vector: bytearray
+
+    def lanes(self, round):
+        return np.frombuffer(self.vector, round.ring.lane)
+
+    def asks(self, round, alive):
+        return dict.fromkeys(alive, AskVector(self.roll))
+
+    def absorb(self, round, sender, reply):
+        add_packed(self.lanes(round), reply.packed, round.ring)
+
+    def merge(self, round, other):
+        mine = self.lanes(round)
+        mine += other.lanes(round)
+
+    def close(self, round, phase, answered):
+        if len(answered) < 2:
+            raise TooFew(phase, len(answered), 2)
+        vector = self.lanes(round)
+        vector -= pad(self.roll, round) * len(answered)
+        return Sum(round.ring.reduce(vector), frozenset(answered))
+
+
+class Asked(Message, frozen=True):
+    times: int
+
+
+class Saved(Message, frozen=True):
+    stage: Asked
 
 
 class RollParty(PartySide):
-    def __init__(self, session, entropy, saved):
-        self.session = session
-        self.entropy = entropy
-        self.asked = 0 if saved is None else codec.decode(saved, PartyState).asked
+    SAVED = Saved
 
-    def answer(self, ask, vector):
-        self.asked += 1
-        match ask:
-            case AskHello():
-                return Hello(self.entropy(16)), None
-            case AskVector():
-                padded = vector + pad(ask.roll, self.session)
-                return Vector(pack(self.session.ring.reduce(padded), self.session.ring)), None
-        raise LocalMisuse(type(ask).__name__)
+    def greet(self, ask, stage):
+        return Answer(Asked(stage.times + 1), Hello(self.seat.entropy(16)))
 
-    def save(self):
-        return codec.encode(PartyState(self.asked))
+    def give(self, ask, stage, vector):
+        padded = vector + pad(ask.roll, self.session)
+        return Answer(Asked(stage.times + 1), Vector(pack(self.session.ring.reduce(padded), self.session.ring)))
 
 
 class RollCall(Scheme):
@@ -111,14 +110,17 @@ class RollCall(Scheme):
 
     name = "roll-call"
     version = 1
-    phases = (Phase("hello", AskHello, Hello), Phase("vector", AskVector, Vector, takes_input=True))
+    phases = (
+        Phase("hello", AskHello, Hello, Hearing, RollParty.greet, (Asked,)),
+        Phase("vector", AskVector, Vector, Adding, RollParty.give, (Asked,), takes_input=True),
+    )
     options = ""
 
     def capacity(self, session):
-        return 2**session.ring.bits // 2**session.bits
+        return session.encoding.capacity
 
-    def server(self, session, saved=None, **_):
-        return RollServer(session, saved)
+    def server(self, session, roster=None):
+        return session
 
     def party(self, session, seat, saved=None):
-        return RollParty(session, seat.entropy, saved)
+        return RollParty(session, seat, Asked(0), saved)

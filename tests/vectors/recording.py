@@ -136,7 +136,8 @@ class Round(ABC):
 
 
 def _stage(participant: Participant) -> Any:
-    return participant._round._machine._stage  # type: ignore[attr-defined]
+    assert participant._machine is not None, "nobody refuses"
+    return participant._machine.stage
 
 
 def _hex(messages: Mapping[int, bytes]) -> dict[str, str]:

@@ -20,7 +20,7 @@ import pytest
 from secagg import errors
 from secagg.engine.exchange import check_header
 from secagg.errors import ProtocolError, WireError
-from secagg.wire import frame
+from secagg.wire import codec, frame
 
 READS_WITH = {
     *("collections", "cryptography", "functools", "hashlib", "hmac", "itertools", "json", "math"),
@@ -139,7 +139,7 @@ class RecordedRounds:
             if int(i) != reply["party"]:
                 server.receive(round_.parties[int(i)], bytes.fromhex(true))
         with refusal(reply):
-            absorb(server._round, liar, message)
+            absorb(server, reply["party"], message)
         server.receive(liar, message)
         assert set(server.misbehaved) == {liar}
 
@@ -207,12 +207,12 @@ def refusal(case):
     assert getattr(caught.value, "culprits", frozenset()) == set(case["culprits"])
 
 
-def absorb(server, party, message):
-    """What a `RoundServer` makes of one reply, its error included: `receive` only notes it."""
-    reply, phase = frame.unwrap(message), server.phase
-    check_header(reply, frame.REPLY, server.session, server.session.index(party))
-    server._check(party, reply, server._opened(phase))
-    server._machine.absorb(phase, party, server._decode(reply.body, phase))
+def absorb(server, i, message):
+    """What a `Coordinator` makes of one reply, its error included: `receive` only notes it."""
+    reply, phase = frame.unwrap(message), server._phase
+    check_header(reply, frame.REPLY, server.session, i)
+    server._check(i, reply, server._opened(phase))
+    server._open_stage.absorb(server._known, i, codec.decode(reply.body, phase.reply))
 
 
 def leaves(node, path=()):

@@ -13,7 +13,7 @@ import secagg
 import secagg_protocols
 from secagg.errors import WireError
 from secagg.wire import codec
-from secagg.wire.codec import Message
+from secagg.wire.codec import Message, State
 from secagg_protocols.pairwise import stages
 
 WITHOUT_MESSAGES = ("secagg.cli", "secagg.fedavg", "secagg.adapters")
@@ -28,7 +28,7 @@ def message_types():
         for module in pkgutil.walk_packages(package.__path__, package.__name__ + ".", onerror=lambda _: None):
             if not module.name.startswith(WITHOUT_MESSAGES):
                 importlib.import_module(module.name)
-    found, queue = set(), [Message]
+    found, queue = set(), [Message, State]
     while queue:
         for kind in queue.pop().__subclasses__():
             queue.append(kind)
@@ -53,9 +53,15 @@ def values(hint, leaf):
         return st.lists(values(arguments[0], leaf), min_size=1, max_size=3).map(tuple)
     if origin is tuple:
         return st.tuples(*(values(argument, leaf) for argument in arguments))
+    if origin in (list, set, frozenset):
+        return st.lists(values(arguments[0], leaf), max_size=3, unique=origin is not list).map(origin)
+    if origin is dict:
+        return st.dictionaries(*(values(argument, leaf) for argument in arguments), max_size=3)
     if hint is type(None):
         return st.none()
-    if isinstance(hint, type) and issubclass(hint, Message):
+    if hint is bytearray:
+        return leaf[bytes].map(bytearray)
+    if isinstance(hint, type) and issubclass(hint, Message | State):
         return messages(hint, leaf)
     return leaf[hint]
 
@@ -82,9 +88,13 @@ def test_the_walk_finds_the_engine_and_the_protocols():
         "secagg.engine.server._Saved",
         "secagg_protocols.pairwise.messages.Shares",
         "secagg_protocols.pairwise.stages.Dealt",
-        "secagg_protocols.pairwise.recovery._Saved",
+        "secagg_protocols.pairwise.server.Unmasking",
     } <= names
     assert len(names) > 15
+
+
+def reader(kind):
+    return codec.load if issubclass(kind, State) else codec.decode
 
 
 @every_kind
@@ -92,12 +102,12 @@ def test_the_walk_finds_the_engine_and_the_protocols():
 @given(draw=st.data())
 def test_round_trip(kind, draw):
     message = draw.draw(messages(kind, ANY))
-    data = codec.encode(message)
-    assert codec.decode(data, kind) == message
+    data, read = codec.encode(message), reader(kind)
+    assert read(data, kind) == message
     with pytest.raises(WireError):
-        codec.decode(data + b"\0", kind)
+        read(data + b"\0", kind)
     with pytest.raises(WireError):
-        codec.decode(data[:-1], kind)
+        read(data[:-1], kind)
 
 
 @every_kind
@@ -108,10 +118,11 @@ def test_damaged_bytes_decode_exactly_or_not_at_all(kind, draw):
     for _ in range(draw.draw(st.integers(1, 3))):
         data[draw.draw(st.integers(0, len(data) - 1))] ^= draw.draw(st.integers(1, 255))
     try:
-        message = codec.decode(bytes(data), kind)
+        message = reader(kind)(bytes(data), kind)
     except WireError:
         return
-    assert codec.encode(message) == bytes(data)
+    if not issubclass(kind, State):  # whose sets have no order
+        assert codec.encode(message) == bytes(data)
 
 
 def shows_contents(text):

@@ -7,10 +7,11 @@ from secagg.arguments import checked, whole
 from secagg.errors import ConfigError
 from secagg.primitives.ckks import Parameters
 from secagg.scheme import Phase, Roster, Scheme, Seat, Session
-from secagg_protocols.ckks import derive, messages
+from secagg_protocols.ckks import derive, messages, server
 from secagg_protocols.ckks.facts import FACTS
 from secagg_protocols.ckks.party import CkksParty
-from secagg_protocols.ckks.server import CkksServer
+from secagg_protocols.ckks.round import Round
+from secagg_protocols.ckks.stages import Advertised, Finished, Fresh, Holding
 
 MAX_HOLDERS = 2**20
 
@@ -39,10 +40,26 @@ class CkksSum(Scheme):
     facts = FACTS
     version: ClassVar[int] = 1
     phases = (
-        Phase("keys", messages.AskKeys, messages.Keys),
-        Phase("deal", messages.AskDeal, messages.Deal, role="dealer"),
-        Phase("encrypted", messages.AskEncrypted, messages.Encrypted, takes_input=True),
-        Phase("decrypt", messages.AskDecrypt, messages.Decrypted, role="holder"),
+        Phase("keys", messages.AskKeys, messages.Keys, server.Advertising, CkksParty.advertise, (Fresh,)),
+        Phase("deal", messages.AskDeal, messages.Deal, server.Dealing, CkksParty.deal, (Advertised,), role="dealer"),
+        Phase(
+            "encrypted",
+            messages.AskEncrypted,
+            messages.Encrypted,
+            server.Adding,
+            CkksParty.encrypt,
+            (Advertised,),
+            takes_input=True,
+        ),
+        Phase(
+            "decrypt",
+            messages.AskDecrypt,
+            messages.Decrypted,
+            server.Decrypting,
+            CkksParty.decrypt,
+            (Holding, Finished),
+            role="holder",
+        ),
     )
 
     def __init__(self, holders: int = 3, quorum: int | None = None, adversary: str = "passive") -> None:
@@ -75,12 +92,12 @@ class CkksSum(Scheme):
         """
         if self.quorum > len(session.parties):
             raise ConfigError(f"quorum is {self.quorum}: the session has {len(session.parties)} parties")
-        return min(session.ring.capacity(session.bits), self.parameters(session).capacity)
+        return min(session.encoding.capacity, self.parameters(session).capacity)
 
-    def server(self, session: Session, saved: bytes | None = None, *, roster: Roster | None = None) -> CkksServer:  # noqa: ARG002
-        """The server's machine; it asks for no roster."""
+    def server(self, session: Session, roster: Roster | None = None) -> Round:  # noqa: ARG002
+        """The round as the server has it; it asks for no roster."""
         digest = derive.context_digest(session.context)
-        return CkksServer(session, self.parameters(session), self.holders, self.quorum, digest, saved)
+        return Round(session, self.parameters(session), self.holders, self.quorum, digest)
 
     def party(self, session: Session, seat: Seat, saved: bytes | None = None) -> CkksParty:
         """One client's machine; it needs no identity."""

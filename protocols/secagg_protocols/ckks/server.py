@@ -1,6 +1,6 @@
 """The server of a CKKS sum: relays the key that one client deals to all, adds ciphertexts, and never holds the key.
 
-Parties are indices here, ids only at the interface.
+Memory: one vector of coefficients and the sum of the uniform halves.
 """
 
 from collections import Counter
@@ -9,14 +9,14 @@ from collections.abc import Iterable, Mapping, Set
 import numpy as np
 
 from secagg.encoding.packing import unpack
-from secagg.errors import LocalMisuse, PartyId, PeerMisbehaved, TooFew, WireError
+from secagg.errors import PeerMisbehaved, TooFew, WireError
 from secagg.primitives import agreement, ckks
-from secagg.primitives.ckks import DEGREE, SEED_BYTES, Masks, Parameters, Residues
-from secagg.scheme import Phase, ServerSide, Session, Sum
+from secagg.primitives.ckks import DEGREE, SEED_BYTES, Masks, Residues
+from secagg.scheme import ServerStage, Sum
 from secagg.scheme.context import check_shown
+from secagg.scheme.machine import check_indices, derived
 from secagg.scheme.policy import MinCohort, check_least
-from secagg.wire import codec
-from secagg.wire.codec import Message
+from secagg.wire.codec import Message, State
 from secagg.wire.packed import check_rows, check_size, pack_set, rows
 from secagg_protocols.ckks import residues
 from secagg_protocols.ckks.messages import (
@@ -32,257 +32,290 @@ from secagg_protocols.ckks.messages import (
     Encrypted,
     Keys,
 )
+from secagg_protocols.ckks.round import Round
 
 
-class _Saved(Message, frozen=True):
-    """The machine between two calls."""
+class Roll(State):
+    """Who comes: public keys, and fewest contributors that each client asks for."""
 
-    keys: tuple[tuple[int, bytes], ...]
-    least: tuple[tuple[int, MinCohort], ...]
-    dealer: int | None
-    deal: Deal | None
-    holders: tuple[int, ...]
-    body: bytes
-    masks: bytes
-    contributors: tuple[int, ...]
-    answers: tuple[tuple[int, bytes], ...]
-    keyless: tuple[int, ...]
+    keys: dict[int, bytes] = {}
+    least: dict[int, MinCohort] = {}
+
+    def check_least(self, round: Round, phase: str, among: Iterable[int]) -> None:
+        """Raise TooFew where these are too few for any of them."""
+        check_least(phase, {round.session.parties[i]: self.least[i] for i in sorted(among)})
+
+    def willing(self) -> frozenset[int]:
+        """Who can be in a sum at all: the others' policies ask for more clients than there are."""
+        return frozenset(i for i, least in self.least.items() if least <= len(self.keys))
+
+    def check(self, round: Round) -> None:
+        """Raise WireError for keys of nobody, or without their least cohort."""
+        check_indices(round.n, self.keys)
+        if self.keys.keys() != self.least.keys():
+            raise WireError("saved server of another round: a party without a key, or without its least cohort")
 
 
-class CkksServer(ServerSide):
-    """Adds ciphertexts as they come. Memory: one vector of coefficients and the sum of the uniform halves.
+class Advertising(ServerStage[Round]):
+    """Phase "keys"."""
 
-    Args:
-        session, parameters: the round.
-        designated: how many clients are asked to deal, and how many to hold the key.
-        quorum: how many of the holders must open the same sum.
-        context: digest that clients show of what they say the round is about.
-        saved: what `save` returned.
+    roll: Roll
+
+    @classmethod
+    def begin(cls, round: Round) -> "Advertising":  # noqa: ARG003
+        """Nobody yet."""
+        return cls(Roll())
+
+    def asks(self, round: Round, alive: Set[int]) -> Mapping[int, Message]:  # noqa: ARG002
+        """All clients."""
+        return dict.fromkeys(alive, AskKeys())
+
+    def absorb(self, round: Round, sender: int, reply: Keys) -> None:
+        """A key that no honest dealer would have to leave over."""
+        culprit = {round.session.parties[sender]}
+        check_shown(reply.context, round.context, round.session.parties[sender])
+        check_size(reply.key, KEY_SIZE, "public key")
+        agreement.check_order(reply.key)
+        if reply.key in self.roll.keys.values():
+            raise PeerMisbehaved("a public key that was advertised before", culprit)
+        if reply.least > round.n:  # its own policy would have kept it out of the session
+            raise PeerMisbehaved(f"a least cohort of {reply.least} in a session of {round.n} parties", culprit)
+        self.roll.keys[sender], self.roll.least[sender] = reply.key, reply.least
+
+    def close(self, round: Round, phase: str, answered: Set[int]) -> "Dealing":  # noqa: ARG002
+        """Raises TooFew where everybody's policy asks for more."""
+        if not self.roll.willing():
+            self.roll.check_least(round, phase, self.roll.keys)
+        return Dealing(self.roll)
+
+    def merge(self, round: Round, other: "Advertising") -> None:
+        """Others' keys, if none of them stands here too."""
+        if set(self.roll.keys.values()) & set(other.roll.keys.values()):
+            parties = round.session.ids(other.roll.keys)
+            raise PeerMisbehaved("a public key that was advertised before, at another server", parties)
+        self.roll.keys |= other.roll.keys
+        self.roll.least |= other.roll.least
+
+    def check(self, round: Round) -> None:
+        """Raise WireError for keys of nobody."""
+        self.roll.check(round)
+
+
+class Dealing(ServerStage[Round]):
+    """Phase "deal".
+
+    Attributes:
+        roll: who comes.
+        dealer, deal: the first that came.
     """
 
-    def __init__(
-        self,
-        session: Session,
-        parameters: Parameters,
-        designated: int,
-        quorum: int,
-        context: bytes,
-        saved: bytes | None = None,
-    ) -> None:
-        self._session = session
-        self._parameters = parameters
-        self._designated = designated
-        self._quorum = quorum
-        self._context = context
-        self._keys: dict[int, bytes] = {}
-        self._least: dict[int, int] = {}  # fewest contributors that each of those asks for
-        self._dealer: int | None = None  # the first that dealt
-        self._deal: Deal | None = None
-        self._holders: frozenset[int] = frozenset()
-        self._body: Residues = np.zeros(session.dim, np.uint64)
-        self._masks = Masks(parameters, session.dim)
-        self._contributors: frozenset[int] = frozenset()
-        self._answers: dict[int, bytes] = {}
-        self._keyless: set[int] = set()  # who says that the dealer's box for it holds no key
-        if saved is not None:
-            self._load(codec.decode(saved, _Saved))
+    roll: Roll
+    dealer: int | None = None
+    deal: Deal | None = None
 
-    def open(self, phase: Phase, alive: Set[PartyId]) -> Mapping[PartyId, Message]:
-        """The asks of one phase."""
-        present = frozenset(map(self._session.index, alive))
-        if phase.reply is Keys:
-            asks: dict[int, Message] = {i: AskKeys() for i in present}
-        elif phase.reply is Deal:
-            # Others in each round: the session's id says where to begin.
-            start = int.from_bytes(self._session.id, "little")
-            asks = dict.fromkeys(self._chosen(present & self._willing(), start), self._ask_deal())
-        elif phase.reply is Encrypted:
-            asks = self._ask_encrypted(present)
-        else:
-            asks = dict.fromkeys(self._holders & self._contributors, self._ask_decrypt())
-        return {self._session.parties[i]: asks[i] for i in sorted(asks)}
+    def asks(self, round: Round, alive: Set[int]) -> Mapping[int, Message]:
+        """A few clients, others in each round: the session's id says where to begin."""
+        start, clients = int.from_bytes(round.session.id, "little"), sorted(self.roll.keys)
+        ask = AskDeal(pack_set(clients, round.n), b"".join(self.roll.keys[i] for i in clients))
+        return dict.fromkeys(round.chosen(alive & self.roll.willing(), start), ask)
 
-    def absorb(self, phase: Phase, sender: PartyId, reply: Message) -> None:  # noqa: ARG002
-        """Check and fold in one reply."""
-        i = self._session.index(sender)
-        match reply:
-            case Keys():
-                self._absorb_keys(i, reply)
-            case Deal():
-                self._absorb_deal(i, reply)
-            case Encrypted():
-                self._absorb_encrypted(i, reply)
-            case Decrypted():
-                unpack(reply.vector, self._session.dim, self._session.ring)
-                self._answers[i] = reply.vector
-            case _:
-                raise LocalMisuse(f"{type(reply).__name__} is no reply of a CKKS sum")
-
-    def close(self, phase: Phase, answered: Set[PartyId]) -> Sum | None:
-        """Whether the round can go on; the sum at the end."""
-        if phase.reply is Keys and not self._willing():
-            self._check_least(phase, frozenset(self._keys))
-        if phase.reply is Deal and self._deal is None:
-            raise TooFew(phase.name, 0, 1, "dealers answered")
-        if phase.reply is Encrypted:
-            self._contributors = frozenset(map(self._session.index, answered)) - self._keyless
-            self._check_contributors(phase)
-        return self._finish(phase) if phase.reply is Decrypted else None
-
-    def accusations(self) -> Mapping[PartyId, str]:
-        """The dealer, if clients say that what it sealed for them is no key."""
-        if self._dealer is None or not self._keyless:
-            return {}
-        dealer = self._session.parties[self._dealer]
-        return {dealer: f"the key that it dealt does not open, say {len(self._keyless)} of those it was dealt to"}
-
-    def save(self) -> bytes:
-        """All state: ciphertexts, and at the end the sum; never a secret key."""
-        masks = self._masks.values()
-        return codec.encode(
-            _Saved(
-                keys=tuple(self._keys.items()),
-                least=tuple(self._least.items()),
-                dealer=self._dealer,
-                deal=self._deal,
-                holders=tuple(sorted(self._holders)),
-                body=residues.pack(self._body, self._parameters),
-                masks=b"" if masks is None else residues.pack(masks.reshape(-1), self._parameters),
-                contributors=tuple(sorted(self._contributors)),
-                answers=tuple(self._answers.items()),
-                keyless=tuple(sorted(self._keyless)),
-            )
-        )
-
-    def _load(self, saved: _Saved) -> None:
-        indices = [i for i, _ in (*saved.keys, *saved.answers)] + [
-            *saved.holders,
-            *saved.contributors,
-            *saved.keyless,
-        ]
-        if not all(0 <= i < len(self._session.parties) for i in indices):
-            raise WireError("saved server of another round: an index of no party")
-        if (saved.dealer is None) != (saved.deal is None) or (saved.dealer or 0) not in range(
-            len(self._session.parties)
-        ):
-            raise WireError("saved server of another round: a deal without a dealer")
-        self._keys, self._least, self._answers = dict(saved.keys), dict(saved.least), dict(saved.answers)
-        if self._keys.keys() != self._least.keys() or not self._keys.keys() >= set(saved.contributors):
-            raise WireError("saved server of another round: a party without a key, or without its least cohort")
-        self._dealer, self._deal = saved.dealer, saved.deal
-        self._holders, self._contributors = frozenset(saved.holders), frozenset(saved.contributors)
-        self._keyless = set(saved.keyless)
-        dim, blocks = self._session.dim, self._parameters.blocks(self._session.dim)
-        self._body = residues.unpack(saved.body, dim, self._parameters, "saved sum of ciphertexts")
-        if saved.masks:
-            masks = residues.unpack(saved.masks, blocks * DEGREE, self._parameters, "saved sum of uniform halves")
-            self._masks = Masks(self._parameters, dim, masks.reshape(blocks, DEGREE))
-
-    def _chosen(self, present: Iterable[int], start: int) -> frozenset[int]:
-        """The first few of those present, in a circle from `start`."""
-        ranked = sorted(present, key=lambda i: (i - start) % len(self._session.parties))
-        return frozenset(ranked[: self._designated])
-
-    def _willing(self) -> frozenset[int]:
-        """Who can be in a sum at all: the others' policies ask for more clients than there are."""
-        return frozenset(i for i, least in self._least.items() if least <= len(self._keys))
-
-    def _check_least(self, phase: Phase, among: frozenset[int]) -> None:
-        check_least(phase.name, {self._session.parties[i]: self._least[i] for i in sorted(among)})
-
-    def _check_contributors(self, phase: Phase) -> None:
-        """Enough for each one's own policy, and enough key holders; where the dealer is why not, the error says so."""
-        came, claim = len(self._contributors), self._claim()
-        needed = max((self._least[i] for i in self._contributors), default=1)
-        if claim and came < needed <= came + len(self._keyless):
-            raise TooFew(phase.name, came, needed, f"parties sent ciphertexts{claim}")
-        self._check_least(phase, self._contributors)
-        holding = len(self._holders & self._contributors)
-        if holding < self._quorum:
-            raise TooFew(phase.name, holding, self._quorum, f"designated key holders sent ciphertexts{claim}")
-
-    def _claim(self) -> str:
-        """Of `accusations`, in an error's text."""
-        return "".join(f" (of party {dealer!r}: {why})" for dealer, why in self.accusations().items())
-
-    def _ask_deal(self) -> AskDeal:
-        clients = sorted(self._keys)
-        return AskDeal(pack_set(clients, len(self._session.parties)), b"".join(self._keys[i] for i in clients))
-
-    def _ask_encrypted(self, present: frozenset[int]) -> dict[int, Message]:
-        if self._dealer is None or self._deal is None:
-            raise LocalMisuse("phase 'encrypted' before a key was dealt")
-        self._holders = self._chosen(present, self._dealer)  # the dealer itself first: it is known to be there
-        clients = sorted(self._keys)
-        boxes = rows(self._deal.sealed, SEALED_SIZE, len(clients), "sealed keys")
-        return {
-            i: AskEncrypted(
-                context=self._context,
-                parameters=self._parameters.digest,
-                dealer=self._dealer,
-                key=self._keys[self._dealer],
-                commitment=self._deal.commitment,
-                box=box,
-                holder=i in self._holders,
-            )
-            for i, box in zip(clients, boxes, strict=True)
-            if i in present
-        }
-
-    def _ask_decrypt(self) -> AskDecrypt:
-        masks = self._masks.values()
-        if masks is None:
-            raise LocalMisuse("phase 'decrypt' before any ciphertext came")
-        return AskDecrypt(
-            contributors=pack_set(self._contributors, len(self._session.parties)),
-            body=residues.pack(self._body, self._parameters),
-            masks=residues.pack(masks.reshape(-1), self._parameters),
-        )
-
-    def _absorb_keys(self, i: int, reply: Keys) -> None:
-        check_shown(reply.context, self._context, self._session.parties[i])
-        check_size(reply.key, KEY_SIZE, "public key")
-        agreement.check_order(reply.key)  # an honest dealer would have to leave over it
-        if reply.key in self._keys.values():
-            raise PeerMisbehaved("a public key that was advertised before", {self._session.parties[i]})
-        parties = len(self._session.parties)
-        if reply.least > parties:  # its own policy would have kept it out of the session
-            culprit = {self._session.parties[i]}
-            raise PeerMisbehaved(f"a least cohort of {reply.least} in a session of {parties} parties", culprit)
-        self._keys[i], self._least[i] = reply.key, reply.least
-
-    def _absorb_deal(self, i: int, reply: Deal) -> None:
+    def absorb(self, round: Round, sender: int, reply: Deal) -> None:  # noqa: ARG002
         """The first deal counts, whoever else was asked."""
         check_size(reply.commitment, DIGEST_SIZE, "commitment")
-        check_rows(reply.sealed, SEALED_SIZE, len(self._keys), "sealed keys")
-        if self._deal is None:
-            self._dealer, self._deal = i, reply
+        check_rows(reply.sealed, SEALED_SIZE, len(self.roll.keys), "sealed keys")
+        if self.deal is None:
+            self.dealer, self.deal = sender, reply
 
-    def _absorb_encrypted(self, i: int, reply: Encrypted) -> None:
+    def close(self, round: Round, phase: str, answered: Set[int]) -> "Adding":  # noqa: ARG002
+        """Nobody can encrypt without a key."""
+        if self.dealer is None or self.deal is None:
+            raise TooFew(phase, 0, 1, "dealers answered")
+        return Adding(self.roll, self.dealer, self.deal, bytearray(8 * round.session.dim))
+
+    def merge(self, round: Round, other: "Dealing") -> None:  # noqa: ARG002
+        """The other's deal, where there is none here."""
+        if self.deal is None:
+            self.dealer, self.deal = other.dealer, other.deal
+
+    def check(self, round: Round) -> None:
+        """Raise WireError for a deal without a dealer."""
+        self.roll.check(round)
+        if (self.dealer is None) != (self.deal is None):
+            raise WireError("saved server of another round: a deal without a dealer")
+        check_indices(round.n, [] if self.dealer is None else [self.dealer])
+
+
+class Adding(ServerStage[Round]):
+    """Phase "encrypted": ciphertexts are added as they come.
+
+    Attributes:
+        roll: who comes.
+        dealer, deal: whose key it is, and what it sealed for all.
+        body: (dim,) uint64 coefficients, as bytes.
+        masks: the sum of the uniform halves, packed, as of the last save.
+        holders: who will be asked to open the sum.
+        keyless: who says that the dealer's box for it holds no key.
+    """
+
+    roll: Roll
+    dealer: int
+    deal: Deal
+    body: bytearray
+    masks: bytes = b""
+    holders: frozenset[int] = frozenset()
+    keyless: set[int] = set()
+
+    @derived
+    def coefficients(self, round: Round) -> Residues:  # noqa: ARG002
+        """The body, to be changed in place."""
+        return np.frombuffer(self.body, np.uint64)
+
+    @derived
+    def halves(self, round: Round) -> Masks:
+        """The running sum of the uniform halves."""
+        return Masks(round.parameters, round.session.dim, self._unpacked(round))
+
+    def _unpacked(self, round: Round) -> Residues | None:
+        blocks = round.parameters.blocks(round.session.dim)
+        if not self.masks:
+            return None
+        masks = residues.unpack(self.masks, blocks * DEGREE, round.parameters, "saved sum of uniform halves")
+        return masks.reshape(blocks, DEGREE)
+
+    def asks(self, round: Round, alive: Set[int]) -> Mapping[int, Message]:
+        """All who are there, each with its box; the dealer itself holds first: it is known to be there."""
+        self.holders = round.chosen(alive, self.dealer)
+        clients = sorted(self.roll.keys)
+        boxes = rows(self.deal.sealed, SEALED_SIZE, len(clients), "sealed keys")
+        return {
+            i: AskEncrypted(
+                context=round.context,
+                parameters=round.parameters.digest,
+                dealer=self.dealer,
+                key=self.roll.keys[self.dealer],
+                commitment=self.deal.commitment,
+                box=box,
+                holder=i in self.holders,
+            )
+            for i, box in zip(clients, boxes, strict=True)
+            if i in alive
+        }
+
+    def absorb(self, round: Round, sender: int, reply: Encrypted) -> None:
         """Nothing of a client's bytes reaches SEAL but seeds of the right length."""
         if not reply.body and not reply.seeds:
-            self._keyless.add(i)
+            self.keyless.add(sender)
             return
-        blocks = self._parameters.blocks(self._session.dim)
-        check_size(reply.seeds, SEED_BYTES * blocks, "seeds")
-        body = residues.unpack(reply.body, self._session.dim, self._parameters, "ciphertexts")
-        self._masks.add(reply.seeds)
-        ckks.add(self._body, body, self._parameters)
+        check_size(reply.seeds, SEED_BYTES * round.parameters.blocks(round.session.dim), "seeds")
+        body = residues.unpack(reply.body, round.session.dim, round.parameters, "ciphertexts")
+        self.halves(round).add(reply.seeds)
+        ckks.add(self.coefficients(round), body, round.parameters)
 
-    def _finish(self, phase: Phase) -> Sum:
+    def close(self, round: Round, phase: str, answered: Set[int]) -> "Decrypting":
+        """Enough for each one's own policy, and enough key holders; where the dealer is why not, the error says so."""
+        contributors = frozenset(answered) - self.keyless
+        came, claim = len(contributors), self._claim(round)
+        needed = max((self.roll.least[i] for i in contributors), default=1)
+        if claim and came < needed <= came + len(self.keyless):
+            raise TooFew(phase, came, needed, f"parties sent ciphertexts{claim}")
+        self.roll.check_least(round, phase, contributors)
+        holders = self.holders & contributors
+        if len(holders) < round.quorum:
+            raise TooFew(phase, len(holders), round.quorum, f"designated key holders sent ciphertexts{claim}")
+        self.settle(round)
+        body = residues.pack(self.coefficients(round), round.parameters)
+        return Decrypting(contributors, holders, body, self.masks)
+
+    def merge(self, round: Round, other: "Adding") -> None:
+        """Sums of disjoint senders add up."""
+        ckks.add(self.coefficients(round), other.coefficients(round), round.parameters)
+        mine, theirs = (each.halves(round).values() for each in (self, other))
+        if mine is not None and theirs is not None:
+            ckks.add(mine, theirs, round.parameters)
+        self.__dict__["halves()"] = Masks(round.parameters, round.session.dim, theirs if mine is None else mine)
+        self.keyless |= other.keyless
+
+    def accusations(self, round: Round) -> Mapping[int, str]:  # noqa: ARG002
+        """The dealer, if clients say that what it sealed for them is no key."""
+        if not self.keyless:
+            return {}
+        return {self.dealer: f"the key that it dealt does not open, say {len(self.keyless)} of those it was dealt to"}
+
+    def _claim(self, round: Round) -> str:
+        """Of `accusations`, in an error's text."""
+        told = self.accusations(round).items()
+        return "".join(f" (of party {round.session.parties[dealer]!r}: {why})" for dealer, why in told)
+
+    def settle(self, round: Round) -> None:
+        """The sum of the uniform halves as bytes."""
+        masks = self.halves(round).values()
+        self.masks = b"" if masks is None else residues.pack(masks.reshape(-1), round.parameters)
+
+    def check(self, round: Round) -> None:
+        """Raise WireError for sums of another size, or coefficients that are none."""
+        self.roll.check(round)
+        if self.dealer not in self.roll.keys:
+            raise WireError("saved server of another round: a dealer without a key")
+        check_rows(self.deal.sealed, SEALED_SIZE, len(self.roll.keys), "saved keys")
+        check_indices(round.n, self.holders, self.keyless)
+        check_size(bytes(self.body), 8 * round.session.dim, "saved sum of ciphertexts")
+        if self.body and int(self.coefficients(round).max()) >= round.parameters.modulus:
+            raise WireError("saved sum of ciphertexts: a coefficient that is not below the modulus")
+        self._unpacked(round)
+
+
+class Decrypting(ServerStage[Round]):
+    """Phase "decrypt": the holders open the sum.
+
+    Attributes:
+        contributors: whose ciphertexts are in it.
+        holders: those of them who hold the key.
+        body, masks: the sum, packed to the modulus' bits.
+        answers: {holder: the sum, as it sent it}.
+    """
+
+    contributors: frozenset[int]
+    holders: frozenset[int]
+    body: bytes
+    masks: bytes
+    answers: dict[int, bytes] = {}
+
+    def asks(self, round: Round, alive: Set[int]) -> Mapping[int, Message]:  # noqa: ARG002
+        """The holders that contributed."""
+        ask = AskDecrypt(pack_set(self.contributors, round.n), self.body, self.masks)
+        return dict.fromkeys(self.holders, ask)
+
+    def absorb(self, round: Round, sender: int, reply: Decrypted) -> None:
+        """A ring vector."""
+        unpack(reply.vector, round.session.dim, round.session.ring)
+        self.answers[sender] = reply.vector
+
+    def close(self, round: Round, phase: str, answered: Set[int]) -> Sum:  # noqa: ARG002
         """The holders decrypted the same ciphertexts, so what they say must be one and the same.
 
         Only they can tell the sum, so as many as must agree, if they collude, say what they like.
         """
-        if len(self._answers) < self._quorum:
-            raise TooFew(phase.name, len(self._answers), self._quorum, "key holders answered")
-        ((vector, times), *others) = Counter(self._answers.values()).most_common()
+        if len(self.answers) < round.quorum:
+            raise TooFew(phase, len(self.answers), round.quorum, "key holders answered")
+        ((vector, times), *others) = Counter(self.answers.values()).most_common()
         if others:
             majority = vector if times > others[0][1] else None
-            suspects = {self._session.parties[i] for i, answer in self._answers.items() if answer != majority}
+            suspects = [i for i, answer in self.answers.items() if answer != majority]
             raise PeerMisbehaved(
-                f"{len(self._answers)} key holders opened {len(others) + 1} different sums from the same ciphertexts",
-                suspects,
+                f"{len(self.answers)} key holders opened {len(others) + 1} different sums from the same ciphertexts",
+                round.session.ids(suspects),
             )
-        contributors = frozenset(self._session.parties[i] for i in self._contributors)
-        return Sum(unpack(vector, self._session.dim, self._session.ring), contributors)
+        return Sum(unpack(vector, round.session.dim, round.session.ring), self.contributors)
+
+    def merge(self, round: Round, other: "Decrypting") -> None:  # noqa: ARG002
+        """Other holders' answers."""
+        self.answers |= other.answers
+
+    def check(self, round: Round) -> None:
+        """Raise WireError for indices of nobody, sums of another size, or answers that are no vectors."""
+        check_indices(round.n, self.contributors, self.holders, self.answers)
+        dim, blocks = round.session.dim, round.parameters.blocks(round.session.dim)
+        residues.unpack(self.body, dim, round.parameters, "saved sum of ciphertexts")
+        residues.unpack(self.masks, blocks * DEGREE, round.parameters, "saved sum of uniform halves")
+        for vector in self.answers.values():
+            unpack(vector, round.session.dim, round.session.ring)

@@ -22,7 +22,7 @@ class Holding(Message, frozen=True, tag=True):
 
 
 class Finished(Message, frozen=True, tag=True):
-    """After "encrypted" anybody else, after "decrypt" a holder, and whoever refused an ask: no secret is left."""
+    """After "encrypted" anybody else, after "decrypt" a holder: no secret is left."""
 
 
 Stage = Fresh | Advertised | Holding | Finished

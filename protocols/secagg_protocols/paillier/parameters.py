@@ -1,12 +1,14 @@
 """What the scheme's options mean for one session."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
-from secagg.errors import ConfigError, PartyId, WireError
+from secagg.errors import ConfigError, WireError
 from secagg.primitives.paillier import PrivateKey, PublicKey
 from secagg.scheme import Session
+from secagg_protocols.paillier.messages import context_digest
 from secagg_protocols.paillier.opening import Opening, SingleOpening
 from secagg_protocols.paillier.slots import Slots
 
@@ -41,9 +43,20 @@ class Parameters:
         """Holders that open a sum together."""
         return 1 if self.opening is None else self.opening.threshold
 
-    def ids(self, indices: Iterable[int]) -> frozenset[PartyId]:
-        """The parties' ids."""
-        return frozenset(self.session.parties[i] for i in indices)
+    @cached_property
+    def context(self) -> bytes:
+        """Digest of what the server says that the round is about."""
+        return context_digest(self.session.context)
+
+    @property
+    def n(self) -> int:
+        """Parties of the session."""
+        return len(self.session.parties)
+
+    def check_key(self, key: PublicKey) -> None:
+        """Raise WireError for a key of another size."""
+        if key.bits != self.key_bits:
+            raise WireError(f"Paillier key of {key.bits} bits: expected {self.key_bits}")
 
 
 def key_digest(public: PublicKey) -> bytes:

@@ -7,13 +7,37 @@ from secagg.errors import BadCohort, ConfigError, PartyId
 from secagg.primitives.key_sizes import check_key_bits
 from secagg.scheme import Phase, Roster, Scheme, Seat, Session
 from secagg.scheme.policy import LEAST_COHORT
-from secagg_protocols.paillier import messages
+from secagg_protocols.paillier import messages, server
 from secagg_protocols.paillier.facts import FACTS
 from secagg_protocols.paillier.keys import PaillierKeys
 from secagg_protocols.paillier.parameters import Parameters
 from secagg_protocols.paillier.party import PaillierParty
-from secagg_protocols.paillier.server import PaillierServer
 from secagg_protocols.paillier.slots import Slots
+from secagg_protocols.paillier.stages import Fresh, Offered, Submitted
+
+_DEAL = Phase("deal", messages.AskDeal, messages.Deal, server.Dealing, PaillierParty.deal, (Fresh,), role="dealer")
+DEALT = (
+    Phase(
+        "encrypted",
+        messages.AskEncrypted,
+        messages.Encrypted,
+        server.Adding,
+        PaillierParty.encrypt,
+        (Fresh, Offered),
+        takes_input=True,
+    ),
+    Phase(
+        "decrypt",
+        messages.AskDecrypt,
+        messages.Decrypted,
+        server.Decrypting,
+        PaillierParty.decrypt,
+        (Fresh, Submitted),
+        role="holder",
+    ),
+)
+FRESH = (_DEAL, *DEALT)
+"""The tables of phases under keys that were dealt in advance, and under a fresh one."""
 
 
 class PaillierSum(Scheme):
@@ -61,12 +85,7 @@ class PaillierSum(Scheme):
         for helper in self.helpers:
             if keys is None or helper not in keys.holders:
                 raise ConfigError(f"helper {helper!r} holds no key, and has nothing to help with")
-        deal = [Phase("deal", messages.AskDeal, messages.Deal, role="dealer")] if keys is None else []
-        self.phases = (
-            *deal,
-            Phase("encrypted", messages.AskEncrypted, messages.Encrypted, takes_input=True),
-            Phase("decrypt", messages.AskDecrypt, messages.Decrypted, role="holder"),
-        )
+        self.phases = FRESH if keys is None else DEALT
 
     def __repr__(self) -> str:
         return f"PaillierSum(key_bits={self.key_bits}, keys={self.keys!r}, helpers={sorted(self.helpers, key=str)!r})"
@@ -109,17 +128,17 @@ class PaillierSum(Scheme):
         Raises ConfigError where the options do not fit the session.
         """
         self.parameters(session)
-        return session.ring.capacity(session.bits)
+        return session.encoding.capacity
 
-    def server(self, session: Session, saved: bytes | None = None, *, roster: Roster | None = None) -> PaillierServer:  # noqa: ARG002
-        """The server's machine."""
-        return PaillierServer(session, self.parameters(session), saved)
+    def server(self, session: Session, roster: Roster | None = None) -> Parameters:  # noqa: ARG002
+        """The round as the server has it."""
+        return self.parameters(session)
 
     def party(self, session: Session, seat: Seat, saved: bytes | None = None) -> PaillierParty:
         """One party's machine. Raises ConfigError for a holder whose share is not in `keys`."""
         me = session.parties[session.index(seat.party)]
         secret = None if self.keys is None or me not in self.keys.holders else self.keys.secret(me)
-        return PaillierParty(session, seat, self.parameters(session), secret, saved)
+        return PaillierParty(self.parameters(session), seat, secret, saved)
 
 
 def paillier(n: int, key_bits: int = 2048, adversary: str = "passive") -> PaillierSum:

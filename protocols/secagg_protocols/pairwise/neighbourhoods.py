@@ -77,13 +77,12 @@ class Turned:
         # Edges stand in the order of (dealer, holder). Sorted by (holder, dealer), each takes the place of its reverse.
         reverse = np.lexsort((np.repeat(dealers, holders.shape[1]), holders.ravel()))
         self._reverse = dict(zip(to, reverse.reshape(holders.shape), strict=True))
-        self._to = to
+        self._dealers = dict(zip(to, holders, strict=True))  # of each holder: each is a holder of each
 
     @span("relay and lookup of rows")
-    def of(self, holder: int, dealers: Set[int]) -> NDArray[np.uint8]:
-        """(d, size): the rows for `holder` of those of its dealers that are in `dealers`, ascending."""
-        chosen = [dealer in dealers for dealer in self._to[holder]]
-        rows: NDArray[np.uint8] = self._rows[self._reverse[holder][chosen]]
+    def of(self, holder: int, among: NDArray[np.bool_]) -> NDArray[np.uint8]:
+        """(d, size): the rows for `holder` of those of its dealers that are in `among`, (n,) bits, ascending."""
+        rows: NDArray[np.uint8] = self._rows[self._reverse[holder][among[self._dealers[holder]]]]
         return rows
 
 

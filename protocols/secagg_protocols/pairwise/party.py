@@ -12,23 +12,20 @@ from numpy.typing import ArrayLike, NDArray
 
 from secagg.encoding.packing import pack
 from secagg.encoding.ring import Lanes
-from secagg.errors import LocalMisuse, PartyId, PeerMisbehaved
+from secagg.errors import PartyId, PeerMisbehaved
 from secagg.primitives import agreement, prg, sealing, shamir
 from secagg.primitives.entropy import draw
-from secagg.scheme import Credentials, PartySide, Seat, Session, Sum
+from secagg.scheme import Answer, PartySide, RoundSlot, Seat
 from secagg.scheme.context import check_theirs
 from secagg.wire import codec
-from secagg.wire.codec import Message
 from secagg.wire.packed import check_rows, pack_bits, rows, unpack_bits
 from secagg_protocols.pairwise import derive
-from secagg_protocols.pairwise.advertisement import SignedStatements, check_relayed, shown
 from secagg_protocols.pairwise.messages import (
     HASH_SIZE,
     KEY_SIZE,
     SALT_SIZE,
     SEALED_SIZE,
     SHARE_SIZE,
-    SIGNATURE_SIZE,
     AskConsistency,
     AskKeys,
     AskMasked,
@@ -42,156 +39,91 @@ from secagg_protocols.pairwise.messages import (
     pack_indices,
     unpack_indices,
 )
-from secagg_protocols.pairwise.neighbourhoods import neighbours_of
-from secagg_protocols.pairwise.parameters import Parameters
-from secagg_protocols.pairwise.stages import Advertised, Dealt, Finished, Fresh, Ready, Saved, Stage, Submitted
+from secagg_protocols.pairwise.round import Round
+from secagg_protocols.pairwise.signed import SignedRound
+from secagg_protocols.pairwise.stages import Advertised, Dealt, Finished, Fresh, Ready, Saved, Submitted
 
 
 class PairwiseParty(PartySide):
-    """The client numbered `me`.
+    """The client in `seat`, in one round as it sees it."""
 
-    Args:
-        session, seat, parameters: the round and whose machine it is; credentials count in active mode alone.
-        bound: 32 bytes that stand for the round as this client sees it, see `derive.binding`.
-        statements: what identities sign of their keys.
-        saved: what `save` returned.
-    """
+    SAVED = Saved
 
-    def __init__(
-        self,
-        session: Session,
-        seat: Seat,
-        parameters: Parameters,
-        bound: bytes,
-        statements: SignedStatements,
-        saved: bytes | None = None,
-    ) -> None:
-        seat.policy.check_threshold(parameters.threshold)
-        self._session = session
-        self._seat = seat
-        self._me = session.index(seat.party)
-        self._parameters = parameters
-        self._bound = bound
-        self._statements = statements
-        self._entropy = seat.entropy
-        self._credentials = seat.credentials
-        self._stage: Stage = Fresh() if saved is None else codec.decode(saved, Saved).stage
+    def __init__(self, round: Round, seat: Seat, saved: bytes | None = None) -> None:
+        seat.policy.check_threshold(round.parameters.threshold)
+        super().__init__(round.session, seat, Fresh(), saved)
+        self.round = round
 
-    def answer(self, ask: Message, vector: Lanes | None) -> tuple[Message | None, Sum | None]:
-        """One phase's reply; this party learns no result."""
-        reply, self._stage = self._answered(ask, vector)
-        return reply, None
-
-    def save(self) -> bytes:
-        """The current stage."""
-        return codec.encode(Saved(self._stage))
-
-    def _answered(self, ask: Message, vector: Lanes | None) -> tuple[Message, Stage]:
-        match ask, self._stage:
-            case AskKeys(), Fresh() | Ready():
-                return self._advertise()
-            case AskShares(), Ready(sealing_key, mask_key):
-                return self._deal(ask, Advertised(sealing_key, mask_key))
-            case AskShares(), Advertised() as advertised:
-                return self._deal(ask, advertised)
-            case AskMasked(), Dealt() as dealt if vector is not None:
-                return self._submit(ask, dealt, vector)
-            case AskConsistency(), Submitted(agreed=b"") as submitted if self._credentials is not None:
-                return self._agree_on(ask, submitted, self._credentials)
-            case AskUnmask(), Submitted() as submitted:
-                return self._unmask(ask, submitted)
-            case _:
-                raise LocalMisuse(f"{type(ask).__name__} after stage {type(self._stage).__name__}")
-
-    def _advertise(self) -> tuple[Keys, Advertised]:
+    def advertise(self, ask: AskKeys, stage: Fresh | Ready) -> Answer:  # noqa: ARG002
         """Bonawitz et al. 2017, Fig. 4, Round 0: two fresh key pairs."""
-        stage = Advertised(agreement.generate(self._entropy), agreement.generate(self._entropy))
-        sealing_key, mask_key = agreement.public_key(stage.sealing), agreement.public_key(stage.mask)
-        if self._credentials is None:
-            return Keys(sealing_key, mask_key, b""), stage
-        statement = self._statements.of(self._me, sealing_key + mask_key, prepared=False)
-        return Keys(sealing_key, mask_key, self._credentials.sign(statement), self._statements.context), stage
+        fresh = Advertised(*_fresh_keys(self.seat))
+        return Answer(fresh, self.round.advertised(self.me, _publics(fresh)))
 
-    def _deal(self, ask: AskShares, stage: Advertised) -> tuple[Shares, Dealt]:
+    def deal(self, ask: AskShares, stage: Advertised | Ready) -> Answer:
         """Fig. 4, Round 1: share the mask key and a fresh self-mask seed, sealed to each neighbour."""
-        advertised = self._advertised(ask, stage)
+        round = self.round
+        advertised = round.check_advertisements(self.me, _publics(stage), ask)
         neighbours = self._neighbours(advertised)
         keys = [advertised[j] for j in neighbours]
-        sealing_keys, mask_keys = [key[:KEY_SIZE] for key in keys], [key[KEY_SIZE : 2 * KEY_SIZE] for key in keys]
-
-        seed = draw(self._entropy, 32)
+        seed = draw(self.seat.entropy, 32)
         pairs = self._split(seed, stage.mask, self._with_me(neighbours))
-        shared = self._agree(derive.SEALING, stage.sealing, neighbours, sealing_keys)
-        sealed = [
-            sealing.seal(
-                derive.sealing_key(secret, self._me, j),
-                pairs[j],
-                derive.sealing_data(self._bound, self._me, j),
-            )
-            for j, secret in zip(neighbours, shared, strict=True)
-        ]
+        shared = self._agree(derive.SEALING, stage.sealing, neighbours, [key[:KEY_SIZE] for key in keys])
         reply = Shares(
-            context=self._statements.context,
-            commitment=derive.commitment(self._bound, seed),
-            sealed=b"".join(sealed),
-            hashes=self._hashes(self._me, list(pairs), list(pairs.values())).tobytes(),
+            context=round.context,
+            commitment=derive.commitment(round.bound, seed),
+            sealed=b"".join(self._seal(j, secret, pairs[j]) for j, secret in zip(neighbours, shared, strict=True)),
+            hashes=self._hashes(self.me, list(pairs), list(pairs.values())).tobytes(),
         )
-        opening = (derive.sealing_key(secret, j, self._me) for j, secret in zip(neighbours, shared, strict=True))
+        opening = (derive.sealing_key(secret, j, self.me) for j, secret in zip(neighbours, shared, strict=True))
         dealt = Dealt(
             mask=stage.mask,
             seed=seed,
             neighbours=pack_indices(neighbours),
-            mask_keys=b"".join(mask_keys),
+            mask_keys=b"".join(key[KEY_SIZE : 2 * KEY_SIZE] for key in keys),
             opening_keys=b"".join(opening),
-            own=pairs.get(self._me, b""),
-            absent=pack_indices(self._without_keys(advertised)),
+            own=pairs.get(self.me, b""),
+            absent=pack_indices(round.absent(advertised)),
             view=derive.view_digest(ask.parties, ask.keys, ask.signatures),
         )
-        return reply, dealt
+        return Answer(dealt, reply)
 
-    def _submit(self, ask: AskMasked, stage: Dealt, vector: Lanes) -> tuple[Masked, Submitted]:
+    def submit(self, ask: AskMasked, stage: Dealt, vector: Lanes) -> Answer:
         """Fig. 4, Round 2: open the shares, add the self-mask and one mask a neighbour."""
-        check_theirs(ask.context, self._statements.context, "its neighbours")
-        n = len(self._session.parties)
-        neighbours = unpack_indices(stage.neighbours, n)
-        dealers = unpack_indices(ask.dealers, n)
+        check_theirs(ask.context, self.round.context, "its neighbours")
+        neighbours, dealers = (unpack_indices(each, self.round.n) for each in (stage.neighbours, ask.dealers))
         self._check_dealers(dealers, neighbours)
-        place = {j: i for i, j in enumerate(neighbours)}
-        opening = rows(stage.opening_keys, KEY_SIZE, len(neighbours), "opening keys")
-        public = rows(stage.mask_keys, KEY_SIZE, len(neighbours), "mask keys")
+        opening = dict(
+            zip(neighbours, rows(stage.opening_keys, KEY_SIZE, len(neighbours), "opening keys"), strict=True)
+        )
+        public = dict(zip(neighbours, rows(stage.mask_keys, KEY_SIZE, len(neighbours), "mask keys"), strict=True))
         sealed = rows(ask.sealed, SEALED_SIZE, len(dealers), "sealed shares")
         check_rows(ask.hashes, 2 * HASH_SIZE, len(dealers), "share hashes")
 
-        pairs = self._opened(dealers, [opening[place[j]] for j in dealers], sealed, ask.hashes)
-        if self._parameters.complete:
-            pairs[self._me] = stage.own
-        masked = self._mask(vector, stage, dealers, [public[place[j]] for j in dealers])
-        known = sorted(pairs)
-        elsewhere = range(n) if self._parameters.complete else neighbours
-        silent = {j for j in elsewhere if j not in pairs and j != self._me}
-        submitted = Submitted(
-            dealers=pack_indices(known),
-            absent=pack_indices(sorted(silent.union(unpack_indices(stage.absent, n)))),
-            held=pack_bits([pairs[j] is not None for j in known]),
-            shares=b"".join(pairs[j] or bytes(2 * SHARE_SIZE) for j in known),
-            view=stage.view,
-            agreed=b"",
-        )
-        return Masked(pack(masked, self._session.ring)), submitted
+        pairs = self._opened(dealers, [opening[j] for j in dealers], sealed, ask.hashes)
+        if self.round.parameters.complete:
+            pairs[self.me] = stage.own
+        masked = self._mask(vector, stage, dealers, [public[j] for j in dealers])
+        reply = Masked(pack(masked, self.session.ring))
+        return Answer(self._submitted(pairs, neighbours, stage), reply)
 
-    def _agree_on(
-        self, ask: AskConsistency, stage: Submitted, credentials: Credentials
-    ) -> tuple[Consistency, Submitted]:
+    def agree(self, ask: AskConsistency, stage: Submitted) -> Answer:
         """Fig. 4, Round 3: sign the contributor set, once."""
+        assert isinstance(self.round, SignedRound), "the phase is active mode's"
         self._check_contributors(ask.contributors, stage)
-        statement = derive.agreement_on(self._bound, stage.view, ask.contributors)
-        return Consistency(credentials.sign(statement)), msgspec.structs.replace(stage, agreed=ask.contributors)
+        signature = self.round.signed(self.round.agreement(stage.view, ask.contributors))
+        return Answer(msgspec.structs.replace(stage, agreed=ask.contributors), Consistency(signature))
 
-    def _unmask(self, ask: AskUnmask, stage: Submitted) -> tuple[Unmask, Finished]:
+    def unmask_agreed(self, ask: AskUnmask, stage: Submitted) -> Answer:
+        """Fig. 4, Round 4, in active mode: for the set that this client signed, and for no other."""
+        if ask.contributors != stage.agreed:
+            raise PeerMisbehaved("the server asks to unmask another set than this party signed")
+        return self.unmask(ask, stage)
+
+    def unmask(self, ask: AskUnmask, stage: Submitted) -> Answer:
         """Fig. 4, Round 4: of each dealer one share, the seed's if it contributed, the mask key's if not."""
-        contributed = self._check_contributors(ask.contributors, stage)
-        dealers = unpack_indices(stage.dealers, len(self._session.parties))
-        self._check_agreement(ask, stage, dealers)
+        contributed, ids = self._check_contributors(ask.contributors, stage)
+        dealers = unpack_indices(stage.dealers, self.round.n)
+        self.round.check_agreement(stage.view, dealers, ask)
         held = unpack_bits(stage.held, len(dealers))
         pairs = rows(stage.shares, 2 * SHARE_SIZE, len(dealers), "held shares")
         shares = [
@@ -199,83 +131,33 @@ class PairwiseParty(PartySide):
             for j, pair, sound in zip(dealers, pairs, held, strict=True)
             if sound
         ]
-        self._seat.open_set(self._session, self._ids(contributed), gives_input=True)
-        return Unmask(stage.held, b"".join(shares)), Finished()
-
-    def _advertised(self, ask: AskShares, stage: Advertised) -> dict[int, bytes]:
-        """{party: sealing key, mask key, signature}, each checked; in active mode of all who advertised."""
-        own = agreement.public_key(stage.sealing) + agreement.public_key(stage.mask)
-        roster = None if self._credentials is None else self._credentials.roster
-        return shown(ask, self._me, own, self._statements, roster)
-
-    def _without_keys(self, advertised: Mapping[int, bytes]) -> list[int]:
-        """Who advertised no keys, where this client was shown all advertisements: in active mode."""
-        if self._credentials is None:
-            return []
-        return [i for i in range(len(self._session.parties)) if i not in advertised]
+        self.seat.open_set(self.session, ids, gives_input=True)
+        return Answer(Finished(), Unmask(stage.held, b"".join(shares)))
 
     def _neighbours(self, advertised: Mapping[int, bytes]) -> list[int]:
-        """As the server says, or in active mode as the graph over all advertisements says."""
-        if self._credentials is None:
-            neighbours = list(advertised)
-        else:
-            self._seat.policy.check_cohort(len(advertised))
-            self._check_drawn(len(advertised))
-            neighbours = neighbours_of(self._me, advertised, self._parameters)
-        if len(neighbours) > self._parameters.degree:
-            raise PeerMisbehaved(f"{len(neighbours)} neighbours: the session's graph has {self._parameters.degree}")
+        """Whom this client shares masks with."""
+        neighbours, degree = self.round.neighbours(self.seat, self.me, advertised), self.round.parameters.degree
+        if len(neighbours) > degree:
+            raise PeerMisbehaved(f"{len(neighbours)} neighbours: the session's graph has {degree}")
         self._check_holders(neighbours)
         return neighbours
 
-    def _check_drawn(self, shown: int) -> None:
-        """A server that hides honest clients leaves the corrupt ones, who would then be this client's neighbours."""
-        if shown < self._parameters.fewest_drawn:
+    def _check_contributors(
+        self, contributors: bytes, stage: Submitted
+    ) -> tuple[NDArray[np.bool_], frozenset[PartyId]]:
+        """(one bit a party, (n,), their ids), if it is a set whose sum this client helps to open."""
+        contributed = unpack_bits(contributors, self.round.n)
+        ids = self.session.ids(np.flatnonzero(contributed).tolist())
+        self.seat.check_set(self.session, ids, gives_input=True)
+        least = self.round.parameters.least_cohort
+        if len(ids) < least:
             raise PeerMisbehaved(
-                f"the server shows keys of {shown} parties: fewer than the {self._parameters.fewest_drawn} among whom "
-                "corrupt neighbours are few enough"
+                f"the server asks to unmask a sum of {len(ids)}: fewer than the {least} that the threshold demands"
             )
-
-    def _check_contributors(self, contributors: bytes, stage: Submitted) -> NDArray[np.bool_]:
-        """One bit a party, (n,), if it is a set whose sum this client helps to open."""
-        n = len(self._session.parties)
-        contributed = unpack_bits(contributors, n)
-        self._seat.check_set(self._session, self._ids(contributed), gives_input=True)
-        count = int(contributed.sum())
-        if count < self._parameters.least_cohort:
-            raise PeerMisbehaved(
-                f"the server asks to unmask a sum of {count}: fewer than the {self._parameters.least_cohort} "
-                "that the threshold demands"
-            )
-        if contributed[unpack_indices(stage.absent, n)].any():
+        # A sum with a vector that was never relayed as masked is one that the server padded with words of its own.
+        if contributed[unpack_indices(stage.absent, self.round.n)].any():
             raise PeerMisbehaved("the server counts a party as contributor whose shares it never relayed")
-        return contributed
-
-    def _check_agreement(self, ask: AskUnmask, stage: Submitted, dealers: Sequence[int]) -> None:
-        """In active mode: `threshold` holders of this client's shares signed the very set that it signed.
-
-        Each honest holder answers for one set only, and 2 * threshold exceeds all holders of any client's secrets
-        with the corrupt ones counted twice, so no two sets both get `threshold` shares of one client.
-        """
-        signers = unpack_indices(ask.signers, len(self._session.parties))
-        if self._credentials is None:
-            check_rows(ask.signers, 4, 0, "signers in passive mode")
-            check_rows(ask.signatures, SIGNATURE_SIZE, 0, "signatures in passive mode")
-            return
-        signatures = rows(ask.signatures, SIGNATURE_SIZE, len(signers), "signatures")
-        if ask.contributors != stage.agreed:
-            raise PeerMisbehaved("the server asks to unmask another set than this party signed")
-        if not set(signers) <= set(dealers):
-            raise PeerMisbehaved("the server shows the signature of a party that holds none of this party's shares")
-        statement = derive.agreement_on(self._bound, stage.view, ask.contributors)
-        for i, signature in zip(signers, signatures, strict=True):
-            check_relayed(self._credentials.roster, self._session.parties[i], statement, signature)
-        if len(signers) < self._parameters.threshold:
-            raise PeerMisbehaved(
-                f"{len(signers)} signatures of the contributor set, {self._parameters.threshold} needed"
-            )
-
-    def _ids(self, contributed: NDArray[np.bool_]) -> frozenset[PartyId]:
-        return frozenset(self._session.parties[i] for i in np.flatnonzero(contributed))
+        return contributed, ids
 
     def _check_dealers(self, dealers: Sequence[int], neighbours: Sequence[int]) -> None:
         if not set(dealers) <= set(neighbours):
@@ -283,21 +165,21 @@ class PairwiseParty(PartySide):
         self._check_holders(dealers)
 
     def _check_holders(self, neighbours: Sequence[int]) -> None:
-        holders = len(self._with_me(neighbours))
-        if holders < self._parameters.threshold:
-            raise PeerMisbehaved(f"{holders} holders of this party's shares, {self._parameters.threshold} needed")
-        if self._parameters.complete:
-            self._seat.policy.check_cohort(holders)
+        holders, parameters = len(self._with_me(neighbours)), self.round.parameters
+        if holders < parameters.threshold:
+            raise PeerMisbehaved(f"{holders} holders of this party's shares, {parameters.threshold} needed")
+        if parameters.complete:
+            self.seat.policy.check_cohort(holders)
 
     def _with_me(self, neighbours: Sequence[int]) -> list[int]:
         """Who holds shares of this client's secrets."""
-        return sorted([*neighbours, self._me]) if self._parameters.complete else list(neighbours)
+        return sorted([*neighbours, self.me]) if self.round.parameters.complete else list(neighbours)
 
     def _split(self, seed: bytes, private: bytes, holders: Sequence[int]) -> dict[int, bytes]:
         """{holder: seed share, salt, key share, salt}; the share point of a party is its index + 1."""
-        secrets = np.frombuffer(seed + private, np.uint8).reshape(2, 32)
-        shares = shamir.split(secrets, [j + 1 for j in holders], self._parameters.threshold, self._entropy)
-        salts = draw(self._entropy, 2 * SALT_SIZE * len(holders))
+        secrets, entropy = np.frombuffer(seed + private, np.uint8).reshape(2, 32), self.seat.entropy
+        shares = shamir.split(secrets, [j + 1 for j in holders], self.round.parameters.threshold, entropy)
+        salts = draw(entropy, 2 * SALT_SIZE * len(holders))
         pairs = {}
         for i, j in enumerate(holders):
             of_seed, of_key = (share.astype("<u8").tobytes() for share in shares[j + 1])
@@ -308,22 +190,27 @@ class PairwiseParty(PartySide):
     def _agree(self, purpose: bytes, private: bytes, peers: Sequence[int], publics: Sequence[bytes]) -> list[bytes]:
         """The pair's key with each peer. A key of low order is the fault of who signed it; unsigned, the server's."""
         own = agreement.public_key(private)
-        infos = [derive.pair_info(purpose, self._me, own, j, key) for j, key in zip(peers, publics, strict=True)]
+        infos = [derive.pair_info(purpose, self.me, own, j, key) for j, key in zip(peers, publics, strict=True)]
         found = []
-        keys = agreement.derive_many([private] * len(peers), publics, infos, self._bound)
+        keys = agreement.derive_many([private] * len(peers), publics, infos, self.round.bound)
         for j, key in zip(peers, keys, strict=True):
             if key is None:
-                signers = set() if self._credentials is None else {self._session.parties[j]}
-                raise PeerMisbehaved("the server relays a public key of low order", signers)
+                culprits = self.session.ids(self.round.signers(j))
+                raise PeerMisbehaved("the server relays a public key of low order", culprits)
             found.append(key)
         return found
+
+    def _seal(self, holder: int, secret: bytes, pair: bytes) -> bytes:
+        """A pair of shares, under a key for this dealer, this holder and this round: it seals once."""
+        data = derive.sealing_data(self.round.bound, self.me, holder)
+        return sealing.seal(derive.sealing_key(secret, self.me, holder), pair, data)
 
     def _hashes(self, dealers: ArrayLike, holders: ArrayLike, pairs: Sequence[bytes]) -> NDArray[np.uint8]:
         """(n, 64): of each pair the hash of the seed share, then that of the key share."""
         table = _table(pairs)
         halves = ((True, table[:, 0]), (False, table[:, 1]))
         return np.hstack(
-            [derive.share_hashes(self._bound, of_seed, dealers, holders, half) for of_seed, half in halves]
+            [derive.share_hashes(self.round.bound, of_seed, dealers, holders, half) for of_seed, half in halves]
         )
 
     def _opened(
@@ -334,25 +221,59 @@ class PairwiseParty(PartySide):
         pairs = [pair or bytes(2 * SHARE_SIZE) for pair in opened.values()]
         shares = np.ascontiguousarray(_table(pairs)[..., : shamir.SHARE_BYTES]).view("<u8")
         published = np.frombuffer(hashes, np.uint8).reshape(-1, 2 * HASH_SIZE)
-        as_published = (self._hashes(dealers, self._me, pairs) == published).all(axis=1)
+        as_published = (self._hashes(dealers, self.me, pairs) == published).all(axis=1)
         sound = as_published & shamir.are_limbs(shares).all(axis=1)
         return {j: pair if is_sound else None for (j, pair), is_sound in zip(opened.items(), sound, strict=True)}
 
     def _open(self, dealer: int, key: bytes, box: bytes) -> bytes | None:
         """The pair that `dealer` sealed, or None where the box does not open."""
         try:
-            return sealing.open_sealed(key, box, derive.sealing_data(self._bound, dealer, self._me))
+            return sealing.open_sealed(key, box, derive.sealing_data(self.round.bound, dealer, self.me))
         except PeerMisbehaved:
             return None
 
     def _mask(self, vector: Lanes, stage: Dealt, dealers: Sequence[int], publics: Sequence[bytes]) -> Lanes:
         """vector + PRG(self) + sum of +-PRG(pair): plus towards higher indices, minus towards lower."""
         shared = self._agree(derive.MASK, stage.mask, dealers, publics)
-        seeds = [derive.self_mask_seed(self._bound, stage.seed), *map(derive.mask_seed, shared)]
-        signs = np.array([1, *(1 if self._me < j else -1 for j in dealers)], np.int8)
+        seeds = [derive.self_mask_seed(self.round.bound, stage.seed), *map(derive.mask_seed, shared)]
+        signs = np.array([1, *(1 if self.me < j else -1 for j in dealers)], np.int8)
         masked = vector.copy()
         prg.add_masks(masked, np.frombuffer(b"".join(seeds), np.uint8).reshape(-1, 16), signs)
         return masked
+
+    def _submitted(self, pairs: Mapping[int, bytes | None], neighbours: Sequence[int], stage: Dealt) -> Submitted:
+        """Others' shares, and who cannot be a contributor; of this client's own secrets nothing."""
+        known, n = sorted(pairs), self.round.n
+        elsewhere = range(n) if self.round.parameters.complete else neighbours
+        silent = {j for j in elsewhere if j not in pairs and j != self.me}
+        return Submitted(
+            dealers=pack_indices(known),
+            absent=pack_indices(sorted(silent.union(unpack_indices(stage.absent, n)))),
+            held=pack_bits([pairs[j] is not None for j in known]),
+            shares=b"".join(pairs[j] or bytes(2 * SHARE_SIZE) for j in known),
+            view=stage.view,
+            agreed=b"",
+        )
+
+
+def prepare(slot: RoundSlot, seat: Seat) -> tuple[Keys, bytes]:
+    """Two fresh key pairs before their session: the advertisement, signed where the seat has credentials, and the
+    client's state that goes on from it.
+    """
+    stage = Ready(*_fresh_keys(seat))
+    publics, signature = _publics(stage), b""
+    if seat.credentials is not None:
+        signature = seat.credentials.sign(derive.prepared_advertisement(slot.digest, publics))
+    return Keys(publics[:KEY_SIZE], publics[KEY_SIZE:], signature), codec.encode(Saved(stage))
+
+
+def _fresh_keys(seat: Seat) -> tuple[bytes, bytes]:
+    return agreement.generate(seat.entropy), agreement.generate(seat.entropy)
+
+
+def _publics(stage: Advertised | Ready) -> bytes:
+    """Sealing key, mask key."""
+    return agreement.public_key(stage.sealing) + agreement.public_key(stage.mask)
 
 
 def _table(pairs: Sequence[bytes]) -> NDArray[np.uint8]:

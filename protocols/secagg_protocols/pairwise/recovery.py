@@ -1,138 +1,118 @@
 """Taking the masks off: shares come in, secrets come out, and what did not cancel is subtracted."""
 
-from collections.abc import Callable, Mapping, Sequence, Set
-from functools import partial
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from secagg.encoding.ring import Lanes
-from secagg.errors import PeerMisbehaved, TooFew, WireError
+from secagg.errors import PeerMisbehaved, TooFew
 from secagg.primitives import agreement, prg, shamir
 from secagg.primitives.overlap import use_while_making
-from secagg.scheme import Session
-from secagg.wire import codec
-from secagg.wire.codec import Message
-from secagg.wire.packed import check_rows, unpack_bits
 from secagg_protocols.pairwise import derive
-from secagg_protocols.pairwise.messages import HASH_SIZE, SHARE_SIZE, Unmask
+from secagg_protocols.pairwise.messages import HASH_SIZE, SHARE_SIZE
+from secagg_protocols.pairwise.round import Round
 
 PAIRS_AT_ONCE = 1024
 """Pairs whose masks are added while the next ones' keys are agreed: 40 ms of agreement, and memory for any number."""
+SCARCEST = "holders of the scarcest secret answered"
 
 _Masks = tuple[NDArray[np.uint8], NDArray[np.int8]]
 """Seeds (k, 16) and signs (k,)."""
 
 
-class _Saved(Message, frozen=True):
-    """Which shares have come: their points (0 where none yet) and values; and which are missing."""
-
-    points: bytes
-    values: bytes
-    missing: tuple[tuple[int, tuple[int, ...]], ...]
-
-
-class Recovery:
-    """Collects exactly `threshold` shares of each needed secret.
+@dataclass(frozen=True)
+class Secrets:
+    """Which secrets the server needs once the contributors are known, and who holds shares of them.
 
     Of a contributor that is its self-mask seed; of a member whose vector never came its mask key, if one of its
-    neighbours contributed. Never both.
-
-    Args:
-        session, bound: the round.
-        threshold: shares that open a secret.
-        holders: {member: the members that hold shares of its secrets, ascending}; a symmetric relation.
-        contributors: members whose vectors are in the sum.
-        hashes_for: holder to (d, 64) uint8, the two published hashes of the pair of shares of each of its dealers.
+    neighbours contributed. Never both: a secret is needed once, and its owner is in or out.
 
     Attributes:
-        missing: {dealer: holders who say that its sealed shares did not open or fail their hashes}.
+        round: of the members.
+        holders: {member: the members that hold shares of its secrets, ascending}; a symmetric relation.
+        contributors: members whose vectors are in the sum.
     """
 
-    def __init__(
-        self,
-        session: Session,
-        bound: bytes,
-        threshold: int,
-        holders: Mapping[int, list[int]],
-        contributors: Set[int],
-        hashes_for: Callable[[int], NDArray[np.uint8]],
-    ) -> None:
-        self._session = session
-        self._bound = bound
-        self._threshold = threshold
-        self._holders = holders
-        self._contributors = contributors
-        self._hashes_for = hashes_for
-        self._needed = [i for i in sorted(holders) if i in contributors or not contributors.isdisjoint(holders[i])]
-        self.missing: dict[int, list[int]] = {}
-        n = len(session.parties)
-        self._row = np.full(n, -1, np.int64)  # of each member's secret, -1 where it is not needed
-        self._row[self._needed] = range(len(self._needed))
-        self._contributed = np.zeros(n, np.bool_)
-        self._contributed[list(contributors)] = True
-        self._count = np.zeros(len(self._needed), np.int64)
-        self._points = np.zeros((len(self._needed), threshold), np.uint64)
-        self._values = np.zeros((len(self._needed), threshold, shamir.LIMBS), np.uint64)
+    round: Round
+    holders: Mapping[int, list[int]]
+    contributors: Set[int]
 
-    def check_reachable(self, phase: str, least_cohort: int, answering: Set[int]) -> None:
+    @cached_property
+    def needed(self) -> list[int]:
+        """Whose secrets, ascending: a row of `Shares` each."""
+        holders, contributors = self.holders, self.contributors
+        return [i for i in sorted(holders) if i in contributors or not contributors.isdisjoint(holders[i])]
+
+    @cached_property
+    def row(self) -> NDArray[np.int64]:
+        """(n,): of each party's secret, -1 where it is not needed."""
+        row = np.full(self.round.n, -1, np.int64)
+        row[self.needed] = range(len(self.needed))
+        return row
+
+    @cached_property
+    def contributed(self) -> NDArray[np.bool_]:
+        """(n,): whether a share of a party is to be of its seed."""
+        contributed = np.zeros(self.round.n, np.bool_)
+        contributed[list(self.contributors)] = True
+        return contributed
+
+    def check_reachable(self, phase: str, answering: Set[int]) -> None:
         """Raise TooFew if those who will be asked cannot open all needed secrets, whatever they answer."""
+        parameters = self.round.parameters
         if not answering:
-            raise TooFew(phase, 0, least_cohort)
-        left = [sum(holder in answering for holder in self._holders[i]) for i in self._needed]
-        if min(left) < self._threshold:
-            raise TooFew(phase, min(left), self._threshold, "holders of the scarcest secret answered")
+            raise TooFew(phase, 0, parameters.least_cohort)
+        left = min(sum(holder in answering for holder in self.holders[i]) for i in self.needed)
+        if left < parameters.threshold:
+            raise TooFew(phase, left, parameters.threshold, SCARCEST)
 
-    def absorb(self, holder: int, reply: Unmask) -> None:
-        """Check all of one holder's shares against their dealers' hashes, then keep what is still needed."""
-        every = self._holders[holder]
-        held = unpack_bits(reply.held, len(every))
-        check_rows(reply.shares, SHARE_SIZE, int(held.sum()), "shares")
-        dealers = np.array(every, np.int64)[held]
-        table = np.frombuffer(reply.shares, np.uint8).reshape(-1, SHARE_SIZE)
-        self._check_hashes(dealers, holder, table, self._hashes_for(holder)[held])
-        values = np.ascontiguousarray(table[:, : shamir.SHARE_BYTES]).view("<u8").astype(np.uint64, copy=False)
-        shamir.check_limbs(values)
-        self._keep(dealers, holder, values)
-        for dealer, is_held in zip(every, held, strict=True):
-            if not is_held:
-                self.missing.setdefault(dealer, []).append(holder)
+    def check_published(
+        self, dealers: NDArray[np.int64], holder: int, shares: NDArray[np.uint8], published: NDArray[np.uint8]
+    ) -> None:
+        """Refuse shares, (d, size), that are not those that their dealers published in one of two hashes, (d, 64)."""
+        of_seed = self.contributed[dealers]
+        expected = np.where(of_seed[:, np.newaxis], published[:, :HASH_SIZE], published[:, HASH_SIZE:])
+        wrong = (derive.share_hashes(self.round.bound, of_seed, dealers, holder, shares) != expected).any(axis=1)
+        if wrong.any():
+            parties = self.round.session.parties
+            raise PeerMisbehaved(
+                f"a share of {parties[dealers[wrong][0]]!r} that its dealer never published", {parties[holder]}
+            )
 
-    def open(self, phase: str, commitments: Mapping[int, bytes], mask_keys: Mapping[int, bytes]) -> dict[int, bytes]:
-        """{member: its seed if it contributed, else its mask key}, each checked against what its owner published.
-
-        Raises TooFew, or PeerMisbehaved naming the dealers of secrets that do not match.
-        """
-        least = int(self._count.min())
-        if least < self._threshold:
-            raise TooFew(phase, least, self._threshold, "holders of the scarcest secret answered")
-        secrets, consistent = shamir.combine_many(self._points, self._values)
-        opened = {i: secrets[row].tobytes() for row, i in enumerate(self._needed)}
-        misdealt = {
+    def check_opened(
+        self,
+        opened: Mapping[int, bytes],
+        unmatched: Set[int],
+        commitments: Mapping[int, bytes],
+        mask_keys: Mapping[int, bytes],
+    ) -> None:
+        """Raise PeerMisbehaved naming the dealers whose secrets are not what they published."""
+        misdealt = unmatched | {
             i
             for i, secret in opened.items()
-            if not consistent[self._row[i]]
-            or (
-                derive.commitment(self._bound, secret) != commitments[i]
-                if i in self._contributors
+            if (
+                derive.commitment(self.round.bound, secret) != commitments[i]
+                if i in self.contributors
                 else agreement.public_key(secret) != mask_keys[i]
             )
         }
         if misdealt:
-            parties = frozenset(self._session.parties[i] for i in misdealt)
+            parties = self.round.session.ids(misdealt)
             raise PeerMisbehaved(f"secrets dealt wrongly by {sorted(parties, key=str)}: the sum stays masked", parties)
-        return opened
 
     def unmask(self, accumulator: Lanes, opened: Mapping[int, bytes], mask_keys: Mapping[int, bytes]) -> None:
         """Subtract, in place, the self-masks of contributors and their masks with members that were lost."""
-        seeds = [derive.self_mask_seed(self._bound, opened[i]) for i in sorted(self._contributors)]
+        seeds = [derive.self_mask_seed(self.round.bound, opened[i]) for i in sorted(self.contributors)]
         prg.add_masks(accumulator, *_table(seeds, [-1] * len(seeds)))
         pairs = [
             (lost, i)
-            for lost in self._needed
-            if lost not in self._contributors
-            for i in self._holders[lost]
-            if i in self._contributors
+            for lost in self.needed
+            if lost not in self.contributors
+            for i in self.holders[lost]
+            if i in self.contributors
         ]
         batches = (pairs[first : first + PAIRS_AT_ONCE] for first in range(0, len(pairs), PAIRS_AT_ONCE))
         use_while_making(
@@ -146,53 +126,73 @@ class Recovery:
         """The masks of pairs of a lost member and a contributor, with the signs that take them off the sum."""
         infos = [derive.pair_info(derive.MASK, lost, mask_keys[lost], i, mask_keys[i]) for lost, i in pairs]
         shared = agreement.derive_many(
-            [opened[lost] for lost, _ in pairs], [mask_keys[i] for _, i in pairs], infos, self._bound
+            [opened[lost] for lost, _ in pairs], [mask_keys[i] for _, i in pairs], infos, self.round.bound
         )
         seeds = []
         for (_, i), key in zip(pairs, shared, strict=True):
             if key is None:
-                raise PeerMisbehaved("a public key of low order", {self._session.parties[i]})
+                raise PeerMisbehaved("a public key of low order", {self.round.session.parties[i]})
             seeds.append(derive.mask_seed(key))
         return _table(seeds, [-1 if i < lost else 1 for lost, i in pairs])
 
-    def save(self) -> bytes:
-        """The shares that have come; they open secrets."""
-        missing = tuple((dealer, tuple(holders)) for dealer, holders in self.missing.items())
-        return codec.encode(_Saved(self._points.tobytes(), self._values.tobytes(), missing))
 
-    def load(self, saved: bytes) -> None:
-        """The inverse of `save`, on a fresh object with the same arguments. Raises WireError for another size."""
-        state = codec.decode(saved, _Saved)
-        if len(state.points) != self._points.nbytes or len(state.values) != self._values.nbytes:
-            raise WireError("saved shares of another round")
-        self._points[:] = np.frombuffer(state.points, np.uint64).reshape(self._points.shape)
-        self._values[:] = np.frombuffer(state.values, np.uint64).reshape(self._values.shape)
-        self._count[:] = (self._points > 0).sum(axis=1)
-        self.missing = {dealer: list(holders) for dealer, holders in state.missing}
+class Shares:
+    """Exactly `threshold` shares of each needed secret, in memory that the server's state owns.
 
-    def _check_hashes(
-        self, dealers: NDArray[np.int64], holder: int, shares: NDArray[np.uint8], published: NDArray[np.uint8]
-    ) -> None:
-        """Refuse shares, (d, size), that are not those that their dealers published in one of two hashes, (d, 64)."""
-        of_seed = self._contributed[dealers]
-        expected = np.where(of_seed[:, np.newaxis], published[:, :HASH_SIZE], published[:, HASH_SIZE:])
-        wrong = (derive.share_hashes(self._bound, of_seed, dealers, holder, shares) != expected).any(axis=1)
-        if wrong.any():
-            dealer = self._session.parties[dealers[wrong][0]]
-            raise PeerMisbehaved(
-                f"a share of {dealer!r} that its dealer never published", {self._session.parties[holder]}
-            )
+    Args:
+        points: (needed, threshold) uint64, whose they are: index + 1, and 0 where none has come yet.
+        values: (needed, threshold, 5) uint64, their limbs.
+    """
 
-    def _keep(self, dealers: NDArray[np.int64], holder: int, values: NDArray[np.uint64]) -> None:
-        """Note the shares, (len(dealers), 5), of those secrets that still lack some."""
-        row = self._row[dealers]
-        wanted = row >= 0
-        wanted[wanted] = self._count[row[wanted]] < self._threshold
-        row = row[wanted]
-        place = self._count[row]
-        self._points[row, place] = holder + 1
-        self._values[row, place] = values[wanted]
-        self._count[row] += 1
+    def __init__(self, points: NDArray[np.uint64], values: NDArray[np.uint64]) -> None:
+        self._points = points
+        self._values = values
+        self._count = (points > 0).sum(axis=1)
+
+    @staticmethod
+    def sizes(needed: int, threshold: int) -> tuple[int, int]:
+        """Bytes of points and values."""
+        return 8 * needed * threshold, 8 * needed * threshold * shamir.LIMBS
+
+    @classmethod
+    def viewing(cls, points: bytearray, values: bytearray, threshold: int) -> "Shares":
+        """Those in two byte arrays, which change with it."""
+        shape = -1, threshold
+        return cls(
+            np.frombuffer(points, np.uint64).reshape(shape),
+            np.frombuffer(values, np.uint64).reshape(*shape, shamir.LIMBS),
+        )
+
+    def keep(self, rows: NDArray[np.int64], holder: int, values: NDArray[np.uint64]) -> None:
+        """Note the shares, (len(rows), 5), of those secrets that still lack some; row -1 is no secret."""
+        wanted = rows >= 0
+        wanted[wanted] = self._count[rows[wanted]] < self._points.shape[1]
+        rows = rows[wanted]
+        place = self._count[rows]
+        self._points[rows, place] = holder + 1
+        self._values[rows, place] = values[wanted]
+        self._count[rows] += 1
+
+    def merge(self, other: "Shares") -> None:
+        """Those of other holders, as far as they are still needed."""
+        for place in range(other._points.shape[1]):
+            for row in np.flatnonzero(other._points[:, place]):
+                holder = int(other._points[row, place]) - 1
+                self.keep(np.array([row]), holder, other._values[row : row + 1, place])
+
+    def open(self, phase: str) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """((needed, 32) secrets, (needed,) whether all limbs are a secret's). Raises TooFew."""
+        least, threshold = int(self._count.min()), self._points.shape[1]
+        if least < threshold:
+            raise TooFew(phase, least, threshold, SCARCEST)
+        return shamir.combine_many(self._points, self._values)
+
+
+def read_shares(shares: bytes) -> tuple[NDArray[np.uint8], NDArray[np.uint64]]:
+    """((d, SHARE_SIZE) rows with their salts, (d, 5) limbs). Raises PeerMisbehaved for a limb outside the field."""
+    table = np.frombuffer(shares, np.uint8).reshape(-1, SHARE_SIZE)
+    values = np.ascontiguousarray(table[:, : shamir.SHARE_BYTES]).view("<u8").astype(np.uint64, copy=False)
+    return table, values
 
 
 def _table(seeds: Sequence[bytes], signs: Sequence[int]) -> _Masks:

@@ -1,20 +1,22 @@
 """SecAgg and SecAgg+ as one scheme: the graph of neighbours is a parameter."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from math import ceil
 from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
 from secagg.arguments import checked, whole
-from secagg.errors import ConfigError, PartyId
+from secagg.errors import ConfigError
 from secagg.scheme import Phase, Roster, RoundSlot, Scheme, Seat, Session
-from secagg_protocols.pairwise import advertisement, derive, messages
+from secagg.scheme.seat import NEEDS_IDENTITIES
+from secagg_protocols.pairwise import derive, messages, server
 from secagg_protocols.pairwise.demand import Adversary, Rate
 from secagg_protocols.pairwise.facts import FACTS
 from secagg_protocols.pairwise.parameters import Parameters, check_threshold, least_threshold
-from secagg_protocols.pairwise.party import PairwiseParty
+from secagg_protocols.pairwise.party import PairwiseParty, prepare
 from secagg_protocols.pairwise.plan import (
     Plan,
     corrupt_neighbours,
@@ -23,7 +25,9 @@ from secagg_protocols.pairwise.plan import (
     plan,
     with_threshold,
 )
-from secagg_protocols.pairwise.server import PairwiseServer
+from secagg_protocols.pairwise.round import Round
+from secagg_protocols.pairwise.signed import SignedRound
+from secagg_protocols.pairwise.stages import Advertised, Dealt, Fresh, Ready, Submitted
 
 REDRAW_BITS = 64
 """Bits of security that redrawing the graph may cost an active server's clients."""
@@ -32,6 +36,19 @@ ROOM_BITS = 4
 ABSENT_AT_KEYS = 10
 """One in so many clients may be silent at "keys" before a derived active threshold no longer covers the graph."""
 
+
+_KEYS = Phase("keys", messages.AskKeys, messages.Keys, server.Advertising, PairwiseParty.advertise, (Fresh, Ready))
+_SHARES = Phase("shares", messages.AskShares, messages.Shares, server.Dealing, PairwiseParty.deal, (Ready, Advertised))
+_MASKED = Phase(
+    "masked", messages.AskMasked, messages.Masked, server.Masking, PairwiseParty.submit, (Dealt,), takes_input=True
+)
+_AGREED = Phase(
+    "consistency", messages.AskConsistency, messages.Consistency, server.Agreeing, PairwiseParty.agree, (Submitted,)
+)
+_UNMASK = Phase("unmask", messages.AskUnmask, messages.Unmask, server.Unmasking, PairwiseParty.unmask, (Submitted,))
+PASSIVE = (_KEYS, _SHARES, _MASKED, _UNMASK)
+ACTIVE = (_KEYS, _SHARES, _MASKED, _AGREED, replace(_UNMASK, answer=PairwiseParty.unmask_agreed))
+"""The tables of phases against a server that follows the protocol, and against one that may lie."""
 
 _Degree = Annotated[int, Meta(ge=2, multiple_of=2)]
 _ONE_OPENS = ", since one share must not open a secret"
@@ -87,14 +104,7 @@ class PairwiseMasking(Scheme):
         complete = neighbours is None
         shares = whole(2, None, _ONE_OPENS) if complete else whole(1, self.neighbours, _NEIGHBOURS)
         self.threshold: int | None = checked("threshold", threshold, shares | None)
-        consistency = Phase("consistency", messages.AskConsistency, messages.Consistency)
-        self.phases = (
-            Phase("keys", messages.AskKeys, messages.Keys),
-            Phase("shares", messages.AskShares, messages.Shares),
-            Phase("masked", messages.AskMasked, messages.Masked, takes_input=True),
-            *([consistency] if self.authenticated else []),
-            Phase("unmask", messages.AskUnmask, messages.Unmask),
-        )
+        self.phases = ACTIVE if self.authenticated else PASSIVE
 
     def __repr__(self) -> str:
         return (
@@ -146,54 +156,43 @@ class PairwiseMasking(Scheme):
     def capacity(self, session: Session) -> int:
         """All that the session's ring holds. Raises OutOfRange for a threshold that does not fit its parties."""
         self.parameters(session)
-        return session.ring.capacity(session.bits)
+        return session.encoding.capacity
 
-    def server(self, session: Session, saved: bytes | None = None, *, roster: Roster | None = None) -> PairwiseServer:
-        """The server's machine."""
-        roster = self._checked_roster(session.parties, roster)
-        digest = derive.context_digest(session.context)
-        bound = self._binding(session, session.context, roster)
-        statements = self._statements(session, session.context, roster)
-        return PairwiseServer(session, self.parameters(session), bound, digest, statements, roster, saved)
+    def server(self, session: Session, roster: Roster | None = None) -> Round:
+        """The round as the server has it."""
+        if not self.authenticated:
+            return self._unsigned(session, session.context)
+        if roster is None:
+            raise ConfigError(NEEDS_IDENTITIES)
+        roster.check_members(session.parties)
+        return self._signed(session, session.context, roster)
 
     def party(self, session: Session, seat: Seat, saved: bytes | None = None) -> PairwiseParty:
         """One client's machine."""
-        if self.authenticated:
-            seat.check_identity(session)
-        else:
-            seat = replace(seat, credentials=None)
-        own, roster = seat.context or b"", seat.roster
-        bound, statements = self._binding(session, own, roster), self._statements(session, own, roster)
-        return PairwiseParty(session, seat, self.parameters(session), bound, statements, saved)
+        own = seat.context or b""
+        if not self.authenticated:
+            return PairwiseParty(self._unsigned(session, own), seat, saved)
+        credentials = seat.identity(session.parties)
+        return PairwiseParty(self._signed(session, own, credentials.roster, credentials.sign), seat, saved)
 
     def prepare(self, slot: RoundSlot, seat: Seat) -> tuple[messages.Keys, bytes]:
         """A key advertisement before its session, and the state of the client that goes on from it."""
-        roster = self._checked_roster([slot.party], seat.roster)
-        if seat.credentials is not None and roster is not None:
-            seat.credentials.check_identity(slot.party)
-        return advertisement.prepare(slot, seat.entropy, None if roster is None else seat.credentials)
+        if self.authenticated:
+            seat.identity([slot.party])
+            return prepare(slot, seat)
+        return prepare(slot, replace(seat, credentials=None))
 
-    def _statements(self, session: Session, context: bytes, roster: Roster | None) -> advertisement.SignedStatements:
-        return advertisement.SignedStatements(
-            session,
-            derive.context_digest(context),
-            lambda party: self.slot(session.run, session.round, party, roster),
-        )
+    def _unsigned(self, session: Session, context: bytes) -> Round:
+        bound = derive.binding(session.digest, context, self.fingerprint)
+        return Round(session, self.parameters(session), bound, derive.context_digest(context))
 
-    def _binding(self, session: Session, context: bytes, roster: Roster | None) -> bytes:
-        digest = b"" if roster is None else roster.digest
-        return derive.binding(session.digest, context, self.fingerprint, digest)
-
-    def _checked_roster(self, parties: Iterable[PartyId], roster: Roster | None) -> Roster | None:
-        """The roster in active mode, None in passive mode, which asks for no identities."""
-        if not self.authenticated:
-            return None
-        if roster is None:
-            raise ConfigError(
-                "adversary='active' needs the parties' identities: give a roster, and a party its credentials"
-            )
-        roster.check_members(parties)
-        return roster
+    def _signed(
+        self, session: Session, context: bytes, roster: Roster, sign: Callable[[bytes], bytes] | None = None
+    ) -> SignedRound:
+        bound = derive.binding(session.digest, context, self.fingerprint, roster.digest)
+        digest, parameters = derive.context_digest(context), self.parameters(session)
+        slot = partial(self.slot, session.run, session.round, roster=roster)
+        return SignedRound(session, parameters, bound, digest, roster, slot, sign)
 
 
 def secagg(

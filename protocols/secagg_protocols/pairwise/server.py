@@ -1,35 +1,35 @@
-"""The server of pairwise masking.
+"""The server of pairwise masking: what it holds in each phase, and that phase's step.
 
 Bonawitz et al. 2017, Fig. 4, the server's side of rounds 0 (keys), 1 (shares), 2 (masked) and 4 (unmask), and in
-active mode 3 (consistency); Bell et al. 2020, where neighbours are few. Parties are indices here, ids only
-at the interface.
+active mode 3 (consistency); Bell et al. 2020, where neighbours are few. Memory: one vector, and per edge of the graph
+the sealed pair of shares until it is relayed, its two hashes and, at the end, one share.
 """
 
 from collections.abc import Mapping, Sequence, Set
-from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from secagg.encoding.packing import add_packed
-from secagg.errors import LocalMisuse, PartyId, PeerMisbehaved, TooFew, WireError
-from secagg.primitives import agreement
-from secagg.scheme import Phase, Roster, ServerSide, Session, Sum
+from secagg.encoding.ring import Lanes
+from secagg.errors import PeerMisbehaved, TooFew, WireError
+from secagg.primitives import agreement, shamir
+from secagg.scheme import ServerStage, Sum
 from secagg.scheme.context import check_shown
-from secagg.wire import codec
-from secagg.wire.codec import Message
-from secagg.wire.packed import check_rows, check_size, pack_set
+from secagg.scheme.machine import check_indices, derived
+from secagg.spans import span
+from secagg.wire.codec import Message, State
+from secagg.wire.packed import check_rows, check_size, unpack_bits
 from secagg_protocols.pairwise import derive
-from secagg_protocols.pairwise.advertisement import SignedStatements, pack_prepared
 from secagg_protocols.pairwise.messages import (
     HASH_SIZE,
     KEY_SIZE,
     SEALED_SIZE,
-    SIGNATURE_SIZE,
+    SHARE_SIZE,
     AskConsistency,
     AskKeys,
     AskMasked,
     AskShares,
-    AskUnmask,
     Consistency,
     Keys,
     Masked,
@@ -37,332 +37,432 @@ from secagg_protocols.pairwise.messages import (
     Unmask,
     pack_indices,
 )
-from secagg_protocols.pairwise.neighbourhoods import Neighbourhoods
-from secagg_protocols.pairwise.parameters import Parameters
-from secagg_protocols.pairwise.recovery import Recovery
-
-_Rows = tuple[tuple[int, bytes], ...]
-
-
-class _Saved(Message, frozen=True):
-    """The machine between two calls; what a later phase does not need is empty."""
-
-    keys: _Rows
-    prepared: tuple[int, ...]
-    commitments: _Rows
-    sealed: _Rows
-    hashes: _Rows
-    members: tuple[int, ...]
-    accumulator: bytes
-    contributors: tuple[int, ...]
-    recovery: bytes | None
-    signatures: _Rows
+from secagg_protocols.pairwise.neighbourhoods import Neighbourhoods, Turned
+from secagg_protocols.pairwise.recovery import Secrets, read_shares
+from secagg_protocols.pairwise.recovery import Shares as Collected
+from secagg_protocols.pairwise.round import Round
+from secagg_protocols.pairwise.signed import SignedRound, signers_for
 
 
-class PairwiseServer(ServerSide):
-    """Sums masked vectors as they come, and removes the masks that did not cancel.
+class Roll(State):
+    """Who advertised which keys.
 
-    Memory: one vector, and per edge of the graph the sealed pair of shares until it is relayed, its two hashes and,
-    at the end, one share.
-
-    Args:
-        session, parameters: the round.
-        bound, context: 32 bytes each, what clients derive their keys from and what they say of it in clear.
-        statements: what identities sign of their keys.
-        roster: identities, in active mode.
-        saved: what `save` returned.
+    Attributes:
+        keys: {party: sealing key, mask key, signature}.
+        prepared: whose signature is over its slot.
     """
 
-    def __init__(
-        self,
-        session: Session,
-        parameters: Parameters,
-        bound: bytes,
-        context: bytes,
-        statements: SignedStatements,
-        roster: Roster | None = None,
-        saved: bytes | None = None,
-    ) -> None:
-        self._session = session
-        self._parameters = parameters
-        self._bound = bound
-        self._context = context
-        self._statements = statements
-        self._roster = roster
-        self._keys: dict[int, bytes] = {}  # sealing || mask || signature
-        self._prepared: set[int] = set()  # whose signature is over the slot
-        self._seen: set[bytes] = set()  # each public key by itself
-        self._commitments: dict[int, bytes] = {}
-        self._sealed: dict[int, bytes] = {}  # one box a neighbour, ascending
-        self._hashes: dict[int, bytes] = {}  # one pair of hashes a holder, ascending
-        self._graph: Neighbourhoods | None = None
-        self._members: frozenset[int] = frozenset()
-        self._accumulator = session.ring.zeros(session.dim)
-        self._contributors: frozenset[int] = frozenset()
-        self._recovery: Recovery | None = None
-        self._signatures: dict[int, bytes] = {}  # of the contributor set
-        if saved is not None:
-            self._load(codec.decode(saved, _Saved))
+    keys: dict[int, bytes] = {}
+    prepared: set[int] = set()
 
-    def open(self, phase: Phase, alive: Set[PartyId]) -> Mapping[PartyId, Message]:
-        """The asks of one phase."""
-        asks: dict[int, Message]
-        if phase.reply is Keys:
-            asks = {self._session.index(party): AskKeys() for party in alive}
-        elif phase.reply is Shares:
-            asks = {self._session.index(party): self._ask_shares(self._session.index(party)) for party in alive}
-        elif phase.reply is Masked:
-            asks = self._ask_masked()
-            self._sealed.clear()
-        elif phase.reply is Consistency:
-            asks = dict.fromkeys(self._contributors, AskConsistency(self._contributor_bits()))
-        else:
-            asks = self._ask_unmask()
-        return {self._session.parties[i]: asks[i] for i in sorted(asks)}
+    @derived
+    def halves(self, round: Round) -> set[bytes]:  # noqa: ARG002
+        """Each public key by itself."""
+        return {half for key in self.keys.values() for half in (key[:KEY_SIZE], key[KEY_SIZE : 2 * KEY_SIZE])}
 
-    def absorb(self, phase: Phase, sender: PartyId, reply: Message) -> None:  # noqa: ARG002
-        """Check and fold in one reply."""
-        i = self._session.index(sender)
-        match reply:
-            case Keys():
-                self._absorb_keys(i, reply)
-            case Shares():
-                self._absorb_shares(i, reply)
-            case Masked():
-                add_packed(self._accumulator, reply.vector, self._session.ring)
-            case Consistency():
-                self._absorb_consistency(i, reply)
-            case Unmask():
-                self._recovering.absorb(i, reply)
-            case _:
-                raise LocalMisuse(f"{type(reply).__name__} is no reply of pairwise masking")
+    @derived
+    def graph(self, round: Round) -> Neighbourhoods:
+        """The graph that all keys together fix, once phase "keys" has closed."""
+        return Neighbourhoods(self.keys, round.parameters)
 
-    def absorb_prepared(self, sender: PartyId, reply: Message) -> None:
-        """Keys that were advertised before the session."""
-        if not isinstance(reply, Keys):
-            raise LocalMisuse(f"{type(reply).__name__} is no reply of the first phase of pairwise masking")
-        i = self._session.index(sender)
-        self._absorb_keys(i, reply, prepared=True)
-        self._prepared.add(i)
-
-    def close(self, phase: Phase, answered: Set[PartyId]) -> Sum | None:
-        """Apply the threshold rule of one phase; the sum at the end."""
-        indices = frozenset(map(self._session.index, answered))
-        if phase.reply is Keys:
-            if len(indices) < self._parameters.least_advertised:
-                raise TooFew(phase.name, len(indices), self._parameters.least_advertised)
-            self._graph = Neighbourhoods(self._keys, self._parameters)
-        elif phase.reply is Shares:
-            self._close_shares(phase, indices)
-        elif phase.reply is Masked:
-            self._contributors = indices
-            self._recovery = self._new_recovery()
-            self._recovery.check_reachable(phase.name, self._parameters.least_cohort, self._contributors)
-        elif phase.reply is Consistency:
-            self._close_consistency(phase)
-        else:
-            return self._finish(phase)
-        return None
-
-    def accusations(self) -> Mapping[PartyId, str]:
-        """{dealer: which holders say that it sealed them no sound share}; a holder may lie, so nobody is dropped."""
-        missing = {} if self._recovery is None else self._recovery.missing
-        parties = self._session.parties
-        return {
-            parties[dealer]: f"no sound share of its secrets, say the holders {[parties[i] for i in holders]}"
-            for dealer, holders in missing.items()
-        }
-
-    def save(self) -> bytes:
-        """All state: no secret before "unmask", shares of secrets from then on."""
-        return codec.encode(
-            _Saved(
-                keys=tuple(self._keys.items()),
-                prepared=tuple(sorted(self._prepared)),
-                commitments=tuple(self._commitments.items()),
-                sealed=tuple(self._sealed.items()),
-                hashes=tuple(self._hashes.items()),
-                members=tuple(sorted(self._members)),
-                accumulator=self._accumulator.tobytes(),
-                contributors=tuple(sorted(self._contributors)),
-                recovery=None if self._recovery is None else self._recovery.save(),
-                signatures=tuple(self._signatures.items()),
-            )
+    def shown(self, round: Round, whose: Sequence[int]) -> AskShares:
+        """These parties' advertisements."""
+        return AskShares(
+            parties=pack_indices(whose),
+            keys=b"".join(self.keys[j][: 2 * KEY_SIZE] for j in whose),
+            signatures=b"".join(self.keys[j][2 * KEY_SIZE :] for j in whose),
+            prepared=round.pack_prepared([j in self.prepared for j in whose]),
         )
 
-    def _load(self, saved: _Saved) -> None:
-        self._check_saved(saved)
-        self._keys, self._commitments = dict(saved.keys), dict(saved.commitments)
-        self._prepared = set(saved.prepared)
-        self._sealed, self._hashes = dict(saved.sealed), dict(saved.hashes)
-        self._signatures = dict(saved.signatures)
-        self._seen = {half for key in self._keys.values() for half in (key[:KEY_SIZE], key[KEY_SIZE : 2 * KEY_SIZE])}
-        # Before "keys" has closed this graph is provisional; closing builds it anew.
-        self._graph = (
-            Neighbourhoods(self._keys, self._parameters) if len(self._keys) >= self._parameters.least_cohort else None
-        )
-        self._members = frozenset(saved.members)
-        self._accumulator[:] = np.frombuffer(saved.accumulator, self._accumulator.dtype)
-        self._contributors = frozenset(saved.contributors)
-        if saved.recovery is not None:
-            self._recovery = self._new_recovery()
-            self._recovery.load(saved.recovery)
+    @derived
+    def view(self, round: Round) -> bytes:
+        """Digest of what every client was shown in active mode."""
+        ask = self.shown(round, sorted(self.keys))
+        return derive.view_digest(ask.parties, ask.keys, ask.signatures)
 
-    def _check_saved(self, saved: _Saved) -> None:
-        """Raise WireError for what no machine of this session saves."""
-        advertised = {i for i, _ in saved.keys}
-        members = set(saved.members)
-        if len(saved.accumulator) != self._accumulator.nbytes:
-            raise WireError("saved server of another round: its vector has another size")
-        if not all(0 <= i < len(self._session.parties) for i in advertised) or not advertised.issuperset(
-            saved.prepared
-        ):
-            raise WireError("saved server of another round: keys of no party")
-        if not set(saved.contributors) <= members <= advertised or 0 < len(members) < self._parameters.least_cohort:
-            raise WireError("saved server of another round: members that never advertised keys, or too few")
+    @property
+    def mask_keys(self) -> dict[int, bytes]:
+        """{party: its public mask key}."""
+        return {i: key[KEY_SIZE : 2 * KEY_SIZE] for i, key in self.keys.items()}
 
-    def _absorb_keys(self, i: int, reply: Keys, *, prepared: bool = False) -> None:
+    def check(self, round: Round) -> None:
+        """Raise WireError for keys of nobody, or of too few to have begun with."""
+        check_indices(round.n, self.keys, self.prepared)
+        if not self.keys.keys() >= self.prepared or len(self.keys) < round.parameters.least_cohort:
+            raise WireError("saved server of another round: keys of too few parties, or prepared by others")
+
+
+class Dealt(State):
+    """What was dealt among whom, once phase "shares" has closed.
+
+    Attributes:
+        roll: the keys.
+        commitments, hashes: as in `Dealing`.
+        members: who goes on: each finds `threshold` holders among them.
+    """
+
+    roll: Roll
+    commitments: dict[int, bytes]
+    hashes: dict[int, bytes]
+    members: frozenset[int]
+
+    @derived
+    def among(self, round: Round) -> NDArray[np.bool_]:
+        """The members, (n,) bits."""
+        among = np.zeros(round.n, np.bool_)
+        among[list(self.members)] = True
+        return among
+
+    @derived
+    def holders(self, round: Round) -> dict[int, list[int]]:
+        """{member: the members that hold shares of its secrets}."""
+        graph, among = self.roll.graph(round), self.among(round)
+        return {i: [j for j in graph.holders[i] if among[j]] for i in self.members}
+
+    @derived
+    def hashes_for(self, round: Round) -> Turned:
+        """By holder, the hashes of its dealers' shares."""
+        return self.roll.graph(round).turned_hashes(self.hashes)
+
+    def check(self, round: Round) -> None:
+        """Raise WireError for members that dealt nothing, or too few."""
+        self.roll.check(round)
+        if not self.commitments.keys() & self.hashes.keys() & self.roll.keys.keys() >= self.members:
+            raise WireError("saved server of another round: members that never advertised keys or dealt shares")
+        if len(self.members) < round.parameters.least_cohort:
+            raise WireError("saved server of another round: too few members")
+
+
+class Summed(State):
+    """The masked sum, once phase "masked" has closed.
+
+    Attributes:
+        dealt: who holds what.
+        contributors: whose masked vectors are in it.
+        vector: (dim,) lanes, as bytes.
+    """
+
+    dealt: Dealt
+    contributors: frozenset[int]
+    vector: bytearray
+
+    @derived
+    def secrets(self, round: Round) -> Secrets:
+        """What has to be opened."""
+        return Secrets(round, self.dealt.holders(round), self.contributors)
+
+    def graph(self, round: Round) -> Neighbourhoods:
+        """Of all who advertised."""
+        return self.dealt.roll.graph(round)
+
+    def lanes(self, round: Round) -> Lanes:
+        """The vector, to be changed in place."""
+        return np.frombuffer(self.vector, round.session.ring.lane)
+
+    def check(self, round: Round) -> None:
+        """Raise WireError for a vector of another size, or contributors that are no members."""
+        self.dealt.check(round)
+        check_vector(round, self.vector)
+        if not self.contributors <= self.dealt.members:
+            raise WireError("saved server of another round: contributors that are no members")
+
+
+def check_vector(round: Round, vector: bytearray) -> None:
+    """Raise WireError for another size."""
+    if len(vector) != round.session.dim * round.session.ring.lane.itemsize:
+        raise WireError("saved server of another round: its vector has another size")
+
+
+class Advertising(ServerStage[Round]):
+    """Phase "keys": who comes, with which keys."""
+
+    roll: Roll
+
+    @classmethod
+    def begin(cls, round: Round) -> "Advertising":  # noqa: ARG003
+        """Nobody yet."""
+        return cls(Roll())
+
+    def asks(self, round: Round, alive: Set[int]) -> Mapping[int, Message]:  # noqa: ARG002
+        """All clients."""
+        return dict.fromkeys(alive, AskKeys())
+
+    def absorb(self, round: Round, sender: int, reply: Keys) -> None:
         """Fig. 4, Round 0."""
+        self._absorb(round, sender, reply, prepared=False)
+
+    def absorb_prepared(self, round: Round, sender: int, reply: Keys) -> None:
+        """The same of keys that were advertised before the session."""
+        self._absorb(round, sender, reply, prepared=True)
+        self.roll.prepared.add(sender)
+
+    def _absorb(self, round: Round, i: int, reply: Keys, *, prepared: bool) -> None:
         keys = (reply.sealing, reply.mask)
         for key in keys:
             check_size(key, KEY_SIZE, "public key")
             agreement.check_order(key)  # an honest neighbour would have to leave over it
-        if self._roster is None or prepared:
-            check_rows(reply.context, HASH_SIZE, 0, "context")
-        else:
-            check_shown(reply.context, self._context, self._session.parties[i])
-        if self._roster is None:
-            check_rows(reply.signature, SIGNATURE_SIZE, 0, "signature")
-        else:
-            statement = self._statements.of(i, reply.sealing + reply.mask, prepared=prepared)
-            self._roster.verify(self._session.parties[i], statement, reply.signature)
-        if keys[0] == keys[1] or not self._seen.isdisjoint(keys):
-            raise PeerMisbehaved("a public key that was advertised before", {self._session.parties[i]})
-        self._seen.update(keys)
-        self._keys[i] = reply.sealing + reply.mask + reply.signature
+        round.check_keys(i, reply, prepared)
+        seen = self.roll.halves(round)
+        if keys[0] == keys[1] or not seen.isdisjoint(keys):
+            raise PeerMisbehaved("a public key that was advertised before", {round.session.parties[i]})
+        seen.update(keys)
+        self.roll.keys[i] = reply.sealing + reply.mask + reply.signature
 
-    def _absorb_shares(self, i: int, reply: Shares) -> None:
+    def close(self, round: Round, phase: str, answered: Set[int]) -> "Dealing":
+        """The graph is fixed now."""
+        if len(answered) < round.parameters.least_advertised:
+            raise TooFew(phase, len(answered), round.parameters.least_advertised)
+        return Dealing(self.roll)
+
+    def merge(self, round: Round, other: "Advertising") -> None:
+        """The keys of others, if none of them stands here too."""
+        mine, theirs = self.roll, other.roll
+        if mine.halves(round) & theirs.halves(round):
+            parties = round.session.ids(theirs.keys)
+            raise PeerMisbehaved("a public key that was advertised before, at another server", parties)
+        mine.halves(round).update(theirs.halves(round))
+        mine.keys |= theirs.keys
+        mine.prepared |= theirs.prepared
+
+    def check(self, round: Round) -> None:
+        """Raise WireError for keys of nobody."""
+        check_indices(round.n, self.roll.keys, self.roll.prepared)
+
+
+class Dealing(ServerStage[Round]):
+    """Phase "shares".
+
+    Attributes:
+        roll: the keys.
+        commitments: {dealer: commitment to its self-mask seed}.
+        sealed: {dealer: one box a neighbour, ascending}.
+        hashes: {dealer: one pair of hashes a holder, ascending}.
+    """
+
+    roll: Roll
+    commitments: dict[int, bytes] = {}
+    sealed: dict[int, bytes] = {}
+    hashes: dict[int, bytes] = {}
+
+    def asks(self, round: Round, alive: Set[int]) -> Mapping[int, Message]:
+        """Each client who is here, and whose keys it needs."""
+        neighbours = self.roll.graph(round).neighbours
+        return round.asks_for_shares(alive, neighbours, lambda whose: self.roll.shown(round, whose))
+
+    def absorb(self, round: Round, sender: int, reply: Shares) -> None:
         """Fig. 4, Round 1."""
-        check_shown(reply.context, self._context, self._session.parties[i])
+        graph = self.roll.graph(round)
+        check_shown(reply.context, round.context, round.session.parties[sender])
         check_size(reply.commitment, HASH_SIZE, "commitment")
-        check_rows(reply.sealed, SEALED_SIZE, len(self._cohort.neighbours[i]), "sealed shares")
-        check_rows(reply.hashes, 2 * HASH_SIZE, len(self._cohort.holders[i]), "share hashes")
-        self._commitments[i] = reply.commitment
-        self._sealed[i] = reply.sealed
-        self._hashes[i] = reply.hashes
+        check_rows(reply.sealed, SEALED_SIZE, len(graph.neighbours[sender]), "sealed shares")
+        check_rows(reply.hashes, 2 * HASH_SIZE, len(graph.holders[sender]), "share hashes")
+        self.commitments[sender] = reply.commitment
+        self.sealed[sender] = reply.sealed
+        self.hashes[sender] = reply.hashes
 
-    def _absorb_consistency(self, i: int, reply: Consistency) -> None:
-        """Fig. 4, Round 3."""
-        if self._roster is None:
-            raise LocalMisuse("a signature of the contributor set without a roster")
-        self._roster.verify(self._session.parties[i], self._statement, reply.signature)
-        self._signatures[i] = reply.signature
+    def close(self, round: Round, phase: str, answered: Set[int]) -> "Masking":
+        """Those go on among whom each finds `threshold` holders."""
+        graph, parameters = self.roll.graph(round), round.parameters
+        members = graph.core(answered)
+        if not members:
+            if len(answered) < parameters.least_cohort:
+                raise TooFew(phase, len(answered), parameters.least_cohort)
+            most = graph.most_holders(answered)
+            raise TooFew(phase, most, parameters.threshold, "holders for each secret, in the best part of the graph")
+        dealt = Dealt(self.roll, self.commitments, self.hashes, members)
+        return Masking(dealt, self.sealed, bytearray(round.session.dim * round.session.ring.lane.itemsize))
 
-    def _close_shares(self, phase: Phase, answered: frozenset[int]) -> None:
-        self._members = self._cohort.core(answered)
-        if not self._members:
-            if len(answered) < self._parameters.least_cohort:
-                raise TooFew(phase.name, len(answered), self._parameters.least_cohort)
-            most = self._cohort.most_holders(answered)
-            raise TooFew(
-                phase.name, most, self._parameters.threshold, "holders for each secret, in the best part of the graph"
-            )
+    def merge(self, round: Round, other: "Dealing") -> None:  # noqa: ARG002
+        """What others dealt."""
+        self.commitments |= other.commitments
+        self.sealed |= other.sealed
+        self.hashes |= other.hashes
 
-    def _close_consistency(self, phase: Phase) -> None:
-        """Fig. 4, Round 4: a client speaks only once it sees `threshold` signatures of holders of its shares."""
-        signed = max((len(self._signers_for(i)) for i in self._signatures), default=0)
-        if signed < self._parameters.threshold:
-            raise TooFew(
-                phase.name, signed, self._parameters.threshold, "holders of one client's shares signed the set"
-            )
-        self._recovering.check_reachable(phase.name, self._parameters.least_cohort, self._speakers())
+    def check(self, round: Round) -> None:
+        """Raise WireError for dealers that advertised no keys."""
+        self.roll.check(round)
+        if not self.roll.keys.keys() >= self.commitments.keys() == self.sealed.keys() == self.hashes.keys():
+            raise WireError("saved server of another round: dealers that never advertised keys")
 
-    def _finish(self, phase: Phase) -> Sum:
-        """Fig. 4, Round 4: recover the secrets, remove the masks, reduce mod 2**b."""
-        mask_keys = {i: key[KEY_SIZE : 2 * KEY_SIZE] for i, key in self._keys.items()}
-        opened = self._recovering.open(phase.name, self._commitments, mask_keys)
-        self._recovering.unmask(self._accumulator, opened, mask_keys)
-        self._recovery = None
-        vector = self._session.ring.reduce(self._accumulator)
-        return Sum(vector, frozenset(self._session.parties[i] for i in self._contributors))
 
-    def _ask_shares(self, i: int) -> AskShares:
-        return self._advertisements(self._cohort.neighbours[i]) if self._roster is None else self._all_advertisements
+class Masking(ServerStage[Round]):
+    """Phase "masked": vectors are added as they come.
 
-    @cached_property
-    def _all_advertisements(self) -> AskShares:
-        """What every client is shown in active mode, once phase "keys" has closed."""
-        return self._advertisements(sorted(self._keys))
+    Attributes:
+        dealt: who holds what.
+        sealed: as in `Dealing`, until it is relayed.
+        vector: (dim,) lanes, as bytes.
+    """
 
-    def _advertisements(self, shown: Sequence[int]) -> AskShares:
-        return AskShares(
-            parties=pack_indices(shown),
-            keys=b"".join(self._keys[j][: 2 * KEY_SIZE] for j in shown),
-            signatures=b"".join(self._keys[j][2 * KEY_SIZE :] for j in shown),
-            prepared=b"" if self._roster is None else pack_prepared([j in self._prepared for j in shown]),
-        )
+    dealt: Dealt
+    sealed: dict[int, bytes]
+    vector: bytearray
 
-    @cached_property
-    def _statement(self) -> bytes:
-        """What clients sign of the contributors, once phase "masked" has closed."""
-        ask = self._all_advertisements
-        view = derive.view_digest(ask.parties, ask.keys, ask.signatures)
-        return derive.agreement_on(self._bound, view, self._contributor_bits())
-
-    def _ask_masked(self) -> dict[int, Message]:
-        boxes, hashes = self._cohort.turned_boxes(self._sealed), self._cohort.turned_hashes(self._hashes)
-        return {
-            i: AskMasked(
-                context=self._context,
-                dealers=pack_indices(j for j in self._cohort.neighbours[i] if j in self._members),
-                sealed=boxes.of(i, self._members).tobytes(),
-                hashes=hashes.of(i, self._members - {i}).tobytes(),
-            )
-            for i in self._members
-        }
-
-    def _ask_unmask(self) -> dict[int, Message]:
-        contributed = self._contributor_bits()
-        if self._roster is None:
-            return dict.fromkeys(self._contributors, AskUnmask(contributed, b"", b""))
+    @span("relay and lookup of rows")
+    def asks(self, round: Round, alive: Set[int]) -> Mapping[int, Message]:  # noqa: ARG002
+        """Each member, with what its neighbours sealed for it. The server needs the boxes no more."""
+        graph, among = self.dealt.roll.graph(round), self.dealt.among(round)
+        boxes, hashes = graph.turned_boxes(self.sealed), self.dealt.hashes_for(round)
+        self.sealed = {}
         asks: dict[int, Message] = {}
-        for i in self._speakers():
-            signers = self._signers_for(i)[: self._parameters.threshold]
-            signatures = b"".join(self._signatures[j] for j in signers)
-            asks[i] = AskUnmask(contributed, pack_indices(signers), signatures)
+        for i in sorted(self.dealt.members):
+            among[i] = False  # its own shares it has
+            asks[i] = AskMasked(
+                context=round.context,
+                dealers=pack_indices(j for j in graph.neighbours[i] if among[j]),
+                sealed=boxes.of(i, among).tobytes(),
+                hashes=hashes.of(i, among).tobytes(),
+            )
+            among[i] = True
         return asks
 
-    def _signers_for(self, i: int) -> list[int]:
-        """Who signed the contributor set among the holders of the client's shares."""
-        return [j for j in self._cohort.holders[i] if j in self._signatures]
+    @derived
+    def lanes(self, round: Round) -> Lanes:
+        """The vector, to be changed in place."""
+        return np.frombuffer(self.vector, round.session.ring.lane)
 
-    def _speakers(self) -> frozenset[int]:
-        """Who will answer at "unmask": those who can be shown `threshold` signatures, having signed themselves."""
-        return frozenset(i for i in self._signatures if len(self._signers_for(i)) >= self._parameters.threshold)
+    def absorb(self, round: Round, sender: int, reply: Masked) -> None:  # noqa: ARG002
+        """Fig. 4, Round 2."""
+        add_packed(self.lanes(round), reply.vector, round.session.ring)
 
-    def _contributor_bits(self) -> bytes:
-        return pack_set(self._contributors, len(self._session.parties))
+    def close(self, round: Round, phase: str, answered: Set[int]) -> "Agreeing | Unmasking":
+        """Who contributed is fixed now, and with it which secrets will be needed."""
+        summed = Summed(self.dealt, frozenset(answered), self.vector)
+        summed.secrets(round).check_reachable(phase, answered)
+        return Agreeing(summed) if round.agrees else Unmasking.of(round, summed, {})
 
-    def _new_recovery(self) -> Recovery:
-        holders = {i: [j for j in self._cohort.holders[i] if j in self._members] for i in self._members}
-        hashes = self._cohort.turned_hashes(self._hashes)
-        return Recovery(
-            self._session,
-            self._bound,
-            self._parameters.threshold,
-            holders,
-            self._contributors,
-            lambda holder: hashes.of(holder, self._members),
-        )
+    def merge(self, round: Round, other: "Masking") -> None:
+        """Sums of disjoint senders add up."""
+        mine = self.lanes(round)
+        mine += other.lanes(round)
 
-    @property
-    def _cohort(self) -> Neighbourhoods:
-        if self._graph is None:
-            raise LocalMisuse('no graph before phase "keys" has closed')
-        return self._graph
+    def check(self, round: Round) -> None:
+        """Raise WireError for a vector of another size."""
+        self.dealt.check(round)
+        check_vector(round, self.vector)
 
-    @property
-    def _recovering(self) -> Recovery:
-        if self._recovery is None:
-            raise LocalMisuse('nothing to recover before phase "masked" has closed')
-        return self._recovery
+
+class Agreeing(ServerStage[SignedRound]):
+    """Phase "consistency", in active mode.
+
+    Attributes:
+        summed: the masked sum.
+        signatures: {party: of the contributor set}.
+    """
+
+    summed: Summed
+    signatures: dict[int, bytes] = {}
+
+    def asks(self, round: SignedRound, alive: Set[int]) -> Mapping[int, Message]:  # noqa: ARG002
+        """All contributors."""
+        contributors = self.summed.contributors
+        return dict.fromkeys(contributors, AskConsistency(round.bits(contributors)))
+
+    def absorb(self, round: SignedRound, sender: int, reply: Consistency) -> None:
+        """Fig. 4, Round 3."""
+        view = self.summed.dealt.roll.view(round)
+        round.check_signature(sender, view, round.bits(self.summed.contributors), reply.signature)
+        self.signatures[sender] = reply.signature
+
+    def close(self, round: SignedRound, phase: str, answered: Set[int]) -> "Unmasking":  # noqa: ARG002
+        """Fig. 4, Round 4: a client speaks only once it sees `threshold` signatures of holders of its shares."""
+        shown, needed = signers_for(self.summed.graph(round).holders, self.signatures), round.parameters.threshold
+        most = max(map(len, shown.values()), default=0)
+        if most < needed:
+            raise TooFew(phase, most, needed, "holders of one client's shares signed the set")
+        speakers = {i for i, signers in shown.items() if len(signers) >= needed}
+        self.summed.secrets(round).check_reachable(phase, speakers)
+        return Unmasking.of(round, self.summed, self.signatures)
+
+    def merge(self, round: SignedRound, other: "Agreeing") -> None:  # noqa: ARG002
+        """Others' signatures."""
+        self.signatures |= other.signatures
+
+    def check(self, round: SignedRound) -> None:
+        """Raise WireError for signatures of nobody."""
+        self.summed.check(round)
+        check_indices(round.n, self.signatures)
+
+
+class Unmasking(ServerStage[Round]):
+    """Phase "unmask": shares come in, until `threshold` of each needed secret are there.
+
+    Attributes:
+        summed: the masked sum.
+        signatures: of the contributor set, in active mode.
+        points, values: of the shares, see `recovery.Shares`; they open secrets.
+        missing: {dealer: holders who say that its sealed shares did not open or fail their hashes}.
+    """
+
+    summed: Summed
+    signatures: dict[int, bytes]
+    points: bytearray
+    values: bytearray
+    missing: dict[int, list[int]] = {}
+
+    @classmethod
+    def of(cls, round: Round, summed: Summed, signatures: dict[int, bytes]) -> "Unmasking":
+        """No share yet."""
+        sizes = Collected.sizes(len(summed.secrets(round).needed), round.parameters.threshold)
+        points, values = map(bytearray, sizes)
+        return cls(summed, signatures, points, values)
+
+    @derived
+    def shares(self, round: Round) -> Collected:
+        """A view of them."""
+        return Collected.viewing(self.points, self.values, round.parameters.threshold)
+
+    def asks(self, round: Round, alive: Set[int]) -> Mapping[int, Message]:  # noqa: ARG002
+        """All contributors; in active mode those who can be shown `threshold` signatures, having signed themselves."""
+        holders = self.summed.graph(round).holders
+        return round.asks_to_unmask(self.summed.contributors, holders, self.signatures)
+
+    def absorb(self, round: Round, sender: int, reply: Unmask) -> None:
+        """Check all of one holder's shares against their dealers' hashes, then keep what is still needed."""
+        dealt, secrets = self.summed.dealt, self.summed.secrets(round)
+        every = dealt.holders(round)[sender]
+        held = unpack_bits(reply.held, len(every))
+        check_rows(reply.shares, SHARE_SIZE, int(held.sum()), "shares")
+        dealers = np.array(every, np.int64)[held]
+        table, values = read_shares(reply.shares)
+        published = dealt.hashes_for(round).of(sender, dealt.among(round))
+        secrets.check_published(dealers, sender, table, published[held])
+        shamir.check_limbs(values)
+        self.shares(round).keep(secrets.row[dealers], sender, values)
+        for dealer, is_held in zip(every, held, strict=True):
+            if not is_held:
+                self.missing.setdefault(dealer, []).append(sender)
+
+    def close(self, round: Round, phase: str, answered: Set[int]) -> Sum:  # noqa: ARG002
+        """Fig. 4, Round 4: recover the secrets, remove the masks, reduce mod 2**b."""
+        dealt, secrets = self.summed.dealt, self.summed.secrets(round)
+        found, sound = self.shares(round).open(phase)
+        opened = {i: found[row].tobytes() for row, i in enumerate(secrets.needed)}
+        unmatched = {i for i, is_sound in zip(secrets.needed, sound, strict=True) if not is_sound}
+        mask_keys = dealt.roll.mask_keys
+        secrets.check_opened(opened, unmatched, dealt.commitments, mask_keys)
+        vector = self.summed.lanes(round)
+        secrets.unmask(vector, opened, mask_keys)
+        return Sum(round.session.ring.reduce(vector), self.summed.contributors)
+
+    def accusations(self, round: Round) -> Mapping[int, str]:
+        """{dealer: which holders say that it sealed them no sound share}; a holder may lie, so nobody is dropped."""
+        parties = round.session.parties
+        return {
+            dealer: f"no sound share of its secrets, say the holders {[parties[i] for i in holders]}"
+            for dealer, holders in self.missing.items()
+        }
+
+    def merge(self, round: Round, other: "Unmasking") -> None:
+        """Other holders' shares."""
+        self.shares(round).merge(other.shares(round))
+        for dealer, holders in other.missing.items():
+            self.missing.setdefault(dealer, []).extend(holders)
+
+    def check(self, round: Round) -> None:
+        """Raise WireError for shares of another number of secrets."""
+        self.summed.check(round)
+        check_indices(round.n, self.signatures, self.missing, *self.missing.values())
+        sizes = Collected.sizes(len(self.summed.secrets(round).needed), round.parameters.threshold)
+        if (len(self.points), len(self.values)) != sizes:
+            raise WireError("saved shares of another round")

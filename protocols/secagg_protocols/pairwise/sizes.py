@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from secagg.encoding.layout import Layout
+from secagg.encoding.encoding import Encoding
 from secagg.encoding.packing import packed_size
-from secagg.encoding.update import UpdateEncoding
 from secagg.wire.frame import HEADER_SIZE
 from secagg_protocols.pairwise.messages import HASH_SIZE, KEY_SIZE, SEALED_SIZE, SHARE_SIZE, SIGNATURE_SIZE
 
@@ -70,10 +69,9 @@ def of_round(
     )
 
 
-def encoding_of(n: int, dim: int, bits: int) -> UpdateEncoding:
-    """How a session of n clients writes an update of `dim` floats; takes no memory for them."""
-    layout = Layout.of(np.broadcast_to(np.float32(0), (dim,)))
-    return UpdateEncoding(layout, bits, (np.array(1.0),), None, n)
+def encoding_of(n: int, dim: int, bits: int) -> Encoding:
+    """How a session of n clients writes an update of `dim` entries; takes no memory for them."""
+    return Encoding.of(np.broadcast_to(np.uint8(0), (dim,)), n, bits)
 
 
 def _bits(count: int) -> int:

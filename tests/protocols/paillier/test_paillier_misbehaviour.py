@@ -51,7 +51,8 @@ def at_phase(round_: Any, phase: str) -> Any:
 
 
 def key_of(round_: Any) -> PublicKey:
-    return round_.coordinator._round._machine._key
+    coordinator = round_.coordinator
+    return coordinator._stage.key.opening(coordinator._known).public
 
 
 def ciphertexts_with(place: int, value: Callable[[PublicKey], int], round_: Any) -> Callable[[bytes], bytes]:
@@ -303,12 +304,12 @@ def test_a_key_of_another_session_or_candidate_is_not_proved():
     before.exchange()
     round_ = make_round(PaillierSum(BITS), UPDATES)
     round_.exchange()
-    machine = round_.coordinator._round._machine
+    stage, known = round_.coordinator._stage, round_.coordinator._known
     theirs, mine = opened(before.sent["deal", 0], Deal), opened(round_.sent["deal", 0], Deal)
     for candidate, deal in ((0, theirs), (1, mine)):
         with pytest.raises(PeerMisbehaved, match="proof of the key fails"):
-            machine._check_deal(candidate, deal)
-    machine._check_deal(0, mine)
+            stage.absorb(known, candidate, deal)
+    stage.absorb(known, 0, mine)
 
 
 @pytest.mark.parametrize("kind", [FRESH, SHARED])
@@ -398,7 +399,7 @@ class TestWhatHoldersRefuse:
         ledger = Ledger()
         scheme = make(SHARED)
         round_ = make_round(scheme, UPDATES, context=b"model 1")
-        ledger.add(b"model 1", round_.session.encoding_digest, frozenset({0, 1, 2}))
+        ledger.add(b"model 1", round_.session.encoding.digest, frozenset({0, 1, 2}))
         holder = Participant(scheme, round_.session, Seat(0, context=b"model 1", store=Store(ledger)))
         holder.answer(round_.coordinator.asks()[0], UPDATES[0])
         at_phase(round_, "decrypt")
@@ -408,7 +409,7 @@ class TestWhatHoldersRefuse:
     def test_what_was_opened_is_entered_in_the_ledger(self):
         ledger = Ledger()
         round_ = make_round(make(SHARED), UPDATES, context=b"model 1")
-        encoding = round_.session.encoding_digest
+        encoding = round_.session.encoding.digest
         holder = Participant(round_.scheme, round_.session, Seat(0, context=b"model 1", store=Store(ledger)))
         holder.answer(round_.coordinator.asks()[0], UPDATES[0])
         at_phase(round_, "decrypt")
@@ -475,7 +476,7 @@ class TestSecretsAreErased:
         round_ = make_round(scheme, UPDATES, **options)
         while not round_.coordinator.done:
             round_.step()
-            yield {i: p._round._machine._stage for i, p in round_.participants.items()}
+            yield {i: p._machine.stage for i, p in round_.participants.items()}
 
     def test_of_fresh_keys_one_is_left_and_then_none(self):
         dealt, encrypted, done = self.stages(PaillierSum(BITS))
@@ -488,7 +489,7 @@ class TestSecretsAreErased:
         exponents = [keys.secret(i).exponent for i in keys.holders]
         round_ = make_round(PaillierSum(keys=keys), UPDATES)
         while True:
-            saved = b"".join(p._round.save() for p in round_.participants.values()) + round_.coordinator._round.save()
+            saved = b"".join(p.state() for p in round_.participants.values()) + round_.coordinator.state()
             assert not any(e.to_bytes((e.bit_length() + 7) // 8) in saved for e in exponents)
             if round_.coordinator.done:
                 break

@@ -66,7 +66,7 @@ def test_nothing_is_signed_for_a_contributor_that_never_advertised() -> None:
 
 def test_nothing_is_signed_that_a_ledger_forbids() -> None:
     ledger = Ledger()
-    ledger.add(b"round 7", by_hand().session.encoding_digest, frozenset(ALL))
+    ledger.add(b"round 7", by_hand().session.encoding.digest, frozenset(ALL))
     assert isinstance(unsigned(ready(by_hand(ledgers={VICTIM: ledger})), [1, 2, VICTIM, 4, 5]), PolicyRefused)
     ledger.forget(b"round 7")
     hand = ready(by_hand(ledgers={VICTIM: ledger}))

@@ -218,7 +218,7 @@ def test_identities_are_no_part_of_saved_state() -> None:
         Participant.restore(COMPLETE, saved, key, VICTIM)
     with pytest.raises(ConfigError, match="identity key of party 3 is not the one"):
         Participant.restore(COMPLETE, saved, key, Seat(VICTIM, credentials=MEMBERS[LIAR]))
-    assert MEMBERS[VICTIM].identity not in hand.clients[VICTIM]._round.save()
+    assert MEMBERS[VICTIM].identity not in hand.clients[VICTIM].state()
     coordinator = Coordinator(COMPLETE, SESSION, ROSTER)
     with pytest.raises(ConfigError, match="needs the parties' identities"):
         Coordinator.restore(COMPLETE, coordinator.save(key), key)

@@ -13,6 +13,7 @@ from secagg.errors import PartyId, TooFew
 from secagg.scheme import Session
 from secagg.testing import SeededEntropy, TestRound, all_losses, sampled_losses
 from secagg_protocols import PairwiseMasking
+from secagg_protocols.pairwise.server import Dealing
 
 PHASES = ("keys", "shares", "masked", "consistency", "unmask")
 DIM = 3
@@ -121,8 +122,10 @@ def test_secagg_plus_sampled_patterns_of_eight(seed: int) -> None:
 
 def neighbourhoods(round_: TestRound) -> dict[int, set[int]]:
     """The graph that server and clients draw from the advertisements (its own tests: `test_graph`)."""
-    machine = round_.coordinator._round._machine
-    return {i: set(near) for i, near in machine._cohort.neighbours.items()}  # type: ignore[attr-defined]
+    stage = round_.coordinator._stage
+    assert isinstance(stage, Dealing)
+    graph = stage.roll.graph(round_.coordinator._known)
+    return {i: set(near) for i, near in graph.neighbours.items()}
 
 
 @pytest.mark.parametrize("phase", PHASES)

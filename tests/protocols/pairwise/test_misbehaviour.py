@@ -162,7 +162,7 @@ def test_misdealt_secret_ends_the_round_with_its_dealer(monkeypatch: pytest.Monk
     split = PairwiseParty._split
 
     def misdeal(self: PairwiseParty, seed: bytes, private: bytes, holders: list[int]) -> dict[int, bytes]:
-        wrong = self._me == LIAR
+        wrong = self.me == LIAR
         return split(self, bytes(32) if wrong else seed, bytes(32) if wrong else private, holders)
 
     monkeypatch.setattr(PairwiseParty, "_split", misdeal)
@@ -179,7 +179,7 @@ def test_inconsistent_shares_end_the_round_with_their_dealer(monkeypatch: pytest
 
     def misdeal(self: PairwiseParty, seed: bytes, private: bytes, holders: list[int]) -> dict[int, bytes]:
         pairs = split(self, seed, private, holders)
-        return {j: split(self, bytes([j] * 32), private, holders)[j] for j in pairs} if self._me == LIAR else pairs
+        return {j: split(self, bytes([j] * 32), private, holders)[j] for j in pairs} if self.me == LIAR else pairs
 
     monkeypatch.setattr(PairwiseParty, "_split", misdeal)
     with pytest.raises(PeerMisbehaved) as error:
@@ -388,7 +388,7 @@ def test_nothing_is_left_that_opens_a_mask() -> None:
     round_ = make_round()
     secrets: set[bytes] = set()
     while not round_.coordinator.done:
-        stage = machine(round_.participants[VICTIM])._stage
+        stage = machine(round_.participants[VICTIM]).stage
         secrets |= {value for value in (getattr(stage, f) for f in stage.__struct_fields__) if len(value) == 32}
         round_.step()
     saved = machine(round_.participants[VICTIM]).save()
@@ -398,7 +398,7 @@ def test_nothing_is_left_that_opens_a_mask() -> None:
 
 
 def machine(participant: Participant) -> PairwiseParty:
-    found = participant._round._machine
+    found = participant._machine
     assert isinstance(found, PairwiseParty)
     return found
 

@@ -225,7 +225,7 @@ class Frame(NamedTuple):
 
 def frame(data: bytes, tag: bytes) -> Frame:
     magic, version, direction, phase, zero, party, found, answers = struct.unpack_from("<4sBBBBI16s16s", data)
-    same((magic, version, zero, found), (b"SAGG", 1, 0, tag), "frame header")
+    same((magic, version, zero, found), (b"SAGG", 2, 0, tag), "frame header")
     same(data[44:60], sha256(data[:44], data[60:])[:16], "frame checksum")
     message = msgspec.msgpack.decode(data[60:])
     same(msgspec.msgpack.encode(message), data[60:], "canonical encoding")
@@ -242,18 +242,21 @@ class Round:
         encoded = bytes.fromhex(document["session"])
         session = msgspec.msgpack.decode(encoded)
         same(msgspec.msgpack.encode(session), encoded, "canonical session")
+        version, id_, parties, (layout, entry_bits, _, weight_max, _, inputs), context, _, _ = session
+        same((version, weight_max), (3, None), "the session's version, and no weights")
         name, version, options = document["scheme"].split("/", 2)
         same((name, version), ("ckks", "1"), "protocol")
         self.quorum, self.designated = (json.loads(options)[name] for name in ("quorum", "holders"))
         told = {"holders": self.designated, "quorum": self.quorum}
         same(options, json.dumps(told, separators=(",", ":")), "options")
-        self.n, entry_bits, context = len(session[2]), session[4], session[8]
-        self.start = int.from_bytes(session[1], "little") % self.n
+        self.n = len(parties)
+        same(inputs, self.n, "all give a vector")
+        self.start = int.from_bytes(id_, "little") % self.n
         self.clients = document["clients"]
         same(len(self.clients), self.n, "clients")
-        (dim,) = session[3][0][1]
+        (dim,) = layout[0][1]
         self.dim = dim + 1  # and how many entries were clipped, none of these
-        self.ring = (self.n * (2**entry_bits - 1)).bit_length()
+        self.ring = (inputs * (2**entry_bits - 1)).bit_length()
         self.q = modulus(self.n, self.ring)
         self.width, self.scale = self.q.bit_length(), self.q >> self.ring
         self.context = sha256(LABEL, b"context", context)

@@ -80,6 +80,10 @@ class Round(recording.Round):
     scheme: PaillierSum
     keys: PaillierKeys | None = None
 
+    def slot(self) -> dict[str, Any]:
+        """Who gives no vector."""
+        return {"helpers": self.scheme.helpers}
+
     def participant(self, i: int) -> Participant:
         """Party i at the start of the round, with its share of a key dealt in advance."""
         party, scheme = self.parties[i], self.scheme

@@ -152,10 +152,12 @@ class Round:
 
     def __init__(self, document):
         self.document, session = document, bytes.fromhex(document["session"])
-        version, _, parties, layout, bits, _, weight_max, _, context, *_ = msgspec.msgpack.decode(session)
-        same((version, weight_max), (2, None), "the session's version, and no weights")
+        version, _, parties, encoding, context, *_ = msgspec.msgpack.decode(session)
+        layout, self.bits, _, weight_max, _, inputs = encoding
+        same((version, weight_max), (3, None), "the session's version, and no weights")
         self.n, self.dim = len(parties), layout[0][1][0] + 1  # and a count of clipped entries, none of them
-        self.bits, self.ring = bits, (self.n * (2**bits - 1)).bit_length()
+        same(inputs, self.n - len(document["helpers"]), "all but the helpers give a vector")
+        self.ring = (inputs * (2**self.bits - 1)).bit_length()
         self.each = (8 * SIZE - 1) // self.ring
         self.plaintexts = -(-self.dim // self.each)
         self.digest = hashlib.sha256(session).digest()
@@ -175,7 +177,7 @@ class Round:
     def message(self, data, direction, place, party, checksums):
         """The message in a frame whose every field is right; notes the checksum of an ask, which its reply answers."""
         answers = checksums[party] if direction else bytes(16)
-        header = struct.pack("<4sBBBBI", b"SAGG", 1, direction, place, 0, party) + self.digest[:16] + answers
+        header = struct.pack("<4sBBBBI", b"SAGG", 2, direction, place, 0, party) + self.digest[:16] + answers
         same(data[:44], header, "frame header")
         checksum = hashlib.sha256(header + data[60:]).digest()[:16]
         same(data[44:60], checksum, "frame checksum")

@@ -104,7 +104,7 @@ class Frame(NamedTuple):
 
 def frame(data: bytes, tag: bytes) -> Frame:
     magic, version, direction, phase, zero, party, found, answers = struct.unpack_from("<4sBBBBI16s16s", data)
-    same((magic, version, zero, found), (b"SAGG", 1, 0, tag), "frame header")
+    same((magic, version, zero, found), (b"SAGG", 2, 0, tag), "frame header")
     same(data[44:60], sha256(data[:44], data[60:])[:16], "frame checksum")
     message = msgspec.msgpack.decode(data[60:])
     same(msgspec.msgpack.encode(message), data[60:], "canonical encoding")
@@ -143,16 +143,16 @@ class Round:
 
     def __init__(self, document: dict[str, Any]) -> None:
         session = bytes.fromhex(document["session"])
-        version, _, parties, layout, self.bits, _, weight_max, _, context, self.run, self.number = (
-            msgspec.msgpack.decode(session)
-        )
-        same(version, 2, "the session's version")
+        version, _, parties, encoding, context, self.run, self.number = msgspec.msgpack.decode(session)
+        layout, self.bits, _, weight_max, _, inputs = encoding
+        same(version, 3, "the session's version")
         self.parties = parties
         same(weight_max, None, "these vectors have no weights")
         self.n = len(parties)
+        same(inputs, self.n, "all give a vector")
         self.entries = layout[0][1][0]
         self.dim = self.entries + 1  # and a count of clipped entries, none of them
-        self.ring = (self.n * (2**self.bits - 1)).bit_length()
+        self.ring = (inputs * (2**self.bits - 1)).bit_length()
         self.lane = 2 if self.ring <= 16 else 4 if self.ring <= 32 else 8
         self.digest = sha256(session)
         self.complete, self.degree, self.threshold = (
@@ -163,7 +163,7 @@ class Round:
         roster = self._roster(document["roster"], parties) if self.active else b""
         name, version, _ = document["scheme"].split("/", 2)
         mode = "signed" if self.active else "unsigned"
-        self.purpose = sha256(b"secagg/purpose/1", f"{name}/{version}/{mode}".encode(), b"\0", roster)
+        self.purpose = sha256(b"secagg/purpose/2", f"{name}/{version}/{mode}".encode(), b"\0", roster)
         self.context = sha256(LABEL, b"context", context)
         self.bound = sha256(LABEL, b"binding", self.digest, self.context, sha256(document["scheme"].encode()), roster)
         self.clients = [
@@ -261,7 +261,7 @@ def check_keys(document: dict[str, Any], r: Round) -> dict[int, list[int]]:
         same(context, says, f"context that {i} signs")
         statement = (LABEL, b"advertisement", r.digest, context, struct.pack("<I", i), sealing, mask)
         if i in r.prepared:
-            slot = sha256(b"secagg/slot/1", msgspec.msgpack.encode(r.slot(i)))
+            slot = sha256(b"secagg/slot/2", msgspec.msgpack.encode(r.slot(i)))
             statement = (LABEL, b"prepared advertisement", slot, sealing, mask)
         same(signature, r.sign(i, *statement), f"signature of {i}'s advertisement")
         advertisements[i] = sealing + mask + signature

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from secagg.encoding.clips import clip_of
+from secagg.encoding.encoding import Encoding
 from secagg.encoding.layout import Layout
-from secagg.encoding.update import UpdateEncoding, clip_of
 from secagg.errors import (
     BadDtype,
     BadWeight,
@@ -26,8 +27,7 @@ WEIGHT_LIMIT = 2**48
 
 
 def encoding(like, bits=16, clip=1.0, weight_max=None, parties=20, rounding="nearest"):
-    layout = Layout.of(like)
-    return UpdateEncoding(layout, bits, clip_of(layout, clip), weight_max, parties, rounding)
+    return Encoding.of(like, parties, bits, clip, weight_max, rounding)
 
 
 def decoded(enc, updates, weights=None, seed=0):
@@ -306,7 +306,7 @@ def test_an_impossible_sum_of_weights_is_a_named_error(weight, contributors):
 def test_check_and_encode_raise_the_same_error(update, weight, error, message):
     enc = encoding({"w": np.zeros((1, 2)), "n": np.zeros(1, int)}, bits=8, weight_max=10)
     update = {key: np.array(value) for key, value in update.items()}
-    for call in (lambda: enc.check(update, weight), lambda: enc.encode(update, weight, SeededEntropy(0))):
+    for call in (lambda: enc.check_update(update, weight), lambda: enc.encode(update, weight, SeededEntropy(0))):
         with pytest.raises(error, match=message):
             call()
 
@@ -314,12 +314,12 @@ def test_check_and_encode_raise_the_same_error(update, weight, error, message):
 @pytest.mark.parametrize("weight", [0, 2, None, "1", 1.0, np.array([1, 1])])
 def test_no_weight_but_one_where_the_session_has_none(weight):
     with pytest.raises(BadWeight, match="the session has no weights"):
-        encoding(1.0).check(1.0, weight)
+        encoding(1.0).check_update(1.0, weight)
 
 
 @pytest.mark.parametrize("dtype", ["i1", "u1", "?"])
 def test_narrow_integers_are_compared_in_their_own_range(dtype):
-    encoding(np.zeros(2, dtype), bits=32).check(np.ones(2, dtype), 1)
+    encoding(np.zeros(2, dtype), bits=32).check_update(np.ones(2, dtype), 1)
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ from statistics import median
 from time import perf_counter
 from typing import Any, TypeVar
 
-from secagg.api.ends import Coordinator, Participant
-from secagg.api.result import Aggregate, PhaseRole
 from secagg.encoding.layout import Update
 from secagg.encoding.quantize import Rounding
+from secagg.engine import Aggregate, Coordinator, Participant
+from secagg.engine.result import PhaseRole
 from secagg.errors import (
     BadCohort,
     BadWeight,
@@ -19,12 +19,15 @@ from secagg.errors import (
     InputError,
     PartyId,
     ProtocolError,
+    SecaggError,
     TooFew,
     UnknownParty,
     UnknownPhase,
+    WireError,
 )
 from secagg.primitives.entropy import Entropy
 from secagg.scheme import Credentials, Policy, Scheme, Seat, Session
+from secagg.scheme.session import party_id
 
 P = TypeVar("P", bound=PartyId)
 """int or str: a mapping's key type is invariant, so one that has only str keys is no mapping of PartyId."""
@@ -78,6 +81,7 @@ def aggregate(
         session = Session.create(
             [*inputs, *_helpers(scheme, inputs)],
             inputs[first],
+            helpers=scheme.helpers,
             bits=bits,
             clip=clip,
             weight_max=_weight_max(counts, weight_max),
@@ -88,64 +92,114 @@ def aggregate(
     except InputError as error:
         raise error.of(first) from None
     _check_weights(inputs, counts)
-    silent_from = _silent_from(session, scheme, dict[Any, str](lost or {}))
+    silent = _silent(session, scheme, dict[Any, str](lost or {}))
     _check_updates(session, inputs, counts)
-    return _Simulation(session, scheme, inputs, counts, silent_from, policy, entropy).run()
+    return LocalRound(scheme, session, inputs, counts, silent, seats_for(scheme, session, policy, entropy)).run()
 
 
-class _Simulation:
-    """One round: a coordinator and all its participants."""
+class LocalRound:
+    """A round among parties of this process, over the same bytes that would cross a network, one phase after another.
+
+    A subclass may watch, change, delay or lose messages: `answer` is all that happens to an ask, `exchange` a phase.
+
+    Args:
+        scheme, session: the round.
+        updates: {client: update}.
+        weights: {client: weight}, where the session has weights.
+        lost: {party: name of the phase from which it is silent}.
+        seats: what each party brings; see `seats_for`.
+
+    Attributes:
+        scheme, session, seats: as given.
+        coordinator, participants: the two ends.
+        refusals: {party: why it refused an ask}.
+        seconds: {(phase, "client"): spent by each party that answered}.
+    """
 
     def __init__(
         self,
-        session: Session,
         scheme: Scheme,
+        session: Session,
         updates: Mapping[PartyId, Update],
-        weights: Mapping[PartyId, int] | None,
-        silent_from: Mapping[PartyId, int],
-        policy: Policy | None,
-        entropy: Entropy,
+        weights: Mapping[PartyId, int] | None = None,
+        lost: Mapping[PartyId, str] | None = None,
+        seats: Mapping[PartyId, Seat] | None = None,
     ) -> None:
+        self.scheme = scheme
+        self.session = session
+        self.seats = seats_for(scheme, session) if seats is None else seats
+        self.refusals: dict[PartyId, SecaggError] = {}
+        self.seconds: defaultdict[PhaseRole, list[float]] = defaultdict(list)
         self._updates = updates
-        self._weights = weights
-        self._silent_from = silent_from
-        members = Credentials.generate(session.parties, entropy) if scheme.authenticated else {}
-        roster = members[session.parties[0]].roster if members else None
-        self._coordinator = Coordinator(scheme, session, roster)
-        self._phases = len(scheme.phases)
-        self._participants = {
-            party: Participant(scheme, session, Seat(party, policy or Policy(), None, entropy, members.get(party)))
-            for party in session.parties
+        self._weights = weights or {}
+        self._names = [phase.name for phase in scheme.phases]
+        self._lost = lost or {}
+        self.coordinator, self.participants = self.ends()
+
+    def ends(self) -> tuple[Coordinator, dict[PartyId, Participant]]:
+        """The coordinator and all participants."""
+        roster = self.seats[self.session.parties[0]].roster
+        return Coordinator(self.scheme, self.session, roster), {
+            party: Participant(self.scheme, self.session, seat) for party, seat in self.seats.items()
         }
-        self._refusals: list[ProtocolError] = []
-        self._seconds: defaultdict[PhaseRole, list[float]] = defaultdict(list)
 
     def run(self) -> Aggregate:
-        for phase in range(self._phases):
-            for party, ask in self._coordinator.asks().items():
-                if phase < self._silent_from.get(party, self._phases):
-                    self._answer(party, ask)
-            try:
-                self._coordinator.close_phase()
-            except TooFew as error:
-                raise error from (self._refusals[0] if self._refusals else None)
-        result = self._coordinator.result
+        """All phases. Raises what the coordinator raises, because of the first refusal where there was one."""
+        while not self.coordinator.done:
+            self.step()
+        result = self.coordinator.result
         if result is None:
             raise ConfigError("the scheme's server learnt no sum in its last phase")
-        medians = {key: median(spent) for key, spent in self._seconds.items()}
+        medians = {key: median(spent) for key, spent in self.seconds.items()}
         return replace(result, seconds=result.seconds | medians)
 
-    def _answer(self, party: PartyId, ask: bytes) -> None:
-        phase, start = self._coordinator.phase or "", perf_counter()
-        weight = 1 if self._weights is None else self._weights.get(party, 1)
+    def step(self) -> None:
+        """One phase: ask, answer, receive, close."""
+        self.exchange()
         try:
-            reply = self._participants[party].answer(ask, self._updates.get(party), weight)
-        except ProtocolError as refusal:
-            self._refusals.append(refusal)
-            return
-        self._seconds[phase, "client"].append(perf_counter() - start)
-        if reply is not None:
-            self._coordinator.receive(party, reply)
+            self.coordinator.close_phase()
+        except TooFew as error:
+            raise error from next(iter(self.refusals.values()), None)
+
+    def exchange(self) -> None:
+        """One phase, left open."""
+        asks = self.coordinator.asks()
+        phase = self.coordinator.phase or ""
+        for party, ask in asks.items():
+            if self.is_silent(party, phase):
+                continue
+            reply = self.answer(phase, party, ask)
+            if reply is not None:
+                self.coordinator.receive(party, reply)
+
+    def is_silent(self, party: PartyId, phase: str) -> bool:
+        """Whether the party has gone by then."""
+        return party in self._lost and self._names.index(self._lost[party]) <= self._names.index(phase)
+
+    def answer(self, phase: str, party: PartyId, ask: bytes) -> bytes | None:
+        """One party's reply; None where there is none, or the party refuses."""
+        start, weight = perf_counter(), self._weights.get(party, 1)
+        try:
+            reply = self.participants[party].answer(ask, self._updates.get(party), weight)
+        except (ProtocolError, WireError) as refusal:
+            self.refusals[party] = refusal
+            return None
+        self.seconds[phase, "client"].append(perf_counter() - start)
+        return reply
+
+
+def seats_for(
+    scheme: Scheme,
+    session: Session,
+    policy: Policy | None = None,
+    entropy: Entropy = os.urandom,
+    credentials: Mapping[PartyId, Credentials] | None = None,
+) -> dict[PartyId, Seat]:
+    """A seat of every party, with identities made for this round (or `credentials`) where the scheme authenticates."""
+    if credentials is None:
+        credentials = Credentials.generate(session.parties, entropy) if scheme.authenticated else {}
+    own = policy or Policy()
+    return {party: Seat(party, own, None, entropy, credentials.get(party)) for party in session.parties}
 
 
 def _check_kinds(updates: Any, scheme: Any, weights: Any, lost: Any, policy: Any) -> None:
@@ -190,22 +244,20 @@ def _check_weights(updates: Mapping[PartyId, Update], weights: Mapping[PartyId, 
             raise BadWeight("no weight given, and the others have one", party)
 
 
-def _silent_from(session: Session, scheme: Scheme, lost: Mapping[PartyId, str]) -> dict[PartyId, int]:
-    """{party: index of the phase from which it is silent}."""
+def _silent(session: Session, scheme: Scheme, lost: Mapping[PartyId, str]) -> dict[PartyId, str]:
+    """{party: phase from which it is silent}, all of them known."""
     names = [phase.name for phase in scheme.phases]
-    silent = {}
     for party, phase in lost.items():
-        index = session.index(party)
+        session.index(party)
         if phase not in names:
             raise UnknownPhase(f"party {party!r} lost at {phase!r}: {scheme.name} has the phases {', '.join(names)}")
-        silent[session.parties[index]] = names.index(phase)
-    return silent
+    return {party_id(party): phase for party, phase in lost.items()}
 
 
 def _check_updates(session: Session, updates: Mapping[PartyId, Update], weights: Mapping[PartyId, int] | None) -> None:
     """All inputs before the first message."""
     for party, update in updates.items():
         try:
-            session.encoding.check(update, 1 if weights is None else weights[party])
+            session.encoding.check_update(update, 1 if weights is None else weights[party])
         except InputError as error:
             raise error.of(party) from None

@@ -1,0 +1,1 @@
+"""What the families' tests share lies here, beside their folders."""
