@@ -9,6 +9,7 @@ import msgspec
 from secagg.cli import screen
 from secagg.cli.wanted import Wanted
 from secagg_protocols.pairwise import sizes
+from secagg_protocols.pairwise.demand import Demand
 from secagg_protocols.pairwise.plan import Plan, plan
 from secagg_protocols.pairwise.scheme import REDRAW_BITS, ROOM_BITS, planned
 
@@ -56,7 +57,7 @@ def answer(wanted: Wanted) -> Answer:
     """Plan one cohort and price one round of it."""
     n, dim, bits = wanted.n, wanted.dim, wanted.bits
     asked = n, wanted.corrupt, wanted.dropout, wanted.sigma, wanted.eta, wanted.adversary
-    paper, found = plan(*asked), planned(*asked)
+    paper, found = plan(*asked), planned(Demand(*asked))
     active = found.threshold if wanted.adversary == "active" else None
     phases = sizes.of_round(n, found.neighbours, dim, bits, active)
     return Answer(

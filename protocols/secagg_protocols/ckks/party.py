@@ -11,20 +11,8 @@ from secagg.primitives.entropy import draw
 from secagg.scheme import Answer, PartySide, Seat, Session
 from secagg.scheme.context import check_theirs
 from secagg.wire.packed import check_size, rows, unpack_set
-from secagg_protocols.ckks import derive, residues
-from secagg_protocols.ckks.messages import (
-    DIGEST_SIZE,
-    KEY_SIZE,
-    SEALED_SIZE,
-    AskDeal,
-    AskDecrypt,
-    AskEncrypted,
-    AskKeys,
-    Deal,
-    Decrypted,
-    Encrypted,
-    Keys,
-)
+from secagg_protocols.ckks import derive, messages, residues
+from secagg_protocols.ckks.messages import DIGEST_SIZE, KEY_SIZE, SEALED_SIZE
 from secagg_protocols.ckks.stages import Advertised, Finished, Fresh, Holding, Saved
 
 
@@ -45,13 +33,13 @@ class CkksParty(PartySide):
         self.parameters = parameters
         self.bound = bound
 
-    def advertise(self, ask: AskKeys, stage: Fresh) -> Answer:  # noqa: ARG002
+    def advertise(self, ask: messages.AskKeys, stage: Fresh) -> Answer:  # noqa: ARG002
         """A fresh key pair, and its terms."""
         advertised = Advertised(agreement.generate(self.seat.entropy))
         public = agreement.public_key(advertised.private)
-        return Answer(advertised, Keys(public, self._context, self.seat.policy.min_cohort))
+        return Answer(advertised, messages.Keys(public, self._context, self.seat.policy.min_cohort))
 
-    def deal(self, ask: AskDeal, stage: Advertised) -> Answer:
+    def deal(self, ask: messages.AskDeal, stage: Advertised) -> Answer:
         """A fresh secret key for all who take part, this party among them; it keeps no copy."""
         clients = sorted(unpack_set(ask.parties, len(self.session.parties)))
         keys = rows(ask.keys, KEY_SIZE, len(clients), "public keys")
@@ -66,19 +54,19 @@ class CkksParty(PartySide):
             if key is None:
                 raise PeerMisbehaved("the server relays a public key of low order")
             sealed.append(sealing.seal(key, seed, derive.sealing_data(self.bound, commitment, self.me, i)))
-        return Answer(stage, Deal(commitment, b"".join(sealed)))
+        return Answer(stage, messages.Deal(commitment, b"".join(sealed)))
 
-    def encrypt(self, ask: AskEncrypted, stage: Advertised, vector: Lanes) -> Answer:
+    def encrypt(self, ask: messages.AskEncrypted, stage: Advertised, vector: Lanes) -> Answer:
         """Under the key that was dealt; who will not open the sum erases it at once."""
         self._check_round(ask)
         seed = self._opened(ask, stage)
         if seed is None:
-            return Answer(Finished(), Encrypted(b"", b""))
+            return Answer(Finished(), messages.Encrypted(b"", b""))
         body, seeds = SecretKey(seed, self.parameters).encrypt(vector)
-        reply = Encrypted(residues.pack(body, self.parameters), seeds)
+        reply = messages.Encrypted(residues.pack(body, self.parameters), seeds)
         return Answer(Holding(seed) if ask.holder else Finished(), reply)
 
-    def decrypt(self, ask: AskDecrypt, stage: Holding | Finished) -> Answer:
+    def decrypt(self, ask: messages.AskDecrypt, stage: Holding | Finished) -> Answer:
         """Rounded integers and nothing else: of noise or margins they tell nothing, and there is no other reaction."""
         if isinstance(stage, Finished):
             raise PeerMisbehaved("the server asks a party to decrypt that it did not name as a key holder")
@@ -89,7 +77,7 @@ class CkksParty(PartySide):
         masks = residues.unpack(ask.masks, blocks * DEGREE, self.parameters, "sum of uniform halves")
         opened = SecretKey(stage.seed, self.parameters).decrypt(body, masks.reshape(blocks, DEGREE))
         self.seat.open_set(self.session, contributors, gives_input=True)
-        return Answer(Finished(), Decrypted(pack(opened.astype(self.session.ring.lane), self.session.ring)))
+        return Answer(Finished(), messages.Decrypted(pack(opened.astype(self.session.ring.lane), self.session.ring)))
 
     @property
     def _context(self) -> bytes:
@@ -103,13 +91,13 @@ class CkksParty(PartySide):
             raise PeerMisbehaved("the server relays one public key twice")
         self.seat.policy.check_cohort(len(keys))
 
-    def _check_round(self, ask: AskEncrypted) -> None:
+    def _check_round(self, ask: messages.AskEncrypted) -> None:
         check_size(ask.context, DIGEST_SIZE, "context digest")
         check_theirs(ask.context, self._context, "the others")
         if ask.parameters != self.parameters.digest:
             raise PeerMisbehaved("the server asks for ciphertexts of other parameters than the session's")
 
-    def _opened(self, ask: AskEncrypted, stage: Advertised) -> bytes | None:
+    def _opened(self, ask: messages.AskEncrypted, stage: Advertised) -> bytes | None:
         """The seed that the dealer sealed for this party, or None where the box holds none, or another.
 
         Whose fault that is this party cannot tell: the dealer's key came by the server. A server that follows the

@@ -18,20 +18,8 @@ from secagg.scheme.machine import check_indices, derived
 from secagg.scheme.policy import MinCohort, check_least
 from secagg.wire.codec import Message, State
 from secagg.wire.packed import check_rows, check_size, pack_set, rows
-from secagg_protocols.ckks import residues
-from secagg_protocols.ckks.messages import (
-    DIGEST_SIZE,
-    KEY_SIZE,
-    SEALED_SIZE,
-    AskDeal,
-    AskDecrypt,
-    AskEncrypted,
-    AskKeys,
-    Deal,
-    Decrypted,
-    Encrypted,
-    Keys,
-)
+from secagg_protocols.ckks import messages, residues
+from secagg_protocols.ckks.messages import DIGEST_SIZE, KEY_SIZE, SEALED_SIZE
 from secagg_protocols.ckks.round import Round
 
 
@@ -68,9 +56,9 @@ class Advertising(ServerStage[Round]):
 
     def asks(self, round: Round, alive: Set[int]) -> Mapping[int, Message]:  # noqa: ARG002
         """All clients."""
-        return dict.fromkeys(alive, AskKeys())
+        return dict.fromkeys(alive, messages.AskKeys())
 
-    def absorb(self, round: Round, sender: int, reply: Keys) -> None:
+    def absorb(self, round: Round, sender: int, reply: messages.Keys) -> None:
         """A key that no honest dealer would have to leave over."""
         culprit = {round.session.parties[sender]}
         check_shown(reply.context, round.context, round.session.parties[sender])
@@ -111,15 +99,15 @@ class Dealing(ServerStage[Round]):
 
     roll: Roll
     dealer: int | None = None
-    deal: Deal | None = None
+    deal: messages.Deal | None = None
 
     def asks(self, round: Round, alive: Set[int]) -> Mapping[int, Message]:
         """A few clients, others in each round: the session's id says where to begin."""
         start, clients = int.from_bytes(round.session.id, "little"), sorted(self.roll.keys)
-        ask = AskDeal(pack_set(clients, round.n), b"".join(self.roll.keys[i] for i in clients))
+        ask = messages.AskDeal(pack_set(clients, round.n), b"".join(self.roll.keys[i] for i in clients))
         return dict.fromkeys(round.chosen(alive & self.roll.willing(), start), ask)
 
-    def absorb(self, round: Round, sender: int, reply: Deal) -> None:  # noqa: ARG002
+    def absorb(self, round: Round, sender: int, reply: messages.Deal) -> None:  # noqa: ARG002
         """The first deal counts, whoever else was asked."""
         check_size(reply.commitment, DIGEST_SIZE, "commitment")
         check_rows(reply.sealed, SEALED_SIZE, len(self.roll.keys), "sealed keys")
@@ -159,7 +147,7 @@ class Adding(ServerStage[Round]):
 
     roll: Roll
     dealer: int
-    deal: Deal
+    deal: messages.Deal
     body: bytearray
     masks: bytes = b""
     holders: frozenset[int] = frozenset()
@@ -188,7 +176,7 @@ class Adding(ServerStage[Round]):
         clients = sorted(self.roll.keys)
         boxes = rows(self.deal.sealed, SEALED_SIZE, len(clients), "sealed keys")
         return {
-            i: AskEncrypted(
+            i: messages.AskEncrypted(
                 context=round.context,
                 parameters=round.parameters.digest,
                 dealer=self.dealer,
@@ -201,7 +189,7 @@ class Adding(ServerStage[Round]):
             if i in alive
         }
 
-    def absorb(self, round: Round, sender: int, reply: Encrypted) -> None:
+    def absorb(self, round: Round, sender: int, reply: messages.Encrypted) -> None:
         """Nothing of a client's bytes reaches SEAL but seeds of the right length."""
         if not reply.body and not reply.seeds:
             self.keyless.add(sender)
@@ -282,10 +270,10 @@ class Decrypting(ServerStage[Round]):
 
     def asks(self, round: Round, alive: Set[int]) -> Mapping[int, Message]:  # noqa: ARG002
         """The holders that contributed."""
-        ask = AskDecrypt(pack_set(self.contributors, round.n), self.body, self.masks)
+        ask = messages.AskDecrypt(pack_set(self.contributors, round.n), self.body, self.masks)
         return dict.fromkeys(self.holders, ask)
 
-    def absorb(self, round: Round, sender: int, reply: Decrypted) -> None:
+    def absorb(self, round: Round, sender: int, reply: messages.Decrypted) -> None:
         """A ring vector."""
         unpack(reply.vector, round.session.dim, round.session.ring)
         self.answers[sender] = reply.vector

@@ -7,17 +7,8 @@ from secagg.primitives.paillier import PublicKey
 from secagg.scheme import Answer, PartySide, Seat
 from secagg.scheme.context import check_theirs
 from secagg.wire.packed import unpack_set
-from secagg_protocols.paillier.messages import (
-    AskDeal,
-    AskDecrypt,
-    AskEncrypted,
-    Deal,
-    Decrypted,
-    Encrypted,
-    context_digest,
-    deal_label,
-    opening_label,
-)
+from secagg_protocols.paillier import messages
+from secagg_protocols.paillier.messages import context_digest, deal_label, opening_label
 from secagg_protocols.paillier.opening import Opening, Secret, SingleOpening
 from secagg_protocols.paillier.parameters import Parameters, key_digest, read_private, write_private
 from secagg_protocols.paillier.stages import Finished, Fresh, Offered, Saved, Submitted
@@ -40,17 +31,17 @@ class PaillierParty(PartySide):
         self.parameters = parameters
         self.secret = secret
 
-    def deal(self, ask: AskDeal, stage: Fresh) -> Answer:  # noqa: ARG002
+    def deal(self, ask: messages.AskDeal, stage: Fresh) -> Answer:  # noqa: ARG002
         """A fresh key of this party's own, for one round."""
         key = paillier.generate(self.parameters.key_bits, self.seat.entropy)
         proof = paillier.prove_key(key, deal_label(self.session.digest, self.me))
-        return Answer(Offered(write_private(key)), Deal(key.public.to_bytes(), proof))
+        return Answer(Offered(write_private(key)), messages.Deal(key.public.to_bytes(), proof))
 
-    def encrypt(self, ask: AskEncrypted, stage: Fresh | Offered, vector: Lanes) -> Answer:
+    def encrypt(self, ask: messages.AskEncrypted, stage: Fresh | Offered, vector: Lanes) -> Answer:
         """The vector packed and encrypted; a key of its own that was not chosen is forgotten."""
         public, private = self._key_for(ask, stage)
         ciphertexts = public.encrypt(self.parameters.slots.pack(vector), self.seat.entropy)
-        reply = Encrypted(
+        reply = messages.Encrypted(
             context_digest(self.seat.context or b""),
             key_digest(public),
             public.write_ciphertexts(ciphertexts),
@@ -58,7 +49,7 @@ class PaillierParty(PartySide):
         )
         return Answer(Submitted(private), reply)
 
-    def decrypt(self, ask: AskDecrypt, stage: Fresh | Submitted) -> Answer:
+    def decrypt(self, ask: messages.AskDecrypt, stage: Fresh | Submitted) -> Answer:
         """Open what the server says is the sum over these contributors. Whether it is, no holder can tell."""
         opening, secret = self._opening(stage)
         contributors, gives_input = self._contributors(ask), self.me in self.parameters.clients
@@ -67,9 +58,9 @@ class PaillierParty(PartySide):
         label = opening_label(self.session.digest, self.seat.context or b"", ask.contributors)
         values, proof = opening.open(secret, ciphertexts, self.seat.entropy, label)
         self.seat.open_set(self.session, contributors, gives_input)
-        return Answer(Finished(), Decrypted(values, proof))
+        return Answer(Finished(), messages.Decrypted(values, proof))
 
-    def _key_for(self, ask: AskEncrypted, stage: Fresh | Offered) -> tuple[PublicKey, bytes]:
+    def _key_for(self, ask: messages.AskEncrypted, stage: Fresh | Offered) -> tuple[PublicKey, bytes]:
         """What to encrypt under, and the private key if it is this party's own."""
         known = self.parameters.opening
         if known is not None:
@@ -92,7 +83,7 @@ class PaillierParty(PartySide):
             raise PeerMisbehaved("the server asks for a decryption, and this party holds no key")
         return SingleOpening(private.public), private
 
-    def _contributors(self, ask: AskDecrypt) -> frozenset[PartyId]:
+    def _contributors(self, ask: messages.AskDecrypt) -> frozenset[PartyId]:
         """Their ids, as far as a holder can tell: it believes the server that this is their sum."""
         check_theirs(ask.context, context_digest(self.seat.context or b""), "the contributors")
         contributors = unpack_set(ask.contributors, self.parameters.n)

@@ -14,16 +14,8 @@ from secagg.scheme.machine import derived
 from secagg.scheme.policy import MinCohort, check_least
 from secagg.wire.codec import Message, State
 from secagg.wire.packed import pack_set, rows
-from secagg_protocols.paillier.messages import (
-    AskDeal,
-    AskDecrypt,
-    AskEncrypted,
-    Deal,
-    Decrypted,
-    Encrypted,
-    deal_label,
-    opening_label,
-)
+from secagg_protocols.paillier import messages
+from secagg_protocols.paillier.messages import deal_label, opening_label
 from secagg_protocols.paillier.opening import Opening, SingleOpening
 from secagg_protocols.paillier.parameters import Parameters, key_digest
 
@@ -84,9 +76,9 @@ class Dealing(ServerStage[Parameters]):
 
     def asks(self, round: Parameters, alive: Set[int]) -> Mapping[int, Message]:  # noqa: ARG002
         """The first few clients."""
-        return dict.fromkeys(sorted(alive)[:CANDIDATES], AskDeal())
+        return dict.fromkeys(sorted(alive)[:CANDIDATES], messages.AskDeal())
 
-    def absorb(self, round: Parameters, sender: int, reply: Deal) -> None:
+    def absorb(self, round: Parameters, sender: int, reply: messages.Deal) -> None:
         """Take no key that could open a sum in more than one way."""
         check_key(read_key(round, reply.key), reply.proof, deal_label(round.session.digest, sender))
         self.offers[sender] = reply.key
@@ -138,9 +130,9 @@ class Adding(ServerStage[Parameters]):
     def asks(self, round: Parameters, alive: Set[int]) -> Mapping[int, Message]:
         """All clients; the holder of a key that was dealt in advance is nobody."""
         holder = round.n if self.key.holder is None else self.key.holder
-        return dict.fromkeys(alive, AskEncrypted(holder, self.key.public))
+        return dict.fromkeys(alive, messages.AskEncrypted(holder, self.key.public))
 
-    def absorb(self, round: Parameters, sender: int, reply: Encrypted) -> None:
+    def absorb(self, round: Parameters, sender: int, reply: messages.Encrypted) -> None:
         """Ciphertexts under the right key, for the right round."""
         public, culprit = self.key.opening(round).public, {round.session.parties[sender]}
         check_shown(reply.context, round.context, round.session.parties[sender])
@@ -212,10 +204,10 @@ class Decrypting(ServerStage[Parameters]):
 
     def asks(self, round: Parameters, alive: Set[int]) -> Mapping[int, Message]:  # noqa: ARG002
         """The holders that are left."""
-        ask = AskDecrypt(round.context, self._set(round), self.total)
+        ask = messages.AskDecrypt(round.context, self._set(round), self.total)
         return dict.fromkeys(self.key.reachable(round, self.contributors), ask)
 
-    def absorb(self, round: Parameters, sender: int, reply: Decrypted) -> None:
+    def absorb(self, round: Parameters, sender: int, reply: messages.Decrypted) -> None:
         """All of a holder's values, checked; kept as long as fewer than `threshold` came before."""
         opening, number = self.key.opening(round), self.key.numbers(round)[sender]
         values = opening.read(reply.values, round.slots.plaintexts)

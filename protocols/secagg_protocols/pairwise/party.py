@@ -19,23 +19,13 @@ from secagg.scheme import Answer, PartySide, RoundSlot, Seat
 from secagg.scheme.context import check_theirs
 from secagg.wire import codec
 from secagg.wire.packed import check_rows, pack_bits, rows, unpack_bits
-from secagg_protocols.pairwise import derive
+from secagg_protocols.pairwise import derive, messages
 from secagg_protocols.pairwise.messages import (
     HASH_SIZE,
     KEY_SIZE,
     SALT_SIZE,
     SEALED_SIZE,
     SHARE_SIZE,
-    AskConsistency,
-    AskKeys,
-    AskMasked,
-    AskShares,
-    AskUnmask,
-    Consistency,
-    Keys,
-    Masked,
-    Shares,
-    Unmask,
     pack_indices,
     unpack_indices,
 )
@@ -54,12 +44,12 @@ class PairwiseParty(PartySide):
         super().__init__(round.session, seat, Fresh(), saved)
         self.round = round
 
-    def advertise(self, ask: AskKeys, stage: Fresh | Ready) -> Answer:  # noqa: ARG002
+    def advertise(self, ask: messages.AskKeys, stage: Fresh | Ready) -> Answer:  # noqa: ARG002
         """Bonawitz et al. 2017, Fig. 4, Round 0: two fresh key pairs."""
         fresh = Advertised(*_fresh_keys(self.seat))
         return Answer(fresh, self.round.advertised(self.me, _publics(fresh)))
 
-    def deal(self, ask: AskShares, stage: Advertised | Ready) -> Answer:
+    def deal(self, ask: messages.AskShares, stage: Advertised | Ready) -> Answer:
         """Fig. 4, Round 1: share the mask key and a fresh self-mask seed, sealed to each neighbour."""
         round = self.round
         advertised = round.check_advertisements(self.me, _publics(stage), ask)
@@ -68,7 +58,7 @@ class PairwiseParty(PartySide):
         seed = draw(self.seat.entropy, 32)
         pairs = self._split(seed, stage.mask, self._with_me(neighbours))
         shared = self._agree(derive.SEALING, stage.sealing, neighbours, [key[:KEY_SIZE] for key in keys])
-        reply = Shares(
+        reply = messages.Shares(
             context=round.context,
             commitment=derive.commitment(round.bound, seed),
             sealed=b"".join(self._seal(j, secret, pairs[j]) for j, secret in zip(neighbours, shared, strict=True)),
@@ -87,7 +77,7 @@ class PairwiseParty(PartySide):
         )
         return Answer(dealt, reply)
 
-    def submit(self, ask: AskMasked, stage: Dealt, vector: Lanes) -> Answer:
+    def submit(self, ask: messages.AskMasked, stage: Dealt, vector: Lanes) -> Answer:
         """Fig. 4, Round 2: open the shares, add the self-mask and one mask a neighbour."""
         check_theirs(ask.context, self.round.context, "its neighbours")
         neighbours, dealers = (unpack_indices(each, self.round.n) for each in (stage.neighbours, ask.dealers))
@@ -103,23 +93,23 @@ class PairwiseParty(PartySide):
         if self.round.parameters.complete:
             pairs[self.me] = stage.own
         masked = self._mask(vector, stage, dealers, [public[j] for j in dealers])
-        reply = Masked(pack(masked, self.session.ring))
+        reply = messages.Masked(pack(masked, self.session.ring))
         return Answer(self._submitted(pairs, neighbours, stage), reply)
 
-    def agree(self, ask: AskConsistency, stage: Submitted) -> Answer:
+    def agree(self, ask: messages.AskConsistency, stage: Submitted) -> Answer:
         """Fig. 4, Round 3: sign the contributor set, once."""
         assert isinstance(self.round, SignedRound), "the phase is active mode's"
         self._check_contributors(ask.contributors, stage)
         signature = self.round.signed(self.round.agreement(stage.view, ask.contributors))
-        return Answer(msgspec.structs.replace(stage, agreed=ask.contributors), Consistency(signature))
+        return Answer(msgspec.structs.replace(stage, agreed=ask.contributors), messages.Consistency(signature))
 
-    def unmask_agreed(self, ask: AskUnmask, stage: Submitted) -> Answer:
+    def unmask_agreed(self, ask: messages.AskUnmask, stage: Submitted) -> Answer:
         """Fig. 4, Round 4, in active mode: for the set that this client signed, and for no other."""
         if ask.contributors != stage.agreed:
             raise PeerMisbehaved("the server asks to unmask another set than this party signed")
         return self.unmask(ask, stage)
 
-    def unmask(self, ask: AskUnmask, stage: Submitted) -> Answer:
+    def unmask(self, ask: messages.AskUnmask, stage: Submitted) -> Answer:
         """Fig. 4, Round 4: of each dealer one share, the seed's if it contributed, the mask key's if not."""
         contributed, ids = self._check_contributors(ask.contributors, stage)
         dealers = unpack_indices(stage.dealers, self.round.n)
@@ -132,7 +122,7 @@ class PairwiseParty(PartySide):
             if sound
         ]
         self.seat.open_set(self.session, ids, gives_input=True)
-        return Answer(Finished(), Unmask(stage.held, b"".join(shares)))
+        return Answer(Finished(), messages.Unmask(stage.held, b"".join(shares)))
 
     def _neighbours(self, advertised: Mapping[int, bytes]) -> list[int]:
         """Whom this client shares masks with."""
@@ -256,7 +246,7 @@ class PairwiseParty(PartySide):
         )
 
 
-def prepare(slot: RoundSlot, seat: Seat) -> tuple[Keys, bytes]:
+def prepare(slot: RoundSlot, seat: Seat) -> tuple[messages.Keys, bytes]:
     """Two fresh key pairs before their session: the advertisement, signed where the seat has credentials, and the
     client's state that goes on from it.
     """
@@ -264,7 +254,7 @@ def prepare(slot: RoundSlot, seat: Seat) -> tuple[Keys, bytes]:
     publics, signature = _publics(stage), b""
     if seat.credentials is not None:
         signature = seat.credentials.sign(derive.prepared_advertisement(slot.digest, publics))
-    return Keys(publics[:KEY_SIZE], publics[KEY_SIZE:], signature), codec.encode(Saved(stage))
+    return messages.Keys(publics[:KEY_SIZE], publics[KEY_SIZE:], signature), codec.encode(Saved(stage))
 
 
 def _fresh_keys(seat: Seat) -> tuple[bytes, bytes]:

@@ -10,16 +10,12 @@ from typing import ClassVar
 from secagg.errors import PeerMisbehaved, WireError
 from secagg.scheme import Seat, Session
 from secagg.wire.packed import check_rows, pack_set, rows, unpack_bits
-from secagg_protocols.pairwise.messages import (
-    HASH_SIZE,
-    KEY_SIZE,
-    SIGNATURE_SIZE,
-    AskShares,
-    AskUnmask,
-    Keys,
-    unpack_indices,
-)
+from secagg_protocols.pairwise import messages
+from secagg_protocols.pairwise.messages import HASH_SIZE, KEY_SIZE, SIGNATURE_SIZE, unpack_indices
 from secagg_protocols.pairwise.parameters import Parameters
+
+Shown = Callable[[Sequence[int]], messages.AskShares]
+"""From parties, ascending, to the ask that shows their advertisements."""
 
 
 @dataclass(frozen=True)
@@ -51,18 +47,21 @@ class Round:
         """A set of parties, one bit each."""
         return pack_set(parties, self.n)
 
-    def advertised(self, me: int, keys: bytes) -> Keys:  # noqa: ARG002
+    def advertised(self, me: int, keys: bytes) -> messages.Keys:  # noqa: ARG002
         """A client's advertisement of its two public keys."""
-        return Keys(keys[:KEY_SIZE], keys[KEY_SIZE:], b"")
+        return messages.Keys(keys[:KEY_SIZE], keys[KEY_SIZE:], b"")
 
-    def check_keys(self, i: int, reply: Keys, prepared: bool) -> None:  # noqa: ARG002
+    def check_keys(self, i: int, reply: messages.Keys, prepared: bool) -> None:  # noqa: ARG002
         """At the server: raise unless the advertisement is party i's."""
         check_rows(reply.context, HASH_SIZE, 0, "context")
         check_rows(reply.signature, SIGNATURE_SIZE, 0, "signature")
 
     def asks_for_shares(
-        self, alive: Iterable[int], neighbours: Mapping[int, Sequence[int]], shown: Callable[[Sequence[int]], AskShares]
-    ) -> dict[int, AskShares]:
+        self,
+        alive: Iterable[int],
+        neighbours: Mapping[int, Sequence[int]],
+        shown: Shown,
+    ) -> dict[int, messages.AskShares]:
         """At the server: whose advertisements each client is shown; {party of the graph: its neighbours}."""
         return {i: shown(neighbours[i]) for i in alive}
 
@@ -71,15 +70,15 @@ class Round:
         contributors: Collection[int],
         holders: Mapping[int, Sequence[int]],  # noqa: ARG002
         signatures: Mapping[int, bytes],  # noqa: ARG002
-    ) -> dict[int, AskUnmask]:
+    ) -> dict[int, messages.AskUnmask]:
         """At the server: who is asked for shares, and shown which signatures of the contributor set."""
-        return dict.fromkeys(contributors, AskUnmask(self.bits(contributors), b"", b""))
+        return dict.fromkeys(contributors, messages.AskUnmask(self.bits(contributors), b"", b""))
 
     def pack_prepared(self, prepared: Sequence[bool]) -> bytes:  # noqa: ARG002
         """Which of the advertisements shown are signed over a slot."""
         return b""
 
-    def check_advertisements(self, me: int, own: bytes, ask: AskShares) -> dict[int, bytes]:
+    def check_advertisements(self, me: int, own: bytes, ask: messages.AskShares) -> dict[int, bytes]:
         """At a client, whose own public keys are `own`: the advertisements that it is shown, each checked.
 
         Raises PeerMisbehaved where the server relays what it must not.
@@ -106,7 +105,7 @@ class Round:
         """Whose fault a public key of party i is, at a client: who signed it; unsigned, the server made it."""
         return set()
 
-    def check_agreement(self, view: bytes, dealers: Collection[int], ask: AskUnmask) -> None:  # noqa: ARG002
+    def check_agreement(self, view: bytes, dealers: Collection[int], ask: messages.AskUnmask) -> None:  # noqa: ARG002
         """At a client, before "unmask": raise PeerMisbehaved unless others stand by the set as they must."""
         check_rows(ask.signers, 4, 0, "signers in passive mode")
         check_rows(ask.signatures, SIGNATURE_SIZE, 0, "signatures in passive mode")

@@ -13,7 +13,7 @@ from secagg.errors import ConfigError
 from secagg.scheme import Phase, Roster, RoundSlot, Scheme, Seat, Session
 from secagg.scheme.seat import NEEDS_IDENTITIES
 from secagg_protocols.pairwise import derive, messages, server
-from secagg_protocols.pairwise.demand import Adversary, Rate
+from secagg_protocols.pairwise.demand import Adversary, Demand, Rate
 from secagg_protocols.pairwise.facts import FACTS
 from secagg_protocols.pairwise.parameters import Parameters, check_threshold, least_threshold
 from secagg_protocols.pairwise.party import PairwiseParty, prepare
@@ -223,22 +223,23 @@ def secagg_plus(
     """
     if neighbours is not None:
         return PairwiseMasking(neighbours, threshold, adversary, corrupt, sigma)
-    found = planned(n, corrupt, dropout, sigma, eta, adversary)
+    found = planned(Demand(n, corrupt, dropout, sigma, eta, adversary))
     if found.complete:
         return PairwiseMasking(None, threshold, adversary, corrupt, sigma)
     return PairwiseMasking(found.neighbours, threshold or found.threshold, adversary, corrupt, sigma)
 
 
-def planned(n: int, corrupt: float, dropout: float, sigma: int, eta: int, adversary: Adversary) -> Plan:
+def planned(asked: Demand) -> Plan:
     """What `secagg_plus` uses: `majority_plan` against a passive server.
 
     Against an active one it is `plan` with 64 bits more of sigma. Its threshold is one or two above the plan's, to
     leave room for clients that are silent at "keys", which costs up to four bits of eta.
     """
-    if adversary == "passive":
+    n, corrupt, dropout, sigma, eta = asked.n, asked.corrupt, asked.dropout, asked.sigma, asked.eta
+    if asked.adversary == "passive":
         return majority_plan(n, corrupt, dropout, sigma, eta)
-    found = plan(n, corrupt, dropout, sigma + REDRAW_BITS, eta, adversary)
+    found = plan(n, corrupt, dropout, sigma + REDRAW_BITS, eta, "active")
     if found.complete:
         return found
-    scheme = PairwiseMasking(found.neighbours, None, adversary, corrupt, sigma)
+    scheme = PairwiseMasking(found.neighbours, None, "active", corrupt, sigma)
     return with_threshold(found, scheme.parameters_for(n).threshold)

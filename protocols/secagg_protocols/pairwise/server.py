@@ -20,23 +20,8 @@ from secagg.scheme.machine import check_indices, derived
 from secagg.spans import span
 from secagg.wire.codec import Message, State
 from secagg.wire.packed import check_rows, check_size, unpack_bits
-from secagg_protocols.pairwise import derive
-from secagg_protocols.pairwise.messages import (
-    HASH_SIZE,
-    KEY_SIZE,
-    SEALED_SIZE,
-    SHARE_SIZE,
-    AskConsistency,
-    AskKeys,
-    AskMasked,
-    AskShares,
-    Consistency,
-    Keys,
-    Masked,
-    Shares,
-    Unmask,
-    pack_indices,
-)
+from secagg_protocols.pairwise import derive, messages
+from secagg_protocols.pairwise.messages import HASH_SIZE, KEY_SIZE, SEALED_SIZE, SHARE_SIZE, pack_indices
 from secagg_protocols.pairwise.neighbourhoods import Neighbourhoods, Turned
 from secagg_protocols.pairwise.recovery import Secrets, read_shares
 from secagg_protocols.pairwise.recovery import Shares as Collected
@@ -65,9 +50,9 @@ class Roll(State):
         """The graph that all keys together fix, once phase "keys" has closed."""
         return Neighbourhoods(self.keys, round.parameters)
 
-    def shown(self, round: Round, whose: Sequence[int]) -> AskShares:
+    def shown(self, round: Round, whose: Sequence[int]) -> messages.AskShares:
         """These parties' advertisements."""
-        return AskShares(
+        return messages.AskShares(
             parties=pack_indices(whose),
             keys=b"".join(self.keys[j][: 2 * KEY_SIZE] for j in whose),
             signatures=b"".join(self.keys[j][2 * KEY_SIZE :] for j in whose),
@@ -185,18 +170,18 @@ class Advertising(ServerStage[Round]):
 
     def asks(self, round: Round, alive: Set[int]) -> Mapping[int, Message]:  # noqa: ARG002
         """All clients."""
-        return dict.fromkeys(alive, AskKeys())
+        return dict.fromkeys(alive, messages.AskKeys())
 
-    def absorb(self, round: Round, sender: int, reply: Keys) -> None:
+    def absorb(self, round: Round, sender: int, reply: messages.Keys) -> None:
         """Fig. 4, Round 0."""
         self._absorb(round, sender, reply, prepared=False)
 
-    def absorb_prepared(self, round: Round, sender: int, reply: Keys) -> None:
+    def absorb_prepared(self, round: Round, sender: int, reply: messages.Keys) -> None:
         """The same of keys that were advertised before the session."""
         self._absorb(round, sender, reply, prepared=True)
         self.roll.prepared.add(sender)
 
-    def _absorb(self, round: Round, i: int, reply: Keys, *, prepared: bool) -> None:
+    def _absorb(self, round: Round, i: int, reply: messages.Keys, *, prepared: bool) -> None:
         keys = (reply.sealing, reply.mask)
         for key in keys:
             check_size(key, KEY_SIZE, "public key")
@@ -249,7 +234,7 @@ class Dealing(ServerStage[Round]):
         neighbours = self.roll.graph(round).neighbours
         return round.asks_for_shares(alive, neighbours, lambda whose: self.roll.shown(round, whose))
 
-    def absorb(self, round: Round, sender: int, reply: Shares) -> None:
+    def absorb(self, round: Round, sender: int, reply: messages.Shares) -> None:
         """Fig. 4, Round 1."""
         graph = self.roll.graph(round)
         check_shown(reply.context, round.context, round.session.parties[sender])
@@ -307,7 +292,7 @@ class Masking(ServerStage[Round]):
         asks: dict[int, Message] = {}
         for i in sorted(self.dealt.members):
             among[i] = False  # its own shares it has
-            asks[i] = AskMasked(
+            asks[i] = messages.AskMasked(
                 context=round.context,
                 dealers=pack_indices(j for j in graph.neighbours[i] if among[j]),
                 sealed=boxes.of(i, among).tobytes(),
@@ -321,7 +306,7 @@ class Masking(ServerStage[Round]):
         """The vector, to be changed in place."""
         return np.frombuffer(self.vector, round.session.ring.lane)
 
-    def absorb(self, round: Round, sender: int, reply: Masked) -> None:  # noqa: ARG002
+    def absorb(self, round: Round, sender: int, reply: messages.Masked) -> None:  # noqa: ARG002
         """Fig. 4, Round 2."""
         add_packed(self.lanes(round), reply.vector, round.session.ring)
 
@@ -356,9 +341,9 @@ class Agreeing(ServerStage[SignedRound]):
     def asks(self, round: SignedRound, alive: Set[int]) -> Mapping[int, Message]:  # noqa: ARG002
         """All contributors."""
         contributors = self.summed.contributors
-        return dict.fromkeys(contributors, AskConsistency(round.bits(contributors)))
+        return dict.fromkeys(contributors, messages.AskConsistency(round.bits(contributors)))
 
-    def absorb(self, round: SignedRound, sender: int, reply: Consistency) -> None:
+    def absorb(self, round: SignedRound, sender: int, reply: messages.Consistency) -> None:
         """Fig. 4, Round 3."""
         view = self.summed.dealt.roll.view(round)
         round.check_signature(sender, view, round.bits(self.summed.contributors), reply.signature)
@@ -417,7 +402,7 @@ class Unmasking(ServerStage[Round]):
         holders = self.summed.graph(round).holders
         return round.asks_to_unmask(self.summed.contributors, holders, self.signatures)
 
-    def absorb(self, round: Round, sender: int, reply: Unmask) -> None:
+    def absorb(self, round: Round, sender: int, reply: messages.Unmask) -> None:
         """Check all of one holder's shares against their dealers' hashes, then keep what is still needed."""
         dealt, secrets = self.summed.dealt, self.summed.secrets(round)
         every = dealt.holders(round)[sender]

@@ -15,19 +15,10 @@ from secagg.errors import PartyId, PeerMisbehaved
 from secagg.scheme import Roster, RoundSlot, Seat
 from secagg.scheme.context import check_shown
 from secagg.wire.packed import check_rows, pack_bits, rows
-from secagg_protocols.pairwise import derive
-from secagg_protocols.pairwise.messages import (
-    HASH_SIZE,
-    KEY_SIZE,
-    SIGNATURE_SIZE,
-    AskShares,
-    AskUnmask,
-    Keys,
-    pack_indices,
-    unpack_indices,
-)
+from secagg_protocols.pairwise import derive, messages
+from secagg_protocols.pairwise.messages import HASH_SIZE, KEY_SIZE, SIGNATURE_SIZE, pack_indices, unpack_indices
 from secagg_protocols.pairwise.neighbourhoods import neighbours_of
-from secagg_protocols.pairwise.round import Round, check_distinct, unpack_prepared
+from secagg_protocols.pairwise.round import Round, Shown, check_distinct, unpack_prepared
 
 
 @dataclass(frozen=True)
@@ -67,12 +58,12 @@ class SignedRound(Round):
         """What a client that was shown `view` signs of the contributor set."""
         return derive.agreement_on(self.bound, view, contributors)
 
-    def advertised(self, me: int, keys: bytes) -> Keys:
+    def advertised(self, me: int, keys: bytes) -> messages.Keys:
         """The keys, signed, and what the client says the round is about."""
         signature = self.signed(self.statement(me, keys, prepared=False))
-        return Keys(keys[:KEY_SIZE], keys[KEY_SIZE:], signature, self.context)
+        return messages.Keys(keys[:KEY_SIZE], keys[KEY_SIZE:], signature, self.context)
 
-    def check_keys(self, i: int, reply: Keys, prepared: bool) -> None:
+    def check_keys(self, i: int, reply: messages.Keys, prepared: bool) -> None:
         """Raise PeerMisbehaved or InconsistentModel unless its identity signed it for this round."""
         party = self.session.parties[i]
         if prepared:
@@ -82,28 +73,31 @@ class SignedRound(Round):
         self.roster.verify(party, self.statement(i, reply.sealing + reply.mask, prepared), reply.signature)
 
     def asks_for_shares(
-        self, alive: Iterable[int], neighbours: Mapping[int, Sequence[int]], shown: Callable[[Sequence[int]], AskShares]
-    ) -> dict[int, AskShares]:
+        self,
+        alive: Iterable[int],
+        neighbours: Mapping[int, Sequence[int]],
+        shown: Shown,
+    ) -> dict[int, messages.AskShares]:
         """Each client is shown all, in one message, and draws the graph itself."""
         return dict.fromkeys(alive, shown(list(neighbours)))
 
     def asks_to_unmask(
         self, contributors: Collection[int], holders: Mapping[int, Sequence[int]], signatures: Mapping[int, bytes]
-    ) -> dict[int, AskUnmask]:
+    ) -> dict[int, messages.AskUnmask]:
         """Those who signed the set and can be shown `threshold` signatures of holders of their shares."""
         needed, bits = self.parameters.threshold, self.bits(contributors)
         asks = {}
         for i, signers in signers_for(holders, signatures).items():
             if len(signers) >= needed:
                 shown = b"".join(signatures[j] for j in signers[:needed])
-                asks[i] = AskUnmask(bits, pack_indices(signers[:needed]), shown)
+                asks[i] = messages.AskUnmask(bits, pack_indices(signers[:needed]), shown)
         return asks
 
     def pack_prepared(self, prepared: Sequence[bool]) -> bytes:
         """One bit an advertisement; nothing where none was."""
         return pack_bits(np.array(prepared, np.bool_)) if any(prepared) else b""
 
-    def check_advertisements(self, me: int, own: bytes, ask: AskShares) -> dict[int, bytes]:
+    def check_advertisements(self, me: int, own: bytes, ask: messages.AskShares) -> dict[int, bytes]:
         """Of all who advertised, each with a signature for this round, its own among them."""
         parties = unpack_indices(ask.parties, self.n)
         keys = rows(ask.keys, 2 * KEY_SIZE, len(parties), "public keys")
@@ -137,7 +131,7 @@ class SignedRound(Round):
         """Its own."""
         return {i}
 
-    def check_agreement(self, view: bytes, dealers: Collection[int], ask: AskUnmask) -> None:
+    def check_agreement(self, view: bytes, dealers: Collection[int], ask: messages.AskUnmask) -> None:
         """`threshold` holders of this client's shares signed the very set that it is asked about.
 
         Each honest holder answers for one set only, and 2 * threshold exceeds all holders of any client's secrets
