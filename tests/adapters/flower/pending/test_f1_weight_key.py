@@ -1,0 +1,69 @@
+"""The server tells each client which of its metrics is the weight, and may tell each another: nothing binds the name
+(`Invitation.weighted_by`). All but the victim are told to weigh by their number of local epochs, which is 1. Of one
+weighted mean over six the server takes off what five unit weights can be at most, and reads the victim's update and its
+number of examples. Active mode, honest clients, one round.
+
+Closed when: clients that were told different names share no sum (the terms are part of what all are bound to), or the
+client's own configuration names the weight: the round fails, or the victim's update is not within the bound.
+"""
+
+import msgspec
+import numpy as np
+import pytest
+from federation import MODEL, MemoryGrid, model_record, step_of
+from flwr.app import ConfigRecord, RecordDict
+from lying import CLIP, Federation, refusals, replied, sent
+
+from secagg.federation.messages import Invitation
+
+NODES = 6
+FEDERATION = Federation(NODES)
+VICTIM = FEDERATION.nodes[2]
+FLOAT32 = 1e-6
+"""What the model's own dtype may round away."""
+
+
+def examples_of(node):
+    return 400 + node % 50
+
+
+def train(message, context):
+    arrays = {name: array.numpy() for name, array in message.content["arrays"].items()}
+    moved = {n: (a + step_of(context.node_id, 1, a.shape)).astype(a.dtype) for n, a in arrays.items()}
+    metrics = {"num-examples": examples_of(context.node_id), "local-epochs": 1}
+    return replied(message, model_record(moved), **metrics)
+
+
+class OtherNames(MemoryGrid):
+    """Tells all but the victim another name."""
+
+    def _deliver(self, message):
+        header = message.content["secagg"]
+        if "terms" in header and message.metadata.dst_node_id != VICTIM:
+            told = msgspec.structs.replace(Invitation.from_bytes(header["terms"]), weighted_by="local-epochs")
+            changed = ConfigRecord({**header, "terms": told.to_bytes()})
+            message = sent(message, RecordDict({**message.content, "secagg": changed}))
+        return super()._deliver(message)
+
+
+@pytest.mark.parametrize(("bits", "rounding"), [(8, "nearest"), (16, "nearest"), (16, "stochastic")])
+def test_one_weighted_mean_is_one_clients_update(bits, rounding):
+    grid = FEDERATION.grid(train, OtherNames)
+    how = {"bits": bits, "rounding": rounding}
+    outcome, found = FEDERATION.run(grid, model_record(), weight_max=450, **how)
+    assert len(outcome.contributors) == NODES
+    assert refusals(grid) == {}
+    weight = outcome.weight - (NODES - 1)
+    assert weight == examples_of(VICTIM)
+    for name, array in MODEL.items():
+        read = (found[name] - array) * outcome.weight / weight
+        most = ((NODES - 1) * CLIP + outcome.error_bound[name] * outcome.weight) / weight
+        assert most < 0.03
+        assert np.abs(read - step_of(VICTIM, 1, array.shape)).max() <= most + FLOAT32
+
+
+def test_without_the_lie_it_is_the_mean_of_six():
+    outcome, found = FEDERATION.run(FEDERATION.grid(train), model_record(), weight_max=450)
+    assert outcome.weight == sum(map(examples_of, FEDERATION.nodes))
+    off = (found["bias"] - MODEL["bias"]) - step_of(VICTIM, 1, (3,))
+    assert np.abs(off).max() > 0.1
