@@ -3,8 +3,7 @@ client's weight moves no entry by half a step, nearest rounding makes nothing of
 over all ten; what it holds is one client's. No `Policy` bounds these numbers. Active mode, honest clients, each with
 its own context and ledger.
 
-Closed when: a client's own policy refuses such a session before it sends anything (or at "masked" at the latest), so
-that none of these sums opens.
+Closed when: a client's own policy refuses such a session before it sends a vector, so that no such sum opens.
 """
 
 import numpy as np

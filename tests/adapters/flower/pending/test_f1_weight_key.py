@@ -3,8 +3,7 @@
 weighted mean over six the server takes off what five unit weights can be at most, and reads the victim's update and its
 number of examples. Active mode, honest clients, one round.
 
-Closed when: clients that were told different names share no sum (the terms are part of what all are bound to), or the
-client's own configuration names the weight: the round fails, or the victim's update is not within the bound.
+Closed when: clients that were told different names share no sum: the others refuse, and the round fails.
 """
 
 import msgspec

@@ -3,8 +3,7 @@ digest covers it. The train function of docs/examples/flower-hospitals, as it st
 there: the server gives all but the victim none. Their update is zero, and the weighted mean over five hospitals is one
 hospital's model, for the server knows the sizes. Active mode, one round.
 
-Closed when: what a client reads of `Context.run_config` is part of what it compares, so that hospitals that were told
-otherwise refuse with `InconsistentModel`.
+Closed when: hospitals that were told of another run's configuration than the session's refuse, as for another model.
 """
 
 import sys

@@ -5,8 +5,7 @@ It bisects `weight_max` over some rounds and reads every client's number of exam
 would have their sum). And it sends a model that overflows in training exactly where a client holds a patient with one
 feature above a bound: whoever answers `NotFinite` has such a patient. Active mode.
 
-Closed when: a client whose input cannot be summed is, to the server, a client that was lost: no class, no reason, and
-the same round's other losses look alike; or it answers with a vector that counts for nothing.
+Closed when: a client whose input cannot be summed looks to the server like any client that was lost.
 """
 
 import numpy as np

@@ -3,8 +3,7 @@
 no digest; and the order of parameters, of which the digest sorts the names. By the first two, a sum over five sites is
 one site's update. Active mode, honest sites, one round.
 
-Closed when: sites that were told different things share no sum. The digest covers the terms, all headers and entries
-that an executor can read, and the order of parameters, so that the others refuse with `InconsistentModel`.
+Closed when: the digest covers terms, headers, entries and order, so that sites that were told otherwise refuse.
 """
 
 import flare_federation
