@@ -18,7 +18,16 @@ from secagg.wire.codec import Message
 from secagg.wire.packed import pack_bits, unpack_bits
 from secagg_protocols import PairwiseMasking
 from secagg_protocols.pairwise import derive
-from secagg_protocols.pairwise.messages import SHARE_SIZE, Keys, Masked, Shares, Unmask
+from secagg_protocols.pairwise.messages import (
+    KEY_SIZE,
+    SHARE_SIZE,
+    AskShares,
+    Keys,
+    Masked,
+    Shares,
+    Unmask,
+    pack_indices,
+)
 from secagg_protocols.pairwise.neighbourhoods import Neighbourhoods
 from secagg_protocols.pairwise.party import PairwiseParty
 
@@ -30,6 +39,8 @@ UPDATES: dict[PartyId, NDArray[np.uint16]] = {
     i: np.random.default_rng(i).integers(0, 2**16, DIM, np.uint16) for i in range(12)
 }
 CONTEXT = b"model 7, round 3"
+KEYS, SIGNATURE = slice(2 * KEY_SIZE), slice(2 * KEY_SIZE, None)
+"""Of an advertisement."""
 
 
 def make_session(n: int = N, context: bytes = CONTEXT, **options: Any) -> Session:
@@ -135,6 +146,12 @@ class LyingServer:
         """{party: sealing key, mask key, signature} of all who sent keys."""
         keys = {int(i): keys_in(reply) for (phase, i), reply in self.sent.items() if phase == "keys"}
         return {i: key.sealing + key.mask + key.signature for i, key in sorted(keys.items())}
+
+    def relayed(self, prepared: bytes = b"") -> AskShares:
+        """All advertisements, as an honest server shows them in active mode."""
+        shown = self.advertised()
+        keys, signatures = (b"".join(key[part] for key in shown.values()) for part in (KEYS, SIGNATURE))
+        return AskShares(pack_indices(shown), keys, signatures, prepared)
 
     def cohort(self) -> Neighbourhoods:
         return Neighbourhoods(self.advertised(), self.parameters)

@@ -149,15 +149,8 @@ def second_round(before, old, names, ledgers):
     for i in LIVE:
         server.ask(i, "keys", AskKeys())
     server.sent |= {("keys", g): old.sent["keys", g] for g in GHOSTS}
-    shown = server.advertised()
-    ask = AskShares(
-        pack_indices(range(N)),
-        b"".join(key[:64] for key in shown.values()),
-        b"".join(key[64:] for key in shown.values()),
-        bits(GHOSTS),
-    )
     for i in LIVE:
-        server.ask(i, "shares", ask)
+        server.ask(i, "shares", server.relayed(bits(GHOSTS)))
     for i in LIVE:
         server.ask(i, "masked", relayed(server, i, session.context), UPDATES[i])
     for i in LIVE:

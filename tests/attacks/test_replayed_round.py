@@ -16,12 +16,10 @@ from secagg_protocols import PairwiseMasking
 from secagg_protocols.pairwise import derive
 from secagg_protocols.pairwise.messages import (
     HASH_SIZE,
-    KEY_SIZE,
     SEALED_SIZE,
     AskConsistency,
     AskKeys,
     AskMasked,
-    AskShares,
     AskUnmask,
     Consistency,
     Keys,
@@ -76,14 +74,8 @@ def second_round(before, ghosts_from, session, context):
     for i in LIVE:
         server.ask(i, "keys", AskKeys())
     server.sent |= {("keys", g): ghosts_from.sent["keys", g] for g in GHOSTS}
-    shown = server.advertised()
-    ask = AskShares(
-        pack_indices(range(N)),
-        b"".join(key[: 2 * KEY_SIZE] for key in shown.values()),
-        b"".join(key[2 * KEY_SIZE :] for key in shown.values()),
-    )
     for i in LIVE:
-        server.ask(i, "shares", ask)
+        server.ask(i, "shares", server.relayed())
     for i in LIVE:
         server.ask(i, "masked", relayed(server, i, context), UPDATES[i])
     for i in LIVE:

@@ -6,6 +6,7 @@ Memory: one vector of coefficients and the sum of the uniform halves.
 from collections import Counter
 from collections.abc import Iterable, Mapping, Set
 
+import msgspec
 import numpy as np
 
 from secagg.encoding.packing import unpack
@@ -47,12 +48,7 @@ class Roll(State):
 class Advertising(ServerStage[Round]):
     """Phase "keys"."""
 
-    roll: Roll
-
-    @classmethod
-    def begin(cls, round: Round) -> "Advertising":  # noqa: ARG003
-        """Nobody yet."""
-        return cls(Roll())
+    roll: Roll = msgspec.field(default_factory=Roll)
 
     def asks(self, round: Round, alive: Set[int]) -> Mapping[int, Message]:  # noqa: ARG002
         """All clients."""

@@ -5,6 +5,8 @@ Memory: one vector's ciphertexts, and in the last phase the values of `threshold
 
 from collections.abc import Mapping, Set
 
+import msgspec
+
 from secagg.errors import PeerMisbehaved, TooFew, WireError
 from secagg.primitives.modular import Accumulator, Residues
 from secagg.primitives.paillier import PublicKey, check_key
@@ -104,19 +106,14 @@ class Adding(ServerStage[Parameters]):
     """Phase "encrypted": ciphertexts are multiplied as they come.
 
     Attributes:
-        key: of the round.
+        key: of the round; where there was no phase "deal", the one that was dealt in advance.
         least: {client: fewest contributors that it asks for}, of those whose ciphertexts came.
         total: the products, as of the last save; empty before the first client's.
     """
 
-    key: Key
+    key: Key = msgspec.field(default_factory=Key)
     least: dict[int, MinCohort] = {}
     total: bytes = b""
-
-    @classmethod
-    def begin(cls, round: Parameters) -> "Adding":  # noqa: ARG003
-        """Under a key that was dealt in advance."""
-        return cls(Key())
 
     @derived
     def products(self, round: Parameters) -> Accumulator:

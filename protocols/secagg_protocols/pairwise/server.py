@@ -7,6 +7,7 @@ the sealed pair of shares until it is relayed, its two hashes and, at the end, o
 
 from collections.abc import Mapping, Sequence, Set
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -161,12 +162,7 @@ def check_vector(round: Round, vector: bytearray) -> None:
 class Advertising(ServerStage[Round]):
     """Phase "keys": who comes, with which keys."""
 
-    roll: Roll
-
-    @classmethod
-    def begin(cls, round: Round) -> "Advertising":  # noqa: ARG003
-        """Nobody yet."""
-        return cls(Roll())
+    roll: Roll = msgspec.field(default_factory=Roll)
 
     def asks(self, round: Round, alive: Set[int]) -> Mapping[int, Message]:  # noqa: ARG002
         """All clients."""
