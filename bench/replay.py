@@ -192,9 +192,11 @@ class _Booked(Coordinator):
         phase = self.phase
         with nullcontext() if phase is None else self.charged(phase, "server"):
             start = _clocks()
-            yield
-            if phase is not None:
-                self.trace.server[phase] += _clocks() - start
+            try:
+                yield
+            finally:
+                if phase is not None:
+                    self.trace.server[phase] += _clocks() - start
 
 
 def _clocks() -> NDArray[np.float64]:

@@ -65,9 +65,11 @@ class Listener:
         """What runs now is this role's work in this phase."""
         self._now, self._here = (phase, role), 0.0
         start = perf_counter()
-        yield
-        self.seconds[phase, role, REST] += perf_counter() - start - self._here
-        self._now = None
+        try:
+            yield
+        finally:
+            self.seconds[phase, role, REST] += perf_counter() - start - self._here
+            self._now = None
 
     def timed(self, part: str, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """A call of a function that is marked as `part`."""

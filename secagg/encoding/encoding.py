@@ -17,6 +17,7 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
+from secagg.arguments import checked, whole
 from secagg.encoding import clips as clip_bytes
 from secagg.encoding.clips import Clip, clip_of
 from secagg.encoding.layout import MAX_LEAVES, Layout, Update
@@ -87,8 +88,8 @@ class Encoding(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
     ) -> "Encoding":
         """The encoding of updates like `like`; `Session.create` says what each argument is, and raises."""
         layout = Layout.of(like)
-        bits = integer("bits", bits)
-        weight_max = None if weight_max is None else integer("weight_max", weight_max)
+        bits = checked("bits", bits, int)
+        weight_max = checked("weight_max", weight_max, int | None)
         encoding = cls(layout, bits, clip_bytes.to_bytes(clip_of(layout, clip)), weight_max, rounding, inputs)
         encoding.check()
         return encoding
@@ -230,15 +231,4 @@ class Encoding(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
             if not isinstance(weight, int | np.integer) or weight != 1:
                 raise BadWeight(f"weight {weight!r}: the session has no weights (weight_max is None), expected 1")
             return 1
-        if isinstance(weight, bool) or not isinstance(weight, int | np.integer):
-            raise BadWeight(f"weight {weight!r} is no integer, expected an integer in 1..{self.weight_max}")
-        if not 1 <= weight <= self.weight_max:
-            raise BadWeight(f"weight {weight}: expected an integer in 1..{self.weight_max} (weight_max)")
-        return int(weight)
-
-
-def integer(name: str, value: Any) -> int:
-    """`value` as an int. Raises OutOfRange for anything else, bools among it."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise OutOfRange(f"{name} is {value!r}: expected an integer")
-    return int(value)
+        return int(checked("weight", weight, whole(1, self.weight_max, why=" (weight_max)"), BadWeight))

@@ -237,7 +237,7 @@ class Participant:
                 fingerprint=self.scheme.fingerprint,
                 session=self.session.to_bytes(),
                 me=self.session.index(self.me),
-                context=self.seat.context or b"",
+                context=self.seat.bound_context,
                 policy=astuple(self.seat.policy),
                 keeps=self.seat.store is not None,
                 prepared=self._prepared,

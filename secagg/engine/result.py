@@ -15,8 +15,8 @@ class Aggregate(Decoded):
 
     Attributes:
         contributors: who is in the sum.
-        lost: {party: phase} of all who went silent or sent what could not be used; one that was lost at the last
-            phase is in the sum all the same.
+        lost: {party: phase} of all who went silent or sent what could not be used, and where first; one that was lost
+            at the last phase, or in another role than a client's, is in the sum all the same.
         misbehaved: {party: why} of those whose message broke the protocol.
         accused: {party: why} of those of whom others say so, who may lie.
         traffic: {(phase, role): bytes sent}, median over clients, total for the server.

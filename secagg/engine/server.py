@@ -103,9 +103,6 @@ class Coordinator:
     Raises ConfigError, where the scheme's options do not fit the session.
     """
 
-    _unheard: ProtocolError | None = None
-    """Why the round ended before its first ask."""
-
     def __init__(
         self,
         scheme: Scheme,
@@ -117,8 +114,7 @@ class Coordinator:
         if prepared and not (scheme.prepares and session.run):
             lacking = "a session that belongs to no run" if scheme.prepares else f"{scheme.name}, which has none"
             raise ConfigError(f"replies that were prepared, for {lacking}")
-        if prepared:
-            self._begin(prepared)
+        self._begin(prepared or {})
 
     def _begin(self, prepared: Mapping[PartyId, bytes]) -> None:
         for index, party in enumerate(self.session.parties):
@@ -126,8 +122,8 @@ class Coordinator:
                 self._receive_prepared(index, prepared[party])
         try:
             self._skip()
-        except ProtocolError as error:
-            self._unheard = error
+        except ProtocolError:
+            self._round.failure = None  # `asks`, which the caller expects to fail, meets it again
 
     def _enter(self, scheme: Scheme, session: Session, roster: Roster | None) -> None:
         check_capacity(scheme, session)
@@ -174,7 +170,9 @@ class Coordinator:
 
     @property
     def misbehaved(self) -> dict[PartyId, str]:
-        """{party: why} of those whose message broke the protocol; they are lost too."""
+        """{party: why} of those whose message broke the protocol. It cost them what they were asked for: a client its
+        place in the round, a party in another role that role.
+        """
         return self._told(self._round.misbehaved)
 
     @property
@@ -193,6 +191,7 @@ class Coordinator:
         """
         with self.booked():
             self._check_open()
+            self._skip()
             phase = self._phase
             return {} if phase is None else self._opened(phase)
 
@@ -217,7 +216,7 @@ class Coordinator:
         messages = self._open_stage.asks(self._known, frozenset(state.alive))
         if phase.role == "client":
             for i in state.alive - messages.keys():
-                state.lost[i] = phase.name
+                state.lost.setdefault(i, phase.name)
             state.alive = set(messages)
         before = state.replies.keys() | state.rejected  # what they prepared is their answer
         return Bodies.encoding({i: message for i, message in messages.items() if i not in before})
@@ -225,8 +224,8 @@ class Coordinator:
     def receive(self, party: PartyId, data: bytes) -> None:
         """One reply, from the party that the transport says it is. Never raises for what the bytes hold.
 
-        A peer's fault is recorded in `misbehaved` and costs the sender its place. A late reply, even after the round's
-        end, or the same reply again changes nothing. Raises UnknownParty for a party that is not of the session.
+        A peer's fault is recorded in `misbehaved` and costs the sender its place, or its role. A late reply, even
+        after the round's end, or the same reply again changes nothing. Raises UnknownParty for a stranger.
         """
         index = self.session.index(party)
         with self.booked():
@@ -327,9 +326,6 @@ class Coordinator:
         return self._stage
 
     def _check_open(self) -> None:
-        if self._unheard is not None:
-            unheard, self._unheard = self._unheard, None
-            raise unheard
         if self._round.failure is not None:
             raise LocalMisuse(f"this round has ended: {self._round.failure}")
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 import msgspec
@@ -116,10 +117,11 @@ class AllowedSchemes:
         least = {**ASSUMPTIONS, **self.assumptions}
         for assumed, value in scheme.assumptions.items():
             # A server that lies corrupts more clients than the options say, and the scheme's threshold rests on these.
-            if value < least.get(assumed, 0):
+            asked = least.get(assumed, inf)
+            if value < asked:
                 raise PolicyRefused(
                     f"{scheme} with {assumed} {value}: a lying server could have chosen it, and this client asks for "
-                    f"at least {least[assumed]}"
+                    f"at least {asked}"
                 )
         return scheme
 

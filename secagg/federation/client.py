@@ -203,7 +203,7 @@ class Client:
         return _Part(invitation, scheme, Participant(scheme, session, seat, prepared=prepared if fits else None))
 
     def _seat(self, limits: Limits, context: bytes | None = None) -> Seat:
-        """What this client brings; a store where the server may lie."""
+        """What this client brings. No store in passive mode: a ledger is for servers that lie."""
         own = None if limits.credentials is None else self._memory.own()
         return Seat(self._me, limits.policy, context, self._entropy, limits.credentials, own)
 

@@ -135,7 +135,7 @@ class Round:
         self._terms = plan.choice.invitation(scheme, plan.weighted_by, plan.encoding.metrics).to_bytes()
         self._session = session.to_bytes()
         self._phases = {phase.name: phase for phase in scheme.phases}
-        self._last = scheme.phases[-1].name
+        self._last = [phase.name for phase in scheme.phases if phase.role == "client"][-1]
         self._greeted: set[PartyId] = set()
         self._asked: frozenset[PartyId] = frozenset()
 

@@ -190,11 +190,19 @@ class Masks:
         rows = [seeds[SEED_BYTES * i : SEED_BYTES * (i + 1)] for i in range(self._blocks)]
         with _memory() as file:
             expanded = [seal.expanded(file, seed) for seed in rows]
+        self._add(expanded)
+
+    def merge(self, other: "Masks") -> None:
+        """Add another sum, which must not be used any more."""
+        if other._sums:
+            self._add(other._sums)
+
+    def _add(self, ciphertexts: list[Any]) -> None:
         if not self._sums:
-            self._sums = expanded
+            self._sums = ciphertexts
             return
-        evaluator = sealapi.Evaluator(seal.context)
-        for total, one in zip(self._sums, expanded, strict=True):
+        evaluator = sealapi.Evaluator(_seal(self._parameters).context)
+        for total, one in zip(self._sums, ciphertexts, strict=True):
             evaluator.add_inplace(total, one)
 
     def values(self) -> Residues | None:

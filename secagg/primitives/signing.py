@@ -19,7 +19,6 @@ from secagg.primitives._bytes import of_length
 from secagg.primitives.keyfile import checked_passphrase
 
 KEY_BYTES = curve25519.KEY_BYTES
-SIGNATURE_BYTES = 64
 MAX_FILE = 4096
 """Bytes of the longest key file that is looked at; one that `save_private` wrote has about 300."""
 MAX_ITERATIONS = 10_000_000

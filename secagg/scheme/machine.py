@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 import msgspec
 
 from secagg.encoding.ring import Lanes
-from secagg.errors import ConfigError, LocalMisuse, PartyId, WireError
+from secagg.errors import ConfigError, PartyId, PeerMisbehaved, WireError
 from secagg.scheme.facts import Facts
 from secagg.scheme.roster import Roster
 from secagg.scheme.seat import Seat
@@ -176,10 +176,10 @@ class PartySide(ABC):
     def answer(self, phase: Phase, ask: Message, vector: Lanes | None) -> Answer:
         """The phase's step. Checks all before it reveals any; an error changes no state.
 
-        Raises PeerMisbehaved, PolicyRefused, InconsistentModel or WireError; LocalMisuse at another stage.
+        Raises PeerMisbehaved, at another stage too, PolicyRefused, InconsistentModel or WireError.
         """
         if not isinstance(self.stage, phase.after):
-            raise LocalMisuse(f"{type(ask).__name__} after stage {type(self.stage).__name__}")
+            raise PeerMisbehaved(f"{type(ask).__name__} after stage {type(self.stage).__name__}")
         answer = phase.answer(self, ask, self.stage, *((vector,) if phase.takes_input else ()))
         self.stage = answer.stage
         return answer

@@ -6,7 +6,8 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from secagg.errors import OutOfRange, PartyId, PolicyRefused, TooFew
+from secagg.arguments import check_fields
+from secagg.errors import PartyId, PolicyRefused, TooFew
 from secagg.scheme.session import MAX_PARTIES, Session
 
 LEAST_COHORT = 2
@@ -29,25 +30,14 @@ class Policy:
             under Paillier keys dealt in advance. A fresh Paillier key and that of CKKS are each one holder's to use.
     """
 
-    min_cohort: int = 3
-    max_dim: int = 2**28
-    min_threshold: int = 2
+    min_cohort: Annotated[
+        int, Meta(ge=LEAST_COHORT, title="an integer, at least 2: a sum of one vector is that vector")
+    ] = 3
+    max_dim: Annotated[int, Meta(ge=1)] = 2**28
+    min_threshold: Annotated[int, Meta(ge=2, title="an integer, at least 2: one share must not open a secret")] = 2
 
     def __post_init__(self) -> None:
-        limits = ("min_cohort", self.min_cohort), ("max_dim", self.max_dim), ("min_threshold", self.min_threshold)
-        for name, value in limits:
-            if isinstance(value, bool) or not isinstance(value, int):
-                raise OutOfRange(f"{name} is {value!r}: expected an integer")
-        if self.min_cohort < LEAST_COHORT:
-            raise OutOfRange(
-                f"min_cohort is {self.min_cohort}: expected at least {LEAST_COHORT}, a sum of one vector is that vector"
-            )
-        if self.max_dim < 1:
-            raise OutOfRange(f"max_dim is {self.max_dim}: expected at least 1")
-        if self.min_threshold < 2:
-            raise OutOfRange(
-                f"min_threshold is {self.min_threshold}: expected at least 2, one share must not open a secret"
-            )
+        check_fields(self)
 
     def strictest(self, other: "Policy") -> "Policy":
         """The limits that satisfy both."""

@@ -94,15 +94,16 @@ class Seat:
             raise PeerMisbehaved("the server asks to open a sum but leaves this party's vector out of it")
         self.policy.check_cohort(len(contributors))
         if self.store is not None:
-            self.store.ledger.check(self._known_context, session.encoding.digest, contributors)
+            self.store.ledger.check(self.bound_context, session.encoding.digest, contributors)
 
     def open_set(self, session: Session, contributors: Set[PartyId], gives_input: bool) -> None:
         """Remember that the next reply helps to open this set. Raises what `check_set` does."""
         self.check_set(session, contributors, gives_input)
         if self.store is not None:
-            self.store.ledger.add(self._known_context, session.encoding.digest, contributors)
+            self.store.ledger.add(self.bound_context, session.encoding.digest, contributors)
 
     @property
-    def _known_context(self) -> bytes:
+    def bound_context(self) -> bytes:
+        """What this party takes a session to be about, at it: what its keys, proofs and ledger are bound to."""
         assert self.context is not None, "a seat at a session has a context"
         return self.context

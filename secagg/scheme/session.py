@@ -10,7 +10,8 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from secagg.encoding.encoding import Encoding, integer
+from secagg.arguments import checked, whole
+from secagg.encoding.encoding import Encoding
 from secagg.encoding.layout import Update, is_text
 from secagg.encoding.quantize import Rounding
 from secagg.encoding.ring import Ring
@@ -94,7 +95,7 @@ class Session(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
             encoding=Encoding.of(like, inputs, bits, clip, weight_max, rounding),
             context=context_of(context),
             run=run_of(run),
-            round=integer("round", round),
+            round=checked("round", round, whole(0, MAX_ROUND)),
         )
         session.check()
         return session
@@ -176,8 +177,7 @@ def check_round(run: bytes, number: int) -> None:
     """Raise ConfigError or OutOfRange for what names no round of a run."""
     if len(run) != RUN_SIZE:
         raise ConfigError(f"run of {len(run)} bytes: expected {RUN_SIZE} random ones, chosen once a training run")
-    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= MAX_ROUND:
-        raise OutOfRange(f"round is {number!r}: expected an integer in 0..2**63 - 1")
+    checked("round", number, whole(0, MAX_ROUND))
 
 
 def _party_ids(parties: Any) -> tuple[PartyId, ...]:

@@ -147,22 +147,22 @@ def test_integers_outside_the_ring(value, bits):
 
 
 WEIGHTS = {
-    "zero": (0, r"weight 0: expected an integer in 1..10"),
-    "negative": (-3, r"weight -3: expected an integer in 1..10"),
-    "too large": (11, r"weight 11: expected an integer in 1..10 \(weight_max\)"),
-    "huge": (2**70, r"weight 1180591620717411303424: expected an integer in 1..10"),
-    "NaN": (float("nan"), r"weight nan is no integer, expected an integer in 1..10"),
-    "infinite": (float("inf"), r"weight inf is no integer"),
-    "fractional": (1.5, r"weight 1.5 is no integer"),
-    "whole float": (2.0, r"weight 2.0 is no integer"),
-    "NumPy float": (np.float32(2), r"weight np.float32\(2.0\) is no integer"),
-    "bool": (True, r"weight True is no integer"),
-    "NumPy bool": (np.True_, r"weight np.True_ is no integer"),
-    "text": ("2", r"weight '2' is no integer"),
-    "none": (None, r"weight None is no integer"),
-    "list": ([2], r"weight \[2\] is no integer"),
-    "array": (np.array([2, 3]), r"weight array\(\[2, 3\]\) is no integer"),
-    "complex": (1j, r"weight 1j is no integer"),
+    "zero": (0, r"weight is 0: expected an integer in 1..10"),
+    "negative": (-3, r"weight is -3: expected an integer in 1..10"),
+    "too large": (11, r"weight is 11: expected an integer in 1..10 \(weight_max\)"),
+    "huge": (2**70, r"weight is 1180591620717411303424: expected an integer in 1..10"),
+    "NaN": (float("nan"), r"weight is nan: expected an integer in 1..10"),
+    "infinite": (float("inf"), r"weight is inf: expected an integer"),
+    "fractional": (1.5, r"weight is 1.5: expected an integer"),
+    "whole float": (2.0, r"weight is 2.0: expected an integer"),
+    "NumPy float": (np.float32(2), r"weight is np.float32\(2.0\): expected an integer"),
+    "bool": (True, r"weight is True: expected an integer"),
+    "NumPy bool": (np.True_, r"weight is np.True_: expected an integer"),
+    "text": ("2", r"weight is '2': expected an integer"),
+    "none": (None, r"weight is None: expected an integer"),
+    "list": ([2], r"weight is \[2\]: expected an integer"),
+    "array": (np.array([2, 3]), r"weight is array\(\[2, 3\]\): expected an integer"),
+    "complex": (1j, r"weight is 1j: expected an integer"),
 }
 
 

@@ -6,7 +6,7 @@ import pytest
 from attacker import OTHERS, VICTIM, LyingServer, N, assert_is_update_of, bits, machine, make_round, on, play
 from twins import AnswersAgain, AnyThreshold
 
-from secagg.errors import LocalMisuse, OutOfRange, PeerMisbehaved
+from secagg.errors import OutOfRange, PeerMisbehaved
 from secagg.testing import rewritten
 from secagg_protocols import PairwiseMasking
 from secagg_protocols.pairwise.messages import AskUnmask
@@ -74,7 +74,7 @@ def test_the_same_neighbours_asked_twice_give_both():
 
 
 def test_nothing_is_left_to_answer_a_second_time():
-    with pytest.raises(LocalMisuse, match="AskUnmask after stage Finished"):
+    with pytest.raises(PeerMisbehaved, match="AskUnmask after stage Finished"):
         ask_twice(make_round(PairwiseMasking()))
 
 

@@ -298,9 +298,9 @@ def test_an_impossible_sum_of_weights_is_a_named_error(weight, contributors):
         ({"w": [[1.0, 1]], "n": [2**63]}, 1, OutOfRing, r"update\['n'\]\[0\] is 9223372036854775808"),
         ({"w": [1.0], "n": [0]}, 1, ShapeMismatch, r"update\['w'\]: shape \(1,\), expected \(1, 2\)"),
         ({"w": [["a", "b"]], "n": [0]}, 1, BadDtype, r"update\['w'\]: entries are str"),
-        ({"w": [[1.0, 1]], "n": [0]}, 0, BadWeight, r"weight 0: expected an integer in 1..10 \(weight_max\)"),
-        ({"w": [[1.0, 1]], "n": [0]}, 11, BadWeight, r"weight 11: expected an integer in 1..10"),
-        ({"w": [[1.0, 1]], "n": [0]}, 1.5, BadWeight, r"weight 1.5 is no integer, expected an integer in 1..10"),
+        ({"w": [[1.0, 1]], "n": [0]}, 0, BadWeight, r"weight is 0: expected an integer in 1..10 \(weight_max\)"),
+        ({"w": [[1.0, 1]], "n": [0]}, 11, BadWeight, r"weight is 11: expected an integer in 1..10"),
+        ({"w": [[1.0, 1]], "n": [0]}, 1.5, BadWeight, r"weight is 1.5: expected an integer in 1..10"),
     ],
 )
 def test_check_and_encode_raise_the_same_error(update, weight, error, message):

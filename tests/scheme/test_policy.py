@@ -18,11 +18,11 @@ def session(parties=3, dim=5):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ((1,), "min_cohort is 1: expected at least 2, a sum of one vector is that vector"),
+        ((1,), "min_cohort is 1: expected an integer, at least 2: a sum of one vector is that vector"),
         ((0,), "min_cohort is 0"),
         ((-3,), "min_cohort is -3"),
-        ((3, 0), "max_dim is 0: expected at least 1"),
-        ((3, 5, 1), "min_threshold is 1: expected at least 2, one share must not open a secret"),
+        ((3, 0), "max_dim is 0: expected an integer, 1 or more"),
+        ((3, 5, 1), "min_threshold is 1: expected an integer, at least 2: one share must not open a secret"),
         (("3",), "min_cohort is '3': expected an integer"),
         ((3.0,), "min_cohort is 3.0: expected an integer"),
         ((float("nan"),), "min_cohort is nan: expected an integer"),

@@ -19,7 +19,7 @@ class AskKeys(Message, frozen=True):
 
 
 class Keys(Message, frozen=True):
-    """Client: a fresh X25519 public key, and its parameters.
+    """Client: a fresh X25519 public key, and what the client takes part in.
 
     Attributes:
         key: 32 bytes.

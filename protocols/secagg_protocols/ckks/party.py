@@ -34,7 +34,7 @@ class CkksParty(PartySide):
         self.bound = bound
 
     def advertise(self, ask: messages.AskKeys, stage: Fresh) -> Answer:  # noqa: ARG002
-        """A fresh key pair, and its terms."""
+        """A fresh key pair, and what this party takes part in."""
         advertised = Advertised(agreement.generate(self.seat.entropy))
         public = agreement.public_key(advertised.private)
         return Answer(advertised, messages.Keys(public, self._context, self.seat.policy.min_cohort))
@@ -67,7 +67,9 @@ class CkksParty(PartySide):
         return Answer(Holding(seed) if ask.holder else Finished(), reply)
 
     def decrypt(self, ask: messages.AskDecrypt, stage: Holding | Finished) -> Answer:
-        """Rounded integers and nothing else: of noise or margins they tell nothing, and there is no other reaction."""
+        """Rounded integers and nothing else. They tell nothing of noise or margins, and neither does an error: how far
+        a ciphertext was from rounding otherwise is what an attack on the key would ask for.
+        """
         if isinstance(stage, Finished):
             raise PeerMisbehaved("the server asks a party to decrypt that it did not name as a key holder")
         contributors = self.session.ids(unpack_set(ask.contributors, len(self.session.parties)))
@@ -81,7 +83,7 @@ class CkksParty(PartySide):
 
     @property
     def _context(self) -> bytes:
-        return derive.context_digest(self.seat.context or b"")
+        return derive.context_digest(self.seat.bound_context)
 
     def _check_shown(self, keys: Mapping[int, bytes], own: bytes) -> None:
         """Raise PeerMisbehaved or PolicyRefused for a list that is not of all who take part, each with its own key."""

@@ -102,7 +102,7 @@ class CkksSum(Scheme):
     def party(self, session: Session, seat: Seat, saved: bytes | None = None) -> CkksParty:
         """One client's machine; it needs no identity."""
         parameters = self.parameters(session)
-        bound = derive.binding(session.digest, seat.context or b"", self.fingerprint, parameters.digest)
+        bound = derive.binding(session.digest, seat.bound_context, self.fingerprint, parameters.digest)
         return CkksParty(session, seat, parameters, bound, saved)
 
 

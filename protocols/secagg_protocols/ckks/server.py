@@ -213,10 +213,7 @@ class Adding(ServerStage[Round]):
     def merge(self, round: Round, other: "Adding") -> None:
         """Sums of disjoint senders add up."""
         ckks.add(self.coefficients(round), other.coefficients(round), round.parameters)
-        mine, theirs = (each.halves(round).values() for each in (self, other))
-        if mine is not None and theirs is not None:
-            ckks.add(mine, theirs, round.parameters)
-        self.__dict__["halves()"] = Masks(round.parameters, round.session.dim, theirs if mine is None else mine)
+        self.halves(round).merge(other.halves(round))
         self.keyless |= other.keyless
 
     def accusations(self, round: Round) -> Mapping[int, str]:  # noqa: ARG002

@@ -42,7 +42,7 @@ class PaillierParty(PartySide):
         public, private = self._key_for(ask, stage)
         ciphertexts = public.encrypt(self.parameters.slots.pack(vector), self.seat.entropy)
         reply = messages.Encrypted(
-            context_digest(self.seat.context or b""),
+            context_digest(self.seat.bound_context),
             key_digest(public),
             public.write_ciphertexts(ciphertexts),
             self.seat.policy.min_cohort,
@@ -55,7 +55,7 @@ class PaillierParty(PartySide):
         contributors, gives_input = self._contributors(ask), self.me in self.parameters.clients
         self.seat.check_set(self.session, contributors, gives_input)
         ciphertexts = opening.public.read_ciphertexts(ask.ciphertexts, self.parameters.slots.plaintexts)
-        label = opening_label(self.session.digest, self.seat.context or b"", ask.contributors)
+        label = opening_label(self.session.digest, self.seat.bound_context, ask.contributors)
         values, proof = opening.open(secret, ciphertexts, self.seat.entropy, label)
         self.seat.open_set(self.session, contributors, gives_input)
         return Answer(Finished(), messages.Decrypted(values, proof))
@@ -71,6 +71,7 @@ class PaillierParty(PartySide):
         self.parameters.check_key(public)
         own = read_private(stage.private) if isinstance(stage, Offered) else None
         is_own = own is not None and own.public == public
+        # A holder encrypts under the key that it made itself, so a false key in its name would cost it its own vector.
         if is_own != (ask.holder == self.me) or ask.holder not in self.parameters.clients:
             raise PeerMisbehaved("the server names as holder of a key who is not")
         return public, stage.private if is_own and isinstance(stage, Offered) else b""
@@ -85,7 +86,7 @@ class PaillierParty(PartySide):
 
     def _contributors(self, ask: messages.AskDecrypt) -> frozenset[PartyId]:
         """Their ids, as far as a holder can tell: it believes the server that this is their sum."""
-        check_theirs(ask.context, context_digest(self.seat.context or b""), "the contributors")
+        check_theirs(ask.context, context_digest(self.seat.bound_context), "the contributors")
         contributors = unpack_set(ask.contributors, self.parameters.n)
         if not contributors <= self.parameters.clients:
             raise PeerMisbehaved("the server counts a party as contributor that gives no input")

@@ -127,7 +127,7 @@ class PairwiseParty(PartySide):
     def _neighbours(self, advertised: Mapping[int, bytes]) -> list[int]:
         """Whom this client shares masks with."""
         neighbours, degree = self.round.neighbours(self.seat, self.me, advertised), self.round.parameters.degree
-        if len(neighbours) > degree:
+        if len(neighbours) > degree:  # more holders than `least_threshold` reckons with could open both secrets
             raise PeerMisbehaved(f"{len(neighbours)} neighbours: the session's graph has {degree}")
         self._check_holders(neighbours)
         return neighbours
@@ -158,7 +158,7 @@ class PairwiseParty(PartySide):
         holders, parameters = len(self._with_me(neighbours)), self.round.parameters
         if holders < parameters.threshold:
             raise PeerMisbehaved(f"{holders} holders of this party's shares, {parameters.threshold} needed")
-        if parameters.complete:
+        if parameters.complete:  # else neighbours are a sample: the contributor set itself is held against the policy
             self.seat.policy.check_cohort(holders)
 
     def _with_me(self, neighbours: Sequence[int]) -> list[int]:

@@ -192,6 +192,7 @@ def read_shares(shares: bytes) -> tuple[NDArray[np.uint8], NDArray[np.uint64]]:
     """((d, SHARE_SIZE) rows with their salts, (d, 5) limbs). Raises PeerMisbehaved for a limb outside the field."""
     table = np.frombuffer(shares, np.uint8).reshape(-1, SHARE_SIZE)
     values = np.ascontiguousarray(table[:, : shamir.SHARE_BYTES]).view("<u8").astype(np.uint64, copy=False)
+    shamir.check_limbs(values)
     return table, values
 
 

@@ -107,9 +107,7 @@ class PairwiseMasking(Scheme):
         self.phases = ACTIVE if self.authenticated else PASSIVE
 
     def __repr__(self) -> str:
-        return (
-            f"PairwiseMasking(neighbours={self.neighbours}, threshold={self.threshold}, adversary={self.adversary!r})"
-        )
+        return f"PairwiseMasking({', '.join(f'{name}={value!r}' for name, value in self.options.items())})"
 
     @property
     def options(self) -> Mapping[str, str | int | float | None]:
@@ -169,7 +167,7 @@ class PairwiseMasking(Scheme):
 
     def party(self, session: Session, seat: Seat, saved: bytes | None = None) -> PairwiseParty:
         """One client's machine."""
-        own = seat.context or b""
+        own = seat.bound_context
         if not self.authenticated:
             return PairwiseParty(self._unsigned(session, own), seat, saved)
         credentials = seat.identity(session.parties)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from secagg.encoding.packing import add_packed
 from secagg.encoding.ring import Lanes
 from secagg.errors import PeerMisbehaved, TooFew, WireError
-from secagg.primitives import agreement, shamir
+from secagg.primitives import agreement
 from secagg.scheme import ServerStage, Sum
 from secagg.scheme.context import check_shown
 from secagg.scheme.machine import check_indices, derived
@@ -408,7 +408,6 @@ class Unmasking(ServerStage[Round]):
         table, values = read_shares(reply.shares)
         published = dealt.hashes_for(round).of(sender, dealt.among(round))
         secrets.check_published(dealers, sender, table, published[held])
-        shamir.check_limbs(values)
         self.shares(round).keep(secrets.row[dealers], sender, values)
         for dealer, is_held in zip(every, held, strict=True):
             if not is_held:

@@ -12,7 +12,8 @@ from flwr.common.constant import ErrorCode
 
 from secagg.adapters.flower import envelope, model
 from secagg.adapters.flower.memory import ContextMemory
-from secagg.errors import InputError, OutOfRange, PolicyRefused, SecaggError
+from secagg.arguments import checked
+from secagg.errors import InputError, PolicyRefused, SecaggError
 from secagg.federation.choice import AllowedSchemes
 from secagg.federation.client import Client, Limits, Trained, told
 from secagg.primitives.entropy import Entropy
@@ -138,10 +139,7 @@ def _raised_reply(error: Exception, code: int, message: Message) -> Message:
 
 def _raised(context: Context, key: str, least: int) -> int:
     """The larger of `least` and the node's own setting. Raises OutOfRange for one that is no integer."""
-    value = context.node_config.get(key, least)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise OutOfRange(f"node configuration {key}: {value!r}, expected an integer")
-    return max(value, least)
+    return max(checked(f"node configuration {key}", context.node_config.get(key, least), int), least)
 
 
 secagg_mod = SecAggMod()

@@ -23,8 +23,9 @@ from secagg.adapters.nvflare.envelope import TASK
 from secagg.adapters.nvflare.model import WEIGHTED_BY
 from secagg.adapters.nvflare.round import SecureRound, model_in, no_update
 from secagg.adapters.nvflare.site import read_roster
+from secagg.arguments import checked, whole
 from secagg.encoding.quantize import Rounding
-from secagg.errors import ConfigError, OutOfRange, ProtocolError
+from secagg.errors import ConfigError, ProtocolError
 from secagg.federation.choice import SchemeChoice
 from secagg.federation.outcome import Outcome
 from secagg.federation.round import LatePolicy, Plan
@@ -112,9 +113,7 @@ class SecureRounds(ModelController):
 
     def _check(self) -> None:
         for name in ("train_timeout", "phase_timeout"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-                raise OutOfRange(f"{name} is {value!r}: expected whole seconds, 0 for no limit")
+            checked(name, getattr(self, name), whole(0, why=" (seconds, 0 for no limit)"))
         if getattr(self, "aggregator", None) is not None:
             raise ConfigError("an aggregator of your own sees one mean alone in a secure sum: leave it out")
         if getattr(self, "aggregation_weights", None):

@@ -70,11 +70,6 @@ class PublicKey:
         return (2 * self.bits + 7) // 8
 
     @property
-    def plaintext_bits(self) -> int:
-        """Every number of so many bits is a plaintext."""
-        return self.bits - 1
-
-    @property
     def exponent_bytes(self) -> int:
         """Bytes of the secret exponent of h**n: half the bits of n."""
         return (self.bits // 2 + 7) // 8
