@@ -159,7 +159,8 @@ def _svg(figure: Figure) -> str:
     """No date, no random ids, no trailing blanks."""
     out = io.StringIO()
     FigureCanvasSVG(figure)
-    figure.savefig(out, format="svg", metadata={"Date": None})
+    with mpl.rc_context({"svg.hashsalt": "secagg"}):
+        figure.savefig(out, format="svg", metadata={"Date": None})
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
 

@@ -127,6 +127,9 @@ def _entry(entry: str) -> tuple[str, bytes]:
 
 def _public_key_in(file: Path, party: str) -> str:
     text = _read(file).decode("utf-8", "replace").strip().removeprefix(f"{party}=")
+    other, _, key = text.rpartition("=")
+    if other and _PUBLIC_KEY.fullmatch(key):
+        raise ConfigError(f"{file}: the public key of party {other!r}, expected that of {party!r}")
     if not _PUBLIC_KEY.fullmatch(text):
         raise ConfigError(
             f"{file}: expected the public key of party {party!r} in hexadecimal, as `secagg keys show` prints it"

@@ -300,7 +300,9 @@ def _as_saved(saved: _Saved, session: Session, seat: Seat, latch: int) -> bytes:
     if saved.keeps and seat.store is None:
         raise StateError("this party keeps a ledger of what it has helped to open: restore it with its store")
     if seat.context not in (None, saved.context):
-        raise StateError("state of a round that this party knows under another context")
+        raise StateError(
+            "state of a round that this party knows under another context; of an earlier round, if that was never ended"
+        )
     if saved.round.step < latch:
         raise StateError(f"state at step {saved.round.step}, but this party is known to have reached step {latch}")
     if (saved.machine is None) != (saved.round.failure is not None):
