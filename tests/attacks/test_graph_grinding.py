@@ -19,17 +19,7 @@ from secagg.primitives import agreement, sealing, signing
 from secagg.scheme import Credentials, Roster, Seat, Session
 from secagg.testing import TestRound, opened
 from secagg_protocols import PROTOCOLS, PairwiseMasking
-from secagg_protocols.pairwise import derive
-from secagg_protocols.pairwise.messages import (
-    HASH_SIZE,
-    SEALED_SIZE,
-    SHARE_SIZE,
-    AskKeys,
-    AskMasked,
-    AskShares,
-    Shares,
-    pack_indices,
-)
+from secagg_protocols.pairwise import derive, messages
 from secagg_protocols.pairwise.neighbourhoods import Neighbourhoods
 
 CLIENTS = 1000
@@ -61,7 +51,7 @@ def begin(scheme):
     credentials = Credentials(CREW.identity[VICTIM], CREW.roster)
     victim = Participant(scheme, session, Seat(VICTIM, credentials=credentials))
     server = LyingServer(scheme, session, {VICTIM: victim}, CREW.roster)
-    server.ask(VICTIM, "keys", AskKeys())
+    server.ask(VICTIM, "keys", messages.AskKeys())
     return server
 
 
@@ -77,24 +67,31 @@ def show(server, colluders):
                 statement_of(server.session, i, keys[-1]),
             )
         )
-    server.ask(VICTIM, "shares", AskShares(pack_indices([VICTIM, *colluders]), b"".join(keys), b"".join(signatures)))
+    server.ask(
+        VICTIM,
+        "shares",
+        messages.AskShares(messages.pack_indices([VICTIM, *colluders]), b"".join(keys), b"".join(signatures)),
+    )
 
 
 def vector_of_the_surrounded(server, neighbours):
     """The victim's vector, once all its neighbours are known to collude."""
-    nothing = AskMasked(
+    nothing = messages.AskMasked(
         derive.context_digest(server.session.context),
-        pack_indices(neighbours),
-        bytes(SEALED_SIZE * len(neighbours)),
-        bytes(2 * HASH_SIZE * len(neighbours)),
+        messages.pack_indices(neighbours),
+        bytes(messages.SEALED_SIZE * len(neighbours)),
+        bytes(2 * messages.HASH_SIZE * len(neighbours)),
     )
     server.ask(VICTIM, "masked", nothing, UPDATES[VICTIM])
-    own, dealt, rows = server.keys(VICTIM), opened(server.sent["shares", VICTIM], Shares).sealed, {}
+    own, dealt, rows = server.keys(VICTIM), opened(server.sent["shares", VICTIM], messages.Shares).sealed, {}
     for place, i in enumerate(neighbours):
         info = derive.pair_info(derive.SEALING, VICTIM, own.sealing, i, CREW.public[i][0])
         (shared,) = agreement.derive_many([CREW.private[i][0]], [own.sealing], [info], server.bound)
-        box, data = dealt[SEALED_SIZE * place :][:SEALED_SIZE], derive.sealing_data(server.bound, VICTIM, i)
-        rows[i] = sealing.open_sealed(derive.sealing_key(shared, VICTIM, i), box, data)[:SHARE_SIZE]
+        box, data = (
+            dealt[messages.SEALED_SIZE * place :][: messages.SEALED_SIZE],
+            derive.sealing_data(server.bound, VICTIM, i),
+        )
+        rows[i] = sealing.open_sealed(derive.sealing_key(shared, VICTIM, i), box, data)[: messages.SHARE_SIZE]
     pairs = {
         i: pair_key(server.bound, CREW.private[i][1], (i, CREW.public[i][1]), (VICTIM, own.mask)) for i in neighbours
     }

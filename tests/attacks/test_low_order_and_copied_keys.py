@@ -26,18 +26,7 @@ from secagg.errors import PeerMisbehaved
 from secagg.primitives import agreement, sealing
 from secagg.testing import opened, rewritten
 from secagg_protocols import PairwiseMasking
-from secagg_protocols.pairwise import derive
-from secagg_protocols.pairwise.messages import (
-    HASH_SIZE,
-    SEALED_SIZE,
-    SHARE_SIZE,
-    AskKeys,
-    AskMasked,
-    AskShares,
-    Keys,
-    Shares,
-    pack_indices,
-)
+from secagg_protocols.pairwise import derive, messages
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "x25519_low_order.json"
 LOW = [bytes.fromhex(u) for u in json.loads(VECTORS.read_text())["points"]]
@@ -58,13 +47,15 @@ class TestLowOrder:
     def round(self, scheme):
         session = make_session(3)
         server = LyingServer(scheme, session, {self.victim: Participant(scheme, session, self.victim)})
-        server.ask(self.victim, "keys", AskKeys())
-        server.ask(self.victim, "shares", AskShares(pack_indices(self.others), b"".join(LOW[:4]), b""))
-        nothing = AskMasked(
+        server.ask(self.victim, "keys", messages.AskKeys())
+        server.ask(
+            self.victim, "shares", messages.AskShares(messages.pack_indices(self.others), b"".join(LOW[:4]), b"")
+        )
+        nothing = messages.AskMasked(
             derive.context_digest(session.context),
-            pack_indices(self.others),
-            bytes(2 * SEALED_SIZE),
-            bytes(4 * HASH_SIZE),
+            messages.pack_indices(self.others),
+            bytes(2 * messages.SEALED_SIZE),
+            bytes(4 * messages.HASH_SIZE),
         )
         server.ask(self.victim, "masked", nothing, UPDATES[self.victim])
         return server
@@ -75,13 +66,13 @@ class TestLowOrder:
 
     def test_a_shared_secret_of_zero_is_everybodys(self):
         server = self.round(TakesLowOrderKeys(**self.scheme))
-        own, dealt = server.keys(self.victim), opened(server.sent["shares", self.victim], Shares).sealed
+        own, dealt = server.keys(self.victim), opened(server.sent["shares", self.victim], messages.Shares).sealed
         seeds, pairs = {}, {}
         for row, j in enumerate(self.others):
             shared = self.zero_key(server, derive.SEALING, own.sealing, j, LOW[2 * row])
             key, data = derive.sealing_key(shared, 0, j), derive.sealing_data(server.bound, 0, j)
-            box = dealt[SEALED_SIZE * row :][:SEALED_SIZE]
-            seeds[j] = sealing.open_sealed(key, box, data)[:SHARE_SIZE]
+            box = dealt[messages.SEALED_SIZE * row :][: messages.SEALED_SIZE]
+            seeds[j] = sealing.open_sealed(key, box, data)[: messages.SHARE_SIZE]
             pairs[j] = derive.mask_seed(self.zero_key(server, derive.MASK, own.mask, j, LOW[2 * row + 1]))
         assert_is_update_of(self.victim, server.bare(self.victim, interpolated(seeds), pairs))
 
@@ -95,7 +86,7 @@ class TestLowOrder:
         liar = 2
 
         def lie(phase, party, message):
-            return rewritten(message, Keys, mask=key) if (phase, party) == ("keys", liar) else message
+            return rewritten(message, messages.Keys, mask=key) if (phase, party) == ("keys", liar) else message
 
         round_ = make_round(PairwiseMasking(adversary=adversary), replies=lie)
         round_.exchange()
@@ -115,10 +106,10 @@ class TestCopies:
         def copy(phase, party, message):
             if phase != "keys":
                 return message
-            seen[party] = keys = opened(message, Keys)
+            seen[party] = keys = opened(message, messages.Keys)
             if party in self.originals:
                 keys = seen[self.originals[party]]
-                message = rewritten(message, Keys, sealing=spell(keys.sealing), mask=spell(keys.mask))
+                message = rewritten(message, messages.Keys, sealing=spell(keys.sealing), mask=spell(keys.mask))
             return message
 
         return make_round(PairwiseMasking(threshold=3), 5, replies=copy)
@@ -149,7 +140,9 @@ class TestCopies:
         round_ = play(make_round(PairwiseMasking(threshold=3), 5), "shares")
         server = LyingServer.of(round_)
         keys = {i: server.keys(self.originals.get(i, i)) for i in (0, 1, 3, 4)}
-        ask = AskShares(pack_indices(keys), b"".join(key.sealing + key.mask for key in keys.values()), b"")
+        ask = messages.AskShares(
+            messages.pack_indices(keys), b"".join(key.sealing + key.mask for key in keys.values()), b""
+        )
         with pytest.raises(PeerMisbehaved, match="one public key twice") as error:
             server.ask(self.victim, "shares", ask)
         assert not error.value.culprits
