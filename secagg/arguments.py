@@ -76,13 +76,13 @@ def choices(kind: Any) -> tuple[Any, ...]:
     return next(filter(None, map(choices, get_args(kind))), ())
 
 
-def span(kind: inspect.Type) -> str:
+def range_of(kind: inspect.Type) -> str:
     """The range of a number, short: "2..32", "1..", "(0, 1]", "> 0"; "" where it has none, or is no number."""
     match kind:
         case inspect.Metadata():
-            return span(kind.type)
+            return range_of(kind.type)
         case inspect.UnionType():
-            return next(filter(None, map(span, kind.types)), "")
+            return next(filter(None, map(range_of, kind.types)), "")
         case inspect.IntType(ge=int(least), le=most):
             return f"{_short(least)}..{'' if most is None else _short(most)}"
         case inspect.FloatType() if kind.le == FINITE:
@@ -140,7 +140,7 @@ def _words_of_integer(kind: inspect.IntType) -> str:
     noun = "an even number" if kind.multiple_of == 2 else "an integer"
     if kind.ge is None:
         return noun
-    return f"{noun}, {_short(kind.ge)} or more" if kind.le is None else f"{noun} in {span(kind)}"
+    return f"{noun}, {_short(kind.ge)} or more" if kind.le is None else f"{noun} in {range_of(kind)}"
 
 
 def _words_of_float(kind: inspect.FloatType) -> str:

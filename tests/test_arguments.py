@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Meta, inspect
 
-from secagg.arguments import FINITE, check_fields, checked, choices, span, whole
+from secagg.arguments import FINITE, check_fields, checked, choices, range_of, whole
 from secagg.errors import BadCohort, ConfigError, OutOfRange
 
 Count = Annotated[int, Meta(ge=1)]
@@ -150,7 +150,7 @@ def test_fields_are_held_against_their_annotations() -> None:
     ],
 )
 def test_a_range_in_short(kind: Any, text: str) -> None:
-    assert span(inspect.type_info(kind)) == text
+    assert range_of(inspect.type_info(kind)) == text
 
 
 def test_choices_keep_their_order() -> None:

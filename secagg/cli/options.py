@@ -15,7 +15,7 @@ import click
 import typer
 from msgspec import inspect
 
-from secagg.arguments import choices, hints, span
+from secagg.arguments import choices, hints, range_of
 
 Command = Callable[..., None]
 
@@ -78,7 +78,7 @@ class _Option:
         kind: its type without what is said about it, and without None.
         optional: whether it may be None.
         help: what is said about it.
-        extra: more of that.
+        extra: what its `Meta` has beside: see above, at the head of the module.
         choices: what it may be, where that can be listed.
     """
 
@@ -126,7 +126,9 @@ class _Option:
         return typer.Option(
             *self._names(),
             click_type=click.Choice(self.choices) if self.choices else None,
-            metavar=f"{_NUMBERS[type(self.kind)]} {span(self.kind)}".rstrip() if type(self.kind) in _NUMBERS else None,
+            metavar=f"{_NUMBERS[type(self.kind)]} {range_of(self.kind)}".rstrip()
+            if type(self.kind) in _NUMBERS
+            else None,
             help=self.help,
             rich_help_panel=self.panel,
         )

@@ -59,12 +59,12 @@ class Trained:
 
 @dataclass(repr=False)
 class _Part:
-    """A client's part in one round; `checked` once `Client.check` has passed in this process."""
+    """A client's part in one round; `compared` once `Client.check` has passed in this process."""
 
     invitation: Invitation
     scheme: Scheme
     participant: Participant
-    checked: bool = False
+    compared: bool = False
 
     @property
     def weighted(self) -> bool:
@@ -124,7 +124,7 @@ class Client:
             raise InconsistentModel(
                 "model, configuration, round or run differ from those that the session was opened for"
             )
-        part.checked = True
+        part.compared = True
 
     @property
     def sums_values(self) -> bool:
@@ -142,7 +142,7 @@ class Client:
             return self._prepares(ask)
         with self.leaving():
             part = self._current()
-            if trained is not None and not part.checked:
+            if trained is not None and not part.compared:
                 raise LocalMisuse("trained by what was not compared with the session: check comes first")
             update, weight = (None, 1) if trained is None else part.input_of(trained)
             frame = part.participant.answer(ask.frame, update, weight, store=lambda _: self._store(part))

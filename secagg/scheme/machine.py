@@ -94,7 +94,7 @@ class ServerStage(State, Generic[R]):
 
 def derived(method: Callable[[Any, R], T]) -> Callable[[Any, R], T]:
     """A state's method that takes the round: computed once, kept beside the state, and not saved."""
-    name = f"{method.__name__}()"  # beside the method, which its own name would hide
+    name = f"{method.__name__}()"  # under its own name it would hide the method
 
     @wraps(method)
     def once(state: Any, round: R) -> T:

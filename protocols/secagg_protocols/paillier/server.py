@@ -125,7 +125,7 @@ class Adding(ServerStage[Parameters]):
         return products
 
     def asks(self, round: Parameters, alive: Set[int]) -> Mapping[int, Message]:
-        """All clients; the holder of a key that was dealt in advance is nobody."""
+        """All clients. A key that was dealt in advance has no one holder: the ask says one beyond the last party."""
         holder = round.n if self.key.holder is None else self.key.holder
         return dict.fromkeys(alive, messages.AskEncrypted(holder, self.key.public))
 
