@@ -142,7 +142,7 @@ class Lanes:
         entries = aligned((rows, self.chunks, blocks, 2 * lanes.CHUNK, lanes.BLOCK), np.uint32)
         entries.fill(0)
         current = aligned(self._ones.shape, self.limb)
-        lanes.fill(entries, self._ones, bases, current, current.view(np.uint64), self._modulus, room)
+        lanes.fill(entries, self._ones, bases, current, self._modulus, room)
         return Table(self, entries, width)
 
     def fixed_powers(self, table: "Table", exponents: Sequence[int]) -> list[int]:

@@ -7,10 +7,11 @@ from secagg.testing.entropy import SeededEntropy
 from secagg.testing.faults import all_losses, sampled_losses
 from secagg.testing.round import TestRound, opened, rewritten
 from secagg.testing.small import small_keys
-from secagg.testing.transport import HostileTransport
+from secagg.testing.transport import HostileTransport, Schedule
 
 __all__ = [
     "HostileTransport",
+    "Schedule",
     "SeededEntropy",
     "TestRound",
     "all_losses",

@@ -10,9 +10,24 @@ from secagg.api import Aggregate, Coordinator, Participant, Prepared, prepare
 from secagg.api.local import seats_for
 from secagg.encoding.layout import Update
 from secagg.errors import LocalMisuse, PartyId, ProtocolError, StateError, WireError
-from secagg.primitives.entropy import Entropy
-from secagg.scheme import Credentials, Policy, Scheme, Session
+from secagg.scheme import Scheme, Seat, Session
 from secagg.wire import frame
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What befalls a round, and when.
+
+    Attributes:
+        seed: of all of it; equal seeds make equal choices.
+        harshness: odds that a message meets a fault, in [0, 1]; 0 is a sound network whose server stays up. None draws
+            it too, mild ones more often.
+        earlier: messages of other rounds to replay, such as another transport's `traffic`.
+    """
+
+    seed: int
+    harshness: float | None = None
+    earlier: Sequence[bytes] = ()
 
 
 @dataclass(frozen=True)
@@ -33,12 +48,8 @@ class HostileTransport:
     Args:
         scheme, session: the round.
         train: (party) to its update; called whenever a party makes one, and may answer differently each time.
-        seed: of the whole schedule; equal seeds make equal choices.
-        harshness: odds that a message meets a fault, in [0, 1]; 0 is a sound network whose server stays up. None draws
-            it too, mild ones more often.
-        earlier: messages of other rounds to replay, such as another transport's `traffic`.
-        credentials: the parties' identities, where the scheme is authenticated (default: fresh ones).
-        policy, entropy: of every participant.
+        schedule: of its faults.
+        seats: what each party brings; see `secagg.api.local.seats_for`.
         prepared: parties that answer the first phase before the session; that message meets the same faults.
 
     Attributes:
@@ -62,13 +73,8 @@ class HostileTransport:
         scheme: Scheme,
         session: Session,
         train: Callable[[PartyId], Update],
-        seed: int,
-        *,
-        harshness: float | None = None,
-        earlier: Sequence[bytes] = (),
-        credentials: Mapping[PartyId, Credentials] | None = None,
-        policy: Policy | None = None,
-        entropy: Entropy = os.urandom,
+        schedule: Schedule,
+        seats: Mapping[PartyId, Seat] | None = None,
         prepared: Collection[PartyId] = (),
     ) -> None:
         self.scheme = scheme
@@ -81,11 +87,11 @@ class HostileTransport:
         self.traffic: list[bytes] = []
         self.results: list[Aggregate] = []
         self._train = train
-        self._draw = random.Random(seed)
-        self._harshness = self._draw.random() ** 4 if harshness is None else harshness
-        self._earlier = list(earlier)
-        self._seats = seats_for(scheme, session, policy, entropy, credentials)
-        self._key = entropy(32)
+        self._draw = random.Random(schedule.seed)
+        self._harshness = self._draw.random() ** 4 if schedule.harshness is None else schedule.harshness
+        self._earlier = list(schedule.earlier)
+        self._seats = seats_for(scheme, session) if seats is None else seats
+        self._key = os.urandom(32)
         self._roster = self._seats[session.parties[0]].roster
         ahead = {party: self._prepared(party) for party in prepared}
         self.coordinator = Coordinator(scheme, session, self._roster, self._arrived(ahead))

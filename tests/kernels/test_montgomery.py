@@ -278,7 +278,7 @@ def test_fixed_power(bits, width, rows, kind, end, parts, count):
     one, size = ring.numbers([ring.entered(1)] * ring.lanes), parts * ring.length
     chunks, blocks = -(-size // lanes.CHUNK), -(-(1 << width) // lanes.BLOCK)
     table, current = ring.array((rows, chunks, blocks, 2 * lanes.CHUNK, lanes.BLOCK), np.uint32), ring.array(one.shape)
-    lanes.fill(table, one, starts, current, current.view(np.uint64), ring.modulus, ring.room)
+    lanes.fill(table, one, starts, current, ring.modulus, ring.room)
     halves = table.reshape(rows, chunks, blocks, lanes.CHUNK, 2, lanes.BLOCK).transpose(0, 2, 5, 1, 3, 4)
     entries = np.ascontiguousarray(halves).view(ring.kind).reshape(rows, blocks * lanes.BLOCK, -1)
     assert not entries[:, :, size:].any()

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from rollcall import RollCall
 
+from secagg.api.local import seats_for
 from secagg.errors import PeerMisbehaved, TooFew
 from secagg.scheme import Credentials, Policy, Session
-from secagg.testing import HostileTransport, SeededEntropy, small_keys
+from secagg.testing import HostileTransport, Schedule, SeededEntropy, small_keys
 from secagg_protocols import PROTOCOLS, CkksSum, PaillierKeys, PaillierSum, PairwiseMasking
 
 with small_keys(128):
@@ -50,22 +51,21 @@ class Schedules:
         self.endings: Counter[str] = Counter()
         self.earlier: list[bytes] = []
 
-    def run(self, seed: int, **options: object) -> HostileTransport:
+    def run(self, seed: int, harshness: float | None = None) -> HostileTransport:
         draw = np.random.default_rng(seed)
         n = int(draw.integers(3, 7))
         parties = list(range(n))
         scheme = self.make(n)
         run = {"run": RUN, "round": seed} if self.prepares else {}
+        session = Session.create(parties, np.zeros(DIM, np.uint16), **run)
+        credentials = {i: CREDENTIALS[i] for i in parties} if scheme.authenticated else None
         transport = HostileTransport(
             scheme,
-            Session.create(parties, np.zeros(DIM, np.uint16), **run),
+            session,
             lambda party: draw.integers(0, 2**16, DIM, np.uint16),
-            seed,
-            earlier=self.earlier,
-            credentials={i: CREDENTIALS[i] for i in parties} if scheme.authenticated else None,
-            policy=Policy(min_cohort=2),
-            prepared=parties[int(draw.integers(0, 2)) :] if self.prepares else (),
-            **options,
+            Schedule(seed, harshness, self.earlier),
+            seats_for(scheme, session, Policy(min_cohort=2), credentials=credentials),
+            parties[int(draw.integers(0, 2)) :] if self.prepares else (),
         )
         try:
             self.endings[ending(transport)] += 1
@@ -122,9 +122,9 @@ def test_a_seed_is_a_schedule() -> None:
     def traffic(seed: int) -> list[bytes]:
         session = Session.create(range(4), np.zeros(DIM, np.uint16), entropy=SeededEntropy(1))
         vectors = np.random.default_rng(1).integers(0, 2**16, (4, DIM), np.uint16)
-        transport = HostileTransport(
-            PairwiseMasking(), session, lambda party: vectors[int(party)], seed, entropy=SeededEntropy(2)
-        )
+        scheme = PairwiseMasking()
+        seats = seats_for(scheme, session, entropy=SeededEntropy(2))
+        transport = HostileTransport(scheme, session, lambda party: vectors[int(party)], Schedule(seed), seats)
         with suppress(TooFew):
             transport.run()
         return transport.traffic

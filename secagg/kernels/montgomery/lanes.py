@@ -272,7 +272,6 @@ def fill(
     ones: NDArray[Any],
     bases: NDArray[Any],
     current: NDArray[Any],
-    bits: NDArray[np.uint64],
     modulus: NDArray[Any],
     room: NDArray[np.uint64],
 ) -> None:
@@ -284,12 +283,12 @@ def fill(
             CHUNK rounded up.
         ones: (1, limbs, lanes) of 1 times R.
         bases: (groups, limbs, lanes).
-        current: (1, limbs, lanes), and
-        bits: the same memory as uint64.
+        current: (1, limbs, lanes); holds a power of the last group afterwards.
         modulus: as for `multiply`.
         room: likewise.
     """
     _, length, lanes = bases.shape
+    bits = current.view(np.uint64)
     for group in range(len(bases)):
         _copy(current, 0, ones, 0)
         for digit in range(BLOCK * table.shape[2]):
