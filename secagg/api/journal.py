@@ -32,7 +32,8 @@ class Journal(Store):
     client = Participant(scheme, session, Seat("clinic-3", context=mine, store=journal))
     client.answer(ask, update, store=lambda client: journal.save(client.save(key)))
     # in the next process, after a crash
-    client = Participant.restore(scheme, journal.load(), key, Seat("clinic-3", store=Journal("clinic-3")))
+    journal = Journal("clinic-3")
+    client = Participant.restore(scheme, journal.load(), key, Seat("clinic-3", store=journal))
 
     A coordinator saves after `close_phase` and before the next phase's asks leave: `journal.save(server.save(key))`.
 
@@ -40,9 +41,10 @@ class Journal(Store):
     returned from survives a power cut. The record goes first and the latch second, so between the two there is a
     record one step ahead of its latch, whose reply has not left. A record from before the latch (a restored backup, a
     copied virtual machine) is refused, since answering from it could send a second, different reply, or help to open a
-    second set. Whoever can turn back both files defeats that: put the latch where backups do not reach. One process at
-    a time may use a journal. State is written as it is given: `save` of `Participant` and `Coordinator` has encrypted
-    it. The ledger is not secret, but says who trained with whom.
+    second set. Whoever can turn back both files defeats that: put the latch where backups do not reach. One object at a
+    time may use a file: what another has written since is refused, not overwritten. State is written as it is given:
+    `save` of `Participant` and `Coordinator` has encrypted it. The ledger is not secret, but says who trained with
+    whom.
 
     Args:
         path: of the record; its folder must exist. Files are made readable by their owner alone.
@@ -83,7 +85,7 @@ class Journal(Store):
         """Make `state` the newest (None once a round is over), and the ledger as it is now; on return both are on disk.
 
         Raises:
-            StateError: what stands there cannot be gone on from; see `load`.
+            StateError: what stands there cannot be gone on from, see `load`; or another journal has written it since.
             OSError: the disk refuses. The reply must not leave then; the same call may be tried again.
         """
         self._write(state)
@@ -100,6 +102,8 @@ class Journal(Store):
             StateError: it is older than the latch, gone, or not from a journal.
             OSError: the disk refuses.
         """
+        if self._record is not None:
+            self._check_alone(self._record)
         self._record = None
         return self._read().state
 
@@ -130,6 +134,7 @@ class Journal(Store):
 
     def _write(self, state: bytes | None) -> None:
         before = self._read()
+        self._check_alone(before)
         ledger = before.ledger if self._kept is None else self._kept.to_bytes()
         # One step above what stands there: a write whose latch was lost to a crash is not followed by its equal.
         record = _Record(before.step + 1, state, ledger)
@@ -137,6 +142,15 @@ class Journal(Store):
         self._record = record
         _replace(self._latch_path, b"%d\n" % record.step)
         self._latch = record.step
+
+    def _check_alone(self, known: _Record) -> None:
+        """Raise StateError where another journal has written: its state or its ledger would be turned back."""
+        latch = self._read_latch()
+        if latch > known.step:
+            raise StateError(
+                f"journal {self._path}: at step {latch}, and this object knows step {known.step}: another one has "
+                "written it, and one at a time may"
+            )
 
     def _read_latch(self) -> int:
         text = self._latch_path.read_bytes()

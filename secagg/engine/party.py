@@ -169,9 +169,9 @@ class Participant:
         vector = encoded() if phase.takes_input else None
         assert self._machine is not None, "it has not left the round"
         try:
-            if self._round.last is None:
-                self.seat.enter(self.session)
             answer = self._machine.answer(phase, message, vector)
+            if self._round.last is None:  # not before: an ask that is malformed must not use up the round
+                self.seat.enter(self.session)
         except SecaggError as error:
             # Error reporters send the local variables of a traceback's frames, and those of the machine hold secrets.
             vector, error.__traceback__ = None, None
@@ -191,11 +191,15 @@ class Participant:
         self._keep(store)
 
     def _keep(self, store: Callable[["Participant"], object] | None) -> None:
-        """What this party has come to is kept before anybody hears of it."""
-        if store is not None:
-            store(self)
+        """What this party has come to is kept before anybody hears of it, and the ledger first.
+
+        Killed between the two, it may have to sit the round out; the other way round its state would answer again, and
+        the ledger would never know.
+        """
         if self.seat.store is not None:
             self.seat.store.flush()
+        if store is not None:
+            store(self)
 
     def _next_phase(self, index: int) -> Phase:
         """Phase `index`, if it is this party's turn to answer it."""

@@ -346,6 +346,8 @@ class Coordinator:
             theirs.phase,
         ):
             raise LocalMisuse("merge of another round, or of another phase of it")
+        if mine.failure is not None or theirs.failure is not None:
+            raise LocalMisuse(f"merge of a round that has ended: {mine.failure or theirs.failure}")
         if self._phase is None or mine.asks is None or mine.asks != theirs.asks:
             raise LocalMisuse("merge of a phase that was not opened before its state was shared")
         heard, others = ({*each.replies, *each.rejected} for each in (mine, theirs))

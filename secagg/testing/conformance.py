@@ -294,8 +294,11 @@ class SchemeConformance(ABC):
         with pytest.raises(StateError):
             type(round_.coordinator).restore(round_.scheme, saved, key, round_.roster)
 
-    def test_two_servers_of_one_round_merge(self) -> None:
-        """Each phase's replies, heard by two servers, are one round; a party that both have heard is refused."""
+    @pytest.mark.parametrize("share", ["half", "nothing"])
+    def test_two_servers_of_one_round_merge(self, share: str) -> None:
+        """Each phase's replies, heard by two servers or by the other alone, are one round; a party that both have
+        heard is refused.
+        """
         updates, key = self.updates(), bytes(32)
         round_ = self.round(updates)
         scheme, roster = round_.scheme, round_.roster
@@ -307,12 +310,12 @@ class SchemeConformance(ABC):
             for party, ask in round_.coordinator.asks().items():
                 reply = round_.answer(phase, party, ask)
                 if reply is not None:
-                    servers[heard % 2].receive(party, reply)
+                    servers[heard % 2 if share == "half" else 1].receive(party, reply)
                     servers[2].receive(party, reply)
                     heard += 1
             if heard:
                 with pytest.raises(LocalMisuse, match="both heard"):
-                    servers[2].merge(servers[0])
+                    servers[2].merge(servers[0 if share == "half" else 1])
             servers[0].merge(servers[1])
             assert servers[0].waiting == servers[2].waiting
             servers[0].close_phase()

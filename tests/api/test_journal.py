@@ -71,6 +71,46 @@ def test_the_ledger_may_be_written_alone(tmp_path):
     assert (again.load(), again.latch) == (b"state", 2)
 
 
+def test_what_another_object_has_written_is_not_turned_back(tmp_path):
+    """Neither its state, from which a second vector could be masked, nor its ledger."""
+    one, other = Journal(tmp_path / "state"), Journal(tmp_path / "state")
+    other.ledger.enter(bytes(16), 1)
+    one.ledger.add(b"round 1", bytes(32), frozenset("abc"))
+    one.save(b"newest")
+    for use in (other.flush, lambda: other.save(b"older"), other.load):
+        with pytest.raises(StateError, match="another one has written it"):
+            use()
+    again = Journal(tmp_path / "state")
+    assert (again.load(), again.ledger.to_bytes()) == (b"newest", one.ledger.to_bytes())
+
+
+@pytest.mark.parametrize("killed", ["before the state", "after it"])
+def test_a_ledger_knows_all_that_kept_state_can_answer(tmp_path, killed):
+    """State may lie elsewhere: whenever the process ends, no share leaves of which the ledger has not heard."""
+    session = Session.create([*"abc"], 0, context=b"round 1")
+    round_ = TestRound(PairwiseMasking(), session, dict.fromkeys("abc", 1))
+    kept = []
+
+    def keep(participant):
+        if killed == "before the state":
+            raise Killed
+        kept.append(participant.save(KEY))
+        raise Killed
+
+    seat = Seat("a", context=session.context, store=Journal(tmp_path / "ledger"))
+    party = round_.participants["a"] = Participant(PairwiseMasking(), session, seat)
+    while round_.coordinator.phase != "unmask":
+        round_.step()
+    kept.append(party.save(KEY))
+    ask = round_.coordinator.asks()["a"]
+    with pytest.raises(Killed):
+        party.answer(ask, store=keep)
+    seat = Seat("a", context=session.context, store=Journal(tmp_path / "ledger"))
+    assert Participant.restore(PairwiseMasking(), kept[-1], KEY, seat).answer(ask)
+    with pytest.raises(PolicyRefused, match="a second sum"):
+        Journal(tmp_path / "ledger").ledger.check(session.context, session.encoding.digest, frozenset("ab"))
+
+
 def test_a_ledger_outlives_its_rounds_without_any_state(tmp_path):
     """The engine makes it durable before a reply leaves, whether or not the caller keeps state."""
     session = Session.create([*"abc"], 0, context=b"the server's word")
@@ -104,6 +144,46 @@ def test_an_older_record_put_back_is_refused(tmp_path):
     for use in (lambda journal: journal.load(), lambda journal: journal.ledger, lambda journal: journal.save(b"")):
         with pytest.raises(StateError, match="at step 1, but it is known to have reached step 2"):
             use(Journal(tmp_path / "state"))
+
+
+def test_an_older_record_put_back_under_an_open_journal_is_refused(tmp_path):
+    journal = Journal(tmp_path / "state")
+    journal.save(b"old")
+    old = (tmp_path / "state").read_bytes()
+    journal.save(b"new")
+    (tmp_path / "state").write_bytes(old)
+    with pytest.raises(StateError, match="at step 1, but it is known to have reached step 2"):
+        journal.load()
+
+
+def test_a_write_whose_latch_was_lost_is_not_followed_by_its_equal(tmp_path):
+    """Two records of one step, and the latch could not tell the older one."""
+    Journal(tmp_path / "state").save(b"one")
+    journal = Journal(tmp_path / "state")
+    journal.save(b"two")
+    unanswered = (tmp_path / "state").read_bytes()
+    (tmp_path / "state.latch").write_bytes(b"1\n")
+    Journal(tmp_path / "state").save(b"three")
+    assert Journal(tmp_path / "state").latch == 3
+    (tmp_path / "state").write_bytes(unanswered)
+    with pytest.raises(StateError, match="at step 2, but it is known to have reached step 3"):
+        Journal(tmp_path / "state").load()
+
+
+def test_a_state_is_saved_beside_a_ledger_that_nobody_looked_at(tmp_path):
+    journal = Journal(tmp_path / "state")
+    journal.ledger.enter(bytes(16), 7)
+    journal.flush()
+    Journal(tmp_path / "state").save(b"state")
+    assert Journal(tmp_path / "state").ledger.to_bytes() == journal.ledger.to_bytes()
+
+
+def test_a_record_says_that_a_journal_wrote_it(tmp_path):
+    journal = Journal(tmp_path / "state")
+    journal.save(b"state")
+    (tmp_path / "state").write_bytes((tmp_path / "state").read_bytes().removeprefix(b"SAGJ\x02"))
+    with pytest.raises(StateError, match="not a record that a journal wrote, or of another version"):
+        journal.load()
 
 
 def test_a_state_that_is_gone_is_no_fresh_start(tmp_path):

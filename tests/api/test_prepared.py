@@ -168,6 +168,7 @@ BAD = {
     "no keys": (lambda message: rewritten(message, ahead.Sent, reply=b"\x91\x01"), "not a Keys"),
     "a short key": (lambda message: reply(message, mask=bytes(31)), "public key of 31 bytes"),
     "low order": (lambda message: reply(message, mask=bytes(32)), "low order"),
+    "a context": (lambda message: reply(message, context=bytes(32)), "context of 32 bytes"),
     "one key twice": (lambda message: reply(message, mask=b"k" * 32, sealing=b"k" * 32), "advertised before"),
 }
 

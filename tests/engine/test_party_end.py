@@ -273,6 +273,22 @@ def test_a_restored_party_keeps_its_policy_and_context():
         round_.participants[1].answer(round_.coordinator.asks()[1])
 
 
+STRICTER = {"min_cohort": 4, "max_dim": 100, "min_threshold": 3}
+
+
+@pytest.mark.parametrize("name", STRICTER)
+def test_a_restored_party_has_the_stricter_of_two_policies(name):
+    """The one under which it was saved, or its seat's: neither a restart nor old state is a way around a limit."""
+    lax, strict = Policy(), Policy(**{name: STRICTER[name]})
+    session = Session.create(PARTIES, UPDATES["a"])
+    for saved, brought in ((lax, strict), (strict, lax), (strict, strict)):
+        party = Participant(SCHEME, session, Seat("a", policy=saved))
+        restored = Participant.restore(SCHEME, party.save(KEY), KEY, Seat("a", policy=brought))
+        assert restored.seat.policy == strict
+        again = Participant.restore(SCHEME, restored.save(KEY), KEY, "a")
+        assert again.seat.policy == strict
+
+
 def spoilt():
     """(name, state of "a" after "shares", scheme, key)."""
     _, _, party = advanced("masked")

@@ -1,8 +1,10 @@
 """A protocol with a role, an announcement and results at the parties takes the same exam as any other."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from plainsum import PlainSum
+from plainsum import Adding, Blessed, PlainSum
 
 from secagg.api import Coordinator, prepare
 from secagg.errors import ConfigError
@@ -42,3 +44,39 @@ def test_its_first_phase_needs_a_session():
         prepare(PlainSum(), 0, run=bytes(16), round=1)
     with pytest.raises(ConfigError, match="for plain-sum, which has none"):
         Coordinator(PlainSum(), session, prepared={0: b""})
+
+
+class Unasked(Blessed):
+    def asks(self, round, alive):
+        return {}
+
+    def close(self, round, phase, answered):
+        assert not answered
+        return Unasked(self.vector, self.contributors) if phase == "first" else super().close(round, phase, {0})
+
+
+class AddingForNobody(Adding):
+    def close(self, round, phase, answered):
+        blessed = super().close(round, phase, answered)
+        return Unasked(blessed.vector, blessed.contributors)
+
+
+class NobodyBlesses(PlainSum):
+    """Two phases in a row that ask nobody."""
+
+    vector, blessing, total = PlainSum.phases
+    phases = (
+        replace(vector, server=AddingForNobody),
+        replace(blessing, name="first", server=Unasked),
+        replace(blessing, name="second", server=Unasked),
+        total,
+    )
+
+
+def test_phases_that_ask_nobody_cost_no_trip():
+    updates = {i: np.full(3, i, np.uint16) for i in range(4)}
+    round_ = TestRound(NobodyBlesses(), Session.create(range(4), updates[0]), updates, lost={3: "vector"})
+    round_.step()
+    assert round_.coordinator.phase == "total"
+    assert round_.coordinator.lost == {3: "vector"}
+    np.testing.assert_array_equal(round_.run().ring_sum, [3, 3, 3])

@@ -4,6 +4,7 @@ import logging
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from secagg import Credentials, Policy
 from secagg.errors import (
@@ -26,7 +27,9 @@ from secagg.federation.round import MAX_PREPARED, LatePolicy, Plan
 from secagg.federation.server import Server
 from secagg.federation.update import EncodingSpec, Model
 from secagg.scheme import Store
-from secagg.testing import SeededEntropy
+from secagg.testing import SeededEntropy, rewritten
+from secagg.wire.packed import pack_bits
+from secagg_protocols.pairwise.messages import AskUnmask
 
 NAMES = ["a", "b", "c", "d"]
 ARRAYS = {"w": np.linspace(-1, 1, 5), "n": np.array(7)}
@@ -306,6 +309,28 @@ def test_a_new_round_ends_the_one_before_even_where_it_is_refused(lasting):
     with pytest.raises(PolicyRefused):
         party.answer(first)
     assert party.memory.records == {}
+
+
+@pytest.mark.parametrize("lasting", [False, True])
+def test_a_new_round_that_makes_no_sense_ends_the_one_before_too(lasting):
+    """No refusal by policy, so nothing else would make the client forget its secrets."""
+    party, _ = held_at("masked", lasting=lasting)
+    _, first = held_at("keys", lasting=lasting, seed="another")
+    with pytest.raises(WireError):
+        party.answer(structs.replace(first, terms=b"{}"))
+    assert party.memory.records == {}
+    assert party.client._part is None
+
+
+@pytest.mark.parametrize("lasting", [False, True])
+def test_a_refused_answer_ends_the_round_whoever_asks_for_it(lasting):
+    """An adapter that does not say `leaving` itself."""
+    party, ask = held_at("unmask", lasting=lasting)
+    without_a = rewritten(ask.frame, AskUnmask, contributors=pack_bits([False, True, True, True]))
+    with pytest.raises(PeerMisbehaved, match="leaves this party's vector out"):
+        party.client.answer(structs.replace(ask, frame=without_a))
+    assert party.memory.records == {}
+    assert party.client._part is None
 
 
 @pytest.mark.parametrize(

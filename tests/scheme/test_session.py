@@ -200,6 +200,8 @@ def of_dim(size):
 
 def test_the_largest_session_is_within_the_bound():
     assert of_dim(2**36 - 2) == 2**36
+    with pytest.raises(OutOfRange, match="expected at most"):
+        of_dim(2**36 - 1)
 
 
 DOUBLE = struct.pack("<d", 1.0)
@@ -213,7 +215,7 @@ HOSTILE = [
     {"bits": 33},
     {"bits": -(2**63)},
     {"inputs": 0},
-    {"inputs": 5},
+    {"inputs": 4},
     {"inputs": -1},
     {"weight_max": -1},
     {"weight_max": 2**64 - 1},

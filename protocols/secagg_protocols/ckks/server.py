@@ -74,9 +74,13 @@ class Advertising(ServerStage[Round]):
 
     def merge(self, round: Round, other: "Advertising") -> None:
         """Others' keys, if none of them stands here too."""
-        if set(self.roll.keys.values()) & set(other.roll.keys.values()):
-            parties = round.session.ids(other.roll.keys)
-            raise PeerMisbehaved("a public key that was advertised before, at another server", parties)
+        mine, theirs = self.roll.keys, other.roll.keys
+        twice = set(mine.values()).intersection(theirs.values())
+        if twice:  # which of the two copied the other, nobody can tell
+            copied = [i for keys in (mine, theirs) for i, key in keys.items() if key in twice]
+            raise PeerMisbehaved(
+                "a public key that was advertised before, at another server", round.session.ids(copied)
+            )
         self.roll.keys |= other.roll.keys
         self.roll.least |= other.roll.least
 

@@ -99,6 +99,8 @@ class PairwiseParty(PartySide):
     def agree(self, ask: messages.AskConsistency, stage: Submitted) -> Answer:
         """Fig. 4, Round 3: sign the contributor set, once."""
         assert isinstance(self.round, SignedRound), "the phase is active mode's"
+        if stage.agreed:  # two signed sets would open both secrets of whoever is in one of them
+            raise PeerMisbehaved("the server asks for a signature of a second set")
         self._check_contributors(ask.contributors, stage)
         signature = self.round.signed(self.round.agreement(stage.view, ask.contributors))
         return Answer(msgspec.structs.replace(stage, agreed=ask.contributors), messages.Consistency(signature))

@@ -44,7 +44,7 @@ class Roll(State):
     @derived
     def halves(self, round: Round) -> set[bytes]:  # noqa: ARG002
         """Each public key by itself."""
-        return {half for key in self.keys.values() for half in (key[:KEY_SIZE], key[KEY_SIZE : 2 * KEY_SIZE])}
+        return {half for key in self.keys.values() for half in _halves(key)}
 
     @derived
     def graph(self, round: Round) -> Neighbourhoods:
@@ -198,9 +198,12 @@ class Advertising(ServerStage[Round]):
     def merge(self, round: Round, other: "Advertising") -> None:
         """The keys of others, if none of them stands here too."""
         mine, theirs = self.roll, other.roll
-        if mine.halves(round) & theirs.halves(round):
-            parties = round.session.ids(theirs.keys)
-            raise PeerMisbehaved("a public key that was advertised before, at another server", parties)
+        twice = mine.halves(round) & theirs.halves(round)
+        if twice:  # which of the two copied the other, nobody can tell
+            copied = [i for roll in (mine, theirs) for i, key in roll.keys.items() if twice.intersection(_halves(key))]
+            raise PeerMisbehaved(
+                "a public key that was advertised before, at another server", round.session.ids(copied)
+            )
         mine.halves(round).update(theirs.halves(round))
         mine.keys |= theirs.keys
         mine.prepared |= theirs.prepared
@@ -446,3 +449,8 @@ class Unmasking(ServerStage[Round]):
         sizes = Collected.sizes(len(self.summed.secrets(round).needed), round.parameters.threshold)
         if (len(self.points), len(self.values)) != sizes:
             raise WireError("saved shares of another round")
+
+
+def _halves(key: bytes) -> tuple[bytes, bytes]:
+    """The two public keys of an advertisement, without its signature."""
+    return key[:KEY_SIZE], key[KEY_SIZE : 2 * KEY_SIZE]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from secagg.api import Participant
+from secagg.api import Coordinator, Participant
 from secagg.errors import (
     InconsistentModel,
     PartyId,
@@ -503,3 +503,47 @@ def test_the_sum_of_uniform_halves_is_as_long_as_it_must_be() -> None:
     bits = CkksSum().parameters(round_.session).modulus_bits
     assert len(ask.masks) == DEGREE * bits // 8
     assert ask.contributors == EVERYBODY
+
+
+def halves(round_: TestRound, phase: str) -> tuple[Coordinator, Coordinator]:
+    """Two servers of a phase: party 0 and LIAR have answered the first, the others the second."""
+    while round_.coordinator.phase != phase:
+        round_.step()
+    asks, state = round_.coordinator.asks(), round_.coordinator.state()
+    one, other = (Coordinator.of_state(round_.scheme, state) for _ in range(2))
+    for party, ask in asks.items():
+        reply = round_.answer(phase, party, ask)
+        assert reply is not None
+        (one if party in (0, LIAR) else other).receive(party, reply)
+    return one, other
+
+
+def test_one_key_at_two_servers_is_refused() -> None:
+    seen: list[bytes] = []
+
+    def replies(phase: str, party: PartyId, message: bytes) -> bytes:
+        if phase == "keys" and party == LIAR:
+            seen.append(opened(message, Keys).key)
+        return rewritten(message, Keys, key=seen[0]) if phase == "keys" and party == VICTIM else message
+
+    one, other = halves(make_round(replies=replies), "keys")
+    with pytest.raises(PeerMisbehaved, match="advertised before, at another server") as caught:
+        one.merge(other)
+    assert caught.value.culprits == {LIAR, VICTIM}
+
+
+def test_who_has_no_key_is_counted_at_both_servers() -> None:
+    empty = (LIAR, VICTIM)
+
+    def replies(phase: str, party: PartyId, message: bytes) -> bytes:
+        is_empty = phase == "encrypted" and party in empty
+        return rewritten(message, Encrypted, body=b"", seeds=b"") if is_empty else message
+
+    round_ = make_round(replies=replies)
+    one, other = halves(round_, "encrypted")
+    one.merge(other)
+    round_.coordinator = one
+    one.close_phase()
+    out = round_.run()
+    assert out.contributors == set(range(N)) - {*empty}
+    assert "say 2 of those" in out.accused[DEALER]

@@ -222,3 +222,9 @@ def test_identities_are_no_part_of_saved_state() -> None:
     coordinator = Coordinator(COMPLETE, SESSION, ROSTER)
     with pytest.raises(ConfigError, match="needs the parties' identities"):
         Coordinator.restore(COMPLETE, coordinator.save(key), key)
+
+
+def test_who_says_in_clear_that_the_round_is_about_something_else_is_out() -> None:
+    """Whatever it signed: the server relays no context, and the others would count it in."""
+    round_ = advertising(lambda seen: {"context": bytes(32)})
+    assert_exact(round_, "keys", set(ALL) - {LIAR}, "another model, round or configuration")

@@ -424,3 +424,56 @@ def test_inconsistent_model_names_both_digests() -> None:
     why = round_.coordinator.misbehaved[LIAR]
     assert why.count("digest") == 1
     assert "the session's is" in why
+
+
+@pytest.mark.parametrize("changes", [{"signature": bytes(64)}, {"context": bytes(HASH_SIZE)}])
+def test_words_of_the_other_mode_cost_their_sender(changes: dict[str, bytes]) -> None:
+    """Nobody signs in passive mode, and nobody would look at what one says there."""
+    round_ = make_round(replies=lying("keys", lambda reply: rewritten(reply, Keys, **changes), LIAR))
+    assert_exact_without(round_, LIAR, "keys")
+    assert LIAR in round_.coordinator.misbehaved
+
+
+WORDS = [{"signatures": bytes(64)}, {"prepared": bytes(1)}, {"prepared": pack_bits([True] * (N - 1))}]
+
+
+@pytest.mark.parametrize("changes", WORDS)
+def test_an_ask_with_words_of_the_other_mode_is_none(changes: dict[str, bytes]) -> None:
+    round_ = make_round()
+    round_.step()
+    ask = rewritten(round_.coordinator.asks()[VICTIM], AskShares, **changes)
+    with pytest.raises(WireError):
+        round_.participants[VICTIM].answer(ask)
+
+
+def test_an_ask_to_unmask_with_signatures_is_none() -> None:
+    round_ = make_round()
+    while round_.coordinator.phase != "unmask":
+        round_.step()
+    ask = round_.coordinator.asks()[VICTIM]
+    for changes in ({"signatures": bytes(64)}, {"signers": pack_indices([0])}):
+        with pytest.raises(WireError):
+            round_.participants[VICTIM].answer(rewritten(ask, AskUnmask, **changes))
+    assert round_.participants[VICTIM].answer(ask) is not None
+
+
+def test_refuses_its_own_keys_as_a_neighbour_s() -> None:
+    """A mask with a copy of oneself would cancel nothing."""
+    round_ = make_round()
+    round_.step()
+    own = opened(round_.sent["keys", VICTIM], Keys)
+    ask = round_.coordinator.asks()[VICTIM]
+    keys = opened(ask, AskShares).keys
+    copied = rewritten(ask, AskShares, keys=own.sealing + own.mask + keys[2 * KEY_SIZE :])
+    with pytest.raises(PeerMisbehaved, match="or this party's own"):
+        round_.participants[VICTIM].answer(copied)
+
+
+def test_a_client_whose_neighbours_have_another_model_gives_no_vector() -> None:
+    """The server's word for theirs, before anything is masked."""
+    round_ = make_round()
+    while round_.coordinator.phase != "masked":
+        round_.step()
+    ask = rewritten(round_.coordinator.asks()[VICTIM], AskMasked, context=bytes(32))
+    with pytest.raises(InconsistentModel, match="its neighbours"):
+        round_.participants[VICTIM].answer(ask, UPDATES[VICTIM])
