@@ -9,7 +9,7 @@ from twins import AnswersAgain, AnyThreshold
 from secagg.errors import OutOfRange, PeerMisbehaved
 from secagg.testing import rewritten
 from secagg_protocols import PairwiseMasking
-from secagg_protocols.pairwise.messages import AskUnmask
+from secagg_protocols.pairwise.messages import AskConsistency, AskUnmask
 
 DEALERS = {i: list(range(N)) for i in range(N)}
 WITHOUT_VICTIM = bits(OTHERS)
@@ -76,6 +76,15 @@ def test_the_same_neighbours_asked_twice_give_both():
 def test_nothing_is_left_to_answer_a_second_time():
     with pytest.raises(PeerMisbehaved, match="AskUnmask after stage Finished"):
         ask_twice(make_round(PairwiseMasking()))
+
+
+def test_a_machine_signs_one_set():
+    """Two signed sets would be two stories, each with a threshold behind it."""
+    party = machine(play(make_round(PairwiseMasking(adversary="active")), "unmask").participants[0])
+    consistency = next(phase for phase in PairwiseMasking(adversary="active").phases if phase.ask is AskConsistency)
+    for contributors in (WITHOUT_VICTIM, bits(range(N))):
+        with pytest.raises(PeerMisbehaved, match="a signature of a second set"):
+            party.answer(consistency, AskConsistency(contributors), None)
 
 
 def test_a_second_question_never_reaches_the_secrets():

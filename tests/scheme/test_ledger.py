@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from secagg import Coordinator, Participant, Policy, Session, prepare
 from secagg.errors import ConfigError, PolicyRefused, StateError, WireError
 from secagg.scheme import Ledger, Seat, Store
-from secagg.testing import TestRound
+from secagg.testing import TestRound, rewritten
 from secagg_protocols import PairwiseMasking
+from secagg_protocols.pairwise.messages import AskShares
 
 ids = st.integers(-5, 5) | st.sampled_from("abcde")
 cohorts = st.frozensets(ids, max_size=8)
@@ -109,6 +110,22 @@ def test_a_round_is_entered_with_its_first_reply():
         late = Participant(scheme, session, Seat(0, context=b"c", store=Store(ledger)))
         with pytest.raises(PolicyRefused, match="has entered round 2"):
             late.answer(Coordinator(scheme, session).asks()[0])
+
+
+def test_what_is_no_ask_enters_no_round():
+    """A malformed ask is nobody's last word; were the round entered by it, the honest ask would be refused."""
+    session = Session.create(range(3), 0, context=b"c", run=bytes(16), round=2)
+    prepared = {i: prepare(PairwiseMasking(), i, run=bytes(16), round=2) for i in range(3)}
+    messages = {i: each.message for i, each in prepared.items()}
+    seat = Seat(0, context=b"c", store=Store(Ledger()))
+    client = Participant(PairwiseMasking(), session, seat, prepared=prepared[0])
+    ask = Coordinator(PairwiseMasking(), session, prepared=messages).asks()[0]
+    malformed = rewritten(ask, AskShares, keys=bytes(95))
+    with pytest.raises(WireError, match="public keys"):
+        client.answer(malformed)
+    assert client.answer(ask)
+    with pytest.raises(PolicyRefused):
+        seat.store.ledger.check_round(bytes(16), 2)
 
 
 @pytest.mark.parametrize("entered", [[[b"f" * 15, 1]], [[b"f" * 16, -1]], [[b"f" * 16, 1], [b"f" * 16, 2]]])
