@@ -8,6 +8,7 @@ Python's own classes count as the Python number they are, and come out as it.
 import math
 import sys
 from collections.abc import Callable
+from functools import cache
 from numbers import Integral, Real
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -54,10 +55,12 @@ def check_fields(made: object) -> None:
 
     For `__post_init__`, of frozen ones too. Raises as `checked` does.
     """
-    for name, kind in hints(type(made)).items():
+    made_of: Any = type(made)
+    for name, kind in hints(made_of).items():
         object.__setattr__(made, name, checked(name, getattr(made, name), kind))
 
 
+@cache
 def hints(kind: type) -> dict[str, Any]:
     """{field: annotated type} of a dataclass, its bases' fields first."""
     return get_type_hints(kind, include_extras=True)

@@ -169,8 +169,11 @@ class Participant:
         vector = encoded() if phase.takes_input else None
         assert self._machine is not None, "it has not left the round"
         try:
+            is_first = self._round.last is None
+            if is_first:
+                self.seat.check_round(self.session)
             answer = self._machine.answer(phase, message, vector)
-            if self._round.last is None:  # not before: an ask that is malformed must not use up the round
+            if is_first:  # not before: an ask that is malformed must not use up the round
                 self.seat.enter(self.session)
         except SecaggError as error:
             # Error reporters send the local variables of a traceback's frames, and those of the machine hold secrets.

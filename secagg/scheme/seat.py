@@ -77,11 +77,16 @@ class Seat:
         self.credentials.check_identity(self.party)
         return self.credentials
 
-    def enter(self, session: Session) -> None:
-        """Remember that this party answers in this session. Raises PolicyRefused for a round that was entered before.
+    def check_round(self, session: Session) -> None:
+        """Raise PolicyRefused for a round that this party entered before.
 
         Keys that were prepared for a round would open both of two sessions of it.
         """
+        if self.store is not None and session.run:
+            self.store.ledger.check_round(session.run, session.round)
+
+    def enter(self, session: Session) -> None:
+        """Remember that this party answers in this session. Raises what `check_round` does."""
         if self.store is not None and session.run:
             self.store.ledger.enter(session.run, session.round)
 
