@@ -373,7 +373,7 @@ def test_another_nodes_memory_is_refused():
         ({"policy": Policy(min_cohort=4)}, {"secagg-min-cohort": 2}, {}, "a sum over 3 parties"),
         ({"policy": Policy(min_threshold=3)}, {}, {"options": {"threshold": 2}}, "2 shares open a secret"),
         ({}, {"secagg-min-threshold": 3}, {"options": {"threshold": 2}}, "2 shares open a secret"),
-        ({}, {"secagg-min-cohort": "many"}, {}, "node configuration secagg-min-cohort: 'many'"),
+        ({}, {"secagg-min-cohort": "many"}, {}, "node configuration secagg-min-cohort is 'many'"),
         ({"policy": Policy(max_dim=10)}, {}, {}, "this party's policy allows 10"),
         ({"protocols": ["secagg+"]}, {}, {}, "this client allows"),
         ({"scheme": PairwiseMasking(threshold=3)}, {}, {"options": {"threshold": 2}}, "another scheme"),
