@@ -24,7 +24,7 @@ from bench.cohorts import Cohort
 from bench.measure import Tell, on_threads
 from secagg import Coordinator, Participant, Session
 from secagg.api.local import LocalRound
-from secagg.errors import ConfigError, PartyId
+from secagg.errors import ConfigError, PartyId, PeerMisbehaved
 from secagg.spans import Listener
 from secagg.testing.round import opened
 from secagg_protocols import PairwiseMasking
@@ -114,7 +114,10 @@ class Replay(LocalRound):
 
     def check(self) -> None:
         """Raise AssertionError unless the sum is that of all who were not lost, entry by entry."""
-        out = self.coordinator.result
+        try:
+            out = self.coordinator.result
+        except PeerMisbehaved as error:  # of numbers that are no sum of this many clients
+            raise AssertionError(str(error)) from None
         assert out is not None
         assert len(out.contributors) == len(self.session.parties) - self._cohort.lost
         one = self.session.encoding.encode(self._update, 1, os.urandom)[: self._update.size].astype(np.uint64)

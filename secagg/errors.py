@@ -77,7 +77,7 @@ class OutOfRing(InputError):
 
 
 class BadWeight(InputError):
-    """A weight that is not an integer in 1..weight_max."""
+    """A weight that is not an integer in weight_min..weight_max."""
 
 
 class LocalMisuse(SecaggError, RuntimeError):

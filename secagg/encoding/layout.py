@@ -1,6 +1,6 @@
 """The structure of an update: arrays, and lists, tuples and dicts of them, flattened to a row of leaves and back."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import prod
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -99,6 +99,11 @@ class Layout(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
         return tuple(_leaves(self.root))
 
     @property
+    def places(self) -> tuple[tuple[str | int, ...], ...]:
+        """Of each leaf: the keys and indices that lead to it."""
+        return tuple(_places(self.root, ()))
+
+    @property
     def size(self) -> int:
         """Entries of all leaves together."""
         return sum(leaf.size for leaf in self.leaves)
@@ -115,6 +120,11 @@ class Layout(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
         """The inverse of `flatten`: `arrays[i]` becomes leaf i as it is."""
         rest = iter(arrays)
         return _build(self.root, lambda _: next(rest))
+
+
+def path_of(place: Iterable[str | int]) -> str:
+    """As errors name a leaf: "update['w'][0]"."""
+    return "update" + "".join(f"[{key!r}]" for key in place)
 
 
 def position(path: str, shape: tuple[int, ...], flat: int) -> str:
@@ -244,6 +254,15 @@ def _kind(value: Any) -> str:
     if isinstance(value, list | tuple):
         return f"a {type(value).__name__} of {len(value)}"
     return f"{type(value).__name__}"
+
+
+def _places(node: Node, place: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:
+    if isinstance(node, Leaf):
+        yield place
+        return
+    keys = node.keys if isinstance(node, DictOf) else range(len(node.items))
+    for key, item in zip(keys, node.items, strict=True):
+        yield from _places(item, (*place, key))
 
 
 def _build(node: Node, leaf: Callable[[Leaf], Any]) -> Update:

@@ -28,11 +28,13 @@ class Share:
 
     Attributes:
         inputs: how many parties' entries were added.
+        given: how many of them hold an update; the others are the step's `nothing`.
         weight_max: public bound of the weights, by which each party's floats were divided; 1 without weights.
-        weight: sum of the parties' weights, or their number.
+        weight: sum of the parties' weights, or the number of those that gave an update.
     """
 
     inputs: int
+    given: int
     weight_max: int
     weight: int
 
@@ -63,6 +65,11 @@ class LeafStep(ABC):
         """Largest entry, and the most by which one party can change an entry of the sum."""
         return int(2**self.bits - 1)
 
+    @property
+    @abstractmethod
+    def nothing(self) -> int:
+        """The entry that adds nothing to a sum."""
+
     @abstractmethod
     def check(self, path: str, array: NDArray[Any]) -> None:
         """Raise NotFinite or OutOfRing naming the position of an entry that cannot be summed."""
@@ -88,6 +95,11 @@ class Quantized(LeafStep):
     clip: NDArray[np.float64]
     quantizer: Quantizer
 
+    @property
+    def nothing(self) -> int:
+        """The offset."""
+        return self.quantizer.offset
+
     def check(self, path: str, array: NDArray[Any]) -> None:
         """Raise NotFinite."""
         flat = contiguous(array)
@@ -102,7 +114,7 @@ class Quantized(LeafStep):
     def read(self, total: Lanes, share: Share) -> Read:
         """Floats keep their dtype in the mean and are float64 in the sum."""
         summed = self.quantizer.dequantize(total, self.clip, share.inputs)
-        bound = self.quantizer.error(self.clip) * (share.inputs * share.scale) + self._cast_error
+        bound = self.quantizer.error(self.clip) * (share.given * share.scale) + self._cast_error
         mean = _cast(summed * share.scale, self.leaf)
         return Read(self.leaf.made_of(mean), self.leaf.made_of(summed * share.weight_max), bound)
 
@@ -116,6 +128,8 @@ class Quantized(LeafStep):
 @dataclass(frozen=True)
 class Counted(LeafStep):
     """Integers and bools: summed as they are, and never weighted."""
+
+    nothing = 0
 
     def check(self, path: str, array: NDArray[Any]) -> None:
         """Raise OutOfRing."""
@@ -135,7 +149,7 @@ class Counted(LeafStep):
 
     def read(self, total: Lanes, share: Share) -> Read:
         """Exact in the sum, the nearest float64 in the mean. 2**20 parties' entries below 2**32 fit an int64."""
-        return Read(self.leaf.made_of(total / share.inputs), self.leaf.made_of(total.astype(np.int64)), np.zeros(()))
+        return Read(self.leaf.made_of(total / share.given), self.leaf.made_of(total.astype(np.int64)), np.zeros(()))
 
 
 @dataclass(frozen=True)

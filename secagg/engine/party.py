@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import astuple, replace
+from dataclasses import replace
 from typing import NoReturn, Self
 
 import numpy as np
@@ -138,9 +138,10 @@ class Participant:
 
         Args:
             ask: bytes from the coordinator.
-            update: arrays in the session's structure, or a callable that returns them (training, say); used only in
-                the phase that takes input, and called once the ask is known to be in order.
-            weight: integer 1..weight_max, where the session has weights.
+            update: arrays in the session's structure, `ABSTAIN`, or a callable that returns either (training, say);
+                used only in the phase that takes input, and called once the ask is known to be in order.
+            weight: integer weight_min..weight_max, where the session has weights; outside this party's own range
+                (`Policy.weights`) it counts as its nearer end.
             store: called with this participant before the reply is returned, so that `save` can put it on disk; a
                 participant that is restored answers the same ask with the same bytes. Also after a refusal, which
                 is final. The seat's own store is flushed after it.
@@ -229,7 +230,9 @@ class Participant:
     def _encoded(self, update: Update | Callable[[], Update], weight: int) -> Lanes:
         update = update() if callable(update) else update
         try:
-            return self.session.encoding.encode(update, weight, self.seat.entropy)
+            return self.session.encoding.encode(
+                update, self.seat.policy.weight(weight), self.seat.noise or self.seat.entropy
+            )
         except InputError as error:
             raise error.of(self.me) from None
 
@@ -245,7 +248,7 @@ class Participant:
                 session=self.session.to_bytes(),
                 me=self.session.index(self.me),
                 context=self.seat.bound_context,
-                policy=astuple(self.seat.policy),
+                policy=(self.seat.policy.min_cohort, self.seat.policy.max_dim, self.seat.policy.min_threshold),
                 keeps=self.seat.store is not None,
                 prepared=self._prepared,
                 round=self._round,

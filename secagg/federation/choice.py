@@ -52,9 +52,9 @@ class SchemeChoice:
             return _built(self.scheme, parties, self.options)
         return self.scheme
 
-    def invitation(self, scheme: Scheme, weighted_by: str, metrics: Collection[str]) -> Invitation:
+    def invitation(self, scheme: Scheme, model: bytes, weighted_by: str, metrics: Collection[str]) -> Invitation:
         """What a client needs to build `scheme`, and what of its reply is summed."""
-        return Invitation(self.name, self._text(), scheme.fingerprint, weighted_by, list(metrics))
+        return Invitation(self.name, self._text(), scheme.fingerprint, weighted_by, model, list(metrics))
 
     def _text(self) -> str:
         try:

@@ -1,29 +1,38 @@
 """A client's end of a training run, for the length of a message or of a process: what it enters, checks and reveals."""
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from secagg.api import Participant, Prepared, prepare
+from secagg.arguments import checked
+from secagg.encoding.encoding import ABSTAIN
 from secagg.encoding.layout import Update
 from secagg.errors import (
     InconsistentModel,
     InputError,
     LocalMisuse,
+    PolicyRefused,
     ProtocolError,
     SecaggError,
     StateError,
     WireError,
 )
 from secagg.federation.choice import AllowedSchemes
+from secagg.federation.context import context_of, model_of
 from secagg.federation.memory import Memory, SavedKeys, SavedRound
 from secagg.federation.messages import PREPARE, Ahead, Ask, Invitation, Reply
-from secagg.federation.update import Arrays, chosen, update_of, weight_of
+from secagg.federation.metrics import METRICS, REPORTING, chosen
+from secagg.federation.update import Arrays, update_of, weight_of
 from secagg.primitives.entropy import Entropy
 from secagg.scheme import Credentials, Policy, Scheme, Seat, Session
+from secagg.scheme.policy import CLIPS, DEFAULT
 
 KEY_BYTES = 32
+Unusable = Literal["zero", "silent"]
+log = logging.getLogger("secagg.federation")
 
 
 @dataclass(frozen=True)
@@ -33,12 +42,20 @@ class Limits:
     Attributes:
         policy: fewest contributors, fewest shares, most entries.
         schemes: that the server may choose from.
-        credentials: identity and roster; with them the client takes part in active rounds only.
+        credentials: identity and roster; with them the client takes part in active rounds only, and in weighted ones
+            only if its policy declares its range of weights.
+        unusable: what becomes of an update that cannot be summed, or of training that fails. "zero": it is counted in
+            the sum and adds nothing (`ABSTAIN`), so that nobody learns whose it was, and a sum may be of fewer updates
+            than `min_cohort`. "silent": the client is lost, which the server sees.
     """
 
     policy: Policy
     schemes: AllowedSchemes
     credentials: Credentials | None = None
+    unusable: Unusable = "zero"
+
+    def __post_init__(self) -> None:
+        checked("unusable", self.unusable, Unusable)
 
 
 @dataclass(frozen=True, repr=False)
@@ -71,8 +88,15 @@ class _Part:
         return self.participant.session.encoding.weight_max is not None
 
     def input_of(self, trained: Trained) -> tuple[Update, int]:
-        """(update, weight). Raises InputError, saying what was expected."""
-        weight = weight_of(trained.values, self.invitation.weighted_by) if self.weighted else 1
+        """(update, weight); a party that weighs nothing abstains. Raises InputError, saying what was expected."""
+        weight = 1
+        if self.weighted:
+            encoding, policy = self.participant.session.encoding, self.participant.seat.policy
+            found = weight_of(trained.values, self.invitation.weighted_by)
+            if found == 0:
+                return ABSTAIN, 1
+            # Outside its range it would be a refusal, and by many of those a server finds every weight.
+            weight = policy.weight(found, encoding.weights)
         metrics = chosen(trained.metrics, self.invitation.metrics)
         return update_of(trained.received, trained.arrays, metrics), weight
 
@@ -111,16 +135,19 @@ class Client:
                 return phase.takes_input
         raise WireError(f"an ask of phase {ask.phase!r}, which {scheme.name} does not have")
 
-    def check(self, context: bytes) -> None:
-        """Before any training: raise InconsistentModel unless `context` is the digest that the session is bound to.
+    def check(self, received: bytes, arrays: Arrays) -> None:
+        """Before any training: raise InconsistentModel unless the session is bound to what this client received.
 
-        It is over all that reaches the user's code, as this client received it (`digest_of`).
+        Args:
+            received: digest of all that reaches the user's code (`digest_of`).
+            arrays: that are trained.
         """
         part = self._current()
         # Clients that train by different models or configurations can be told apart in their sum: if all but one have
         # a learning rate of zero, it is that one's update. Masks cancel among those of one session alone, so each
         # client compares what it received with what its session names.
-        if context != part.participant.session.context:
+        context = context_of(received, part.invitation.to_bytes())
+        if context != part.participant.session.context or model_of(arrays) != part.invitation.model:
             raise InconsistentModel(
                 "model, configuration, round or run differ from those that the session was opened for"
             )
@@ -132,23 +159,44 @@ class Client:
         part = self._current()
         return part.weighted or bool(part.invitation.metrics)
 
-    def answer(self, ask: Ask, trained: Trained | None = None) -> Reply:
+    def answer(self, ask: Ask, train: Callable[[], Trained] | None = None) -> Reply:
         """The reply, stored before this returns; whoever refuses, or has answered the last phase, leaves the round.
 
         Args:
-            trained: where `begin` said so, after `check`.
+            train: where `begin` said so, after `check`. Whatever it raises, or returns that cannot be summed, is logged
+                here, and becomes what `Limits.unusable` says.
         """
         if ask.phase == PREPARE:
             return self._prepares(ask)
         with self.leaving():
             part = self._current()
-            if trained is not None and not part.compared:
+            if train is not None and not part.compared:
                 raise LocalMisuse("trained by what was not compared with the session: check comes first")
-            update, weight = (None, 1) if trained is None else part.input_of(trained)
-            frame = part.participant.answer(ask.frame, update, weight, store=lambda _: self._store(part))
+            frame = self._answered(part, ask.frame) if train is None else self._trained(part, ask.frame, train)
         if ask.phase == part.scheme.phases[-1].name:
             self.leave()
         return Reply(ask.phase, frame, None if ask.ahead is None else self._prepare(part.scheme, ask.ahead))
+
+    def _trained(self, part: _Part, frame: bytes, train: Callable[[], Trained]) -> bytes | None:
+        try:
+            update, weight = part.input_of(train())
+        except Exception as error:  # of the user's code, too: whose training fails is as private as what comes of it
+            return self._without(part, frame, error)
+        try:
+            return self._answered(part, frame, update, weight)
+        except InputError as error:
+            return self._without(part, frame, error)
+
+    def _without(self, part: _Part, frame: bytes, error: Exception) -> bytes | None:
+        """The reply of a party that has nothing to sum. Raises InputError where it falls silent."""
+        unusable = self._limits().unusable
+        log.warning("no update in this round's sum (%s): %s", unusable, error, exc_info=error)
+        if unusable == "silent":
+            raise InputError("this client has no update in this round; its own log says why") from error
+        return self._answered(part, frame, ABSTAIN)
+
+    def _answered(self, part: _Part, frame: bytes, update: Update = None, weight: int = 1) -> bytes | None:
+        return part.participant.answer(frame, update, weight, store=lambda _: self._store(part))
 
     @contextmanager
     def leaving(self) -> Iterator[None]:
@@ -191,21 +239,27 @@ class Client:
             raise StateError(f"no memory of a round: {error}") from None
         limits = self._limits()
         scheme = limits.schemes.made(invitation, saved.parties)
-        participant = Participant.restore(scheme, saved.state, saved.key, self._seat(limits))
+        participant = Participant.restore(scheme, saved.state, saved.key, self._seat(limits, invitation))
         return _Part(invitation, scheme, participant)
 
     def _entered(self, invitation: Invitation, session: Session) -> _Part:
         limits, prepared = self._limits(), self._taken()
         scheme = limits.schemes.made(invitation, len(session.parties))
         # The session's context, since `check` compares it with what came before anything is trained on it.
-        seat = self._seat(limits, session.context)
+        seat = self._seat(limits, invitation, session.context)
+        if limits.credentials is not None and session.encoding.weights is not None and seat.policy.weights is None:
+            raise PolicyRefused(
+                "a weighted sum, and this client does not declare its range of weights (Policy.weights): by sums at "
+                "many ranges of its own choice a lying server finds how heavy the clients are"
+            )
         fits = prepared is not None and prepared.fits(scheme, session, seat)
         return _Part(invitation, scheme, Participant(scheme, session, seat, prepared=prepared if fits else None))
 
-    def _seat(self, limits: Limits, context: bytes | None = None) -> Seat:
+    def _seat(self, limits: Limits, invitation: Invitation | None = None, context: bytes | None = None) -> Seat:
         """What this client brings. No store in passive mode: a ledger is for servers that lie."""
         own = None if limits.credentials is None else self._memory.own()
-        return Seat(self._me, limits.policy, context, self._entropy, limits.credentials, own)
+        model = None if invitation is None else invitation.model
+        return Seat(self._me, _of_updates(limits.policy), context, self._entropy, limits.credentials, own, model)
 
     def _store(self, part: _Part) -> None:
         if self._memory.lasting:
@@ -238,8 +292,15 @@ class Client:
         return prepared if saved is None else Prepared.restore(saved.state, saved.key)
 
 
+def _of_updates(policy: Policy) -> Policy:
+    """A policy whose clips are of arrays, for updates that hold them beside metrics."""
+    arrays = policy.clip if isinstance(policy.clip, Mapping) else {DEFAULT: policy.clip}
+    named = {"arrays" if name == DEFAULT else f"arrays/{name}": clip for name, clip in arrays.items()}
+    return replace(policy, clip={**named, METRICS: CLIPS, REPORTING: (1.0, 1.0)})
+
+
 def told(error: SecaggError) -> str:
-    """What the server may know of an error: those about the user's own input may quote it, so their class alone."""
+    """What the server may know of an error: one about the user's own input may quote it, and its class tells, too."""
     if isinstance(error, InputError):
-        return f"{type(error).__name__}: this client's input cannot be summed; its own log says why"
+        return "InputError: this client has no update in this round; its own log says why"
     return f"{type(error).__name__}: {error}"

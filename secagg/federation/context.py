@@ -20,6 +20,16 @@ def digest_of(*what: object) -> bytes:
     return digest.digest()
 
 
+def model_of(arrays: Mapping[str, Any]) -> bytes:
+    """The digest of the arrays alone: names, order, dtypes, shapes, entries."""
+    return digest_of("secagg/model/1", arrays)
+
+
+def context_of(received: bytes, terms: bytes) -> bytes:
+    """A session's context: what reaches the user's code (`digest_of` it), and what of its results is summed and how."""
+    return digest_of("secagg/round/1", received, terms)
+
+
 def _feed(digest: Any, value: object) -> None:
     if isinstance(value, np.ndarray):
         _head(digest, "array", value.dtype.str, value.shape)

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Iterator, Mapping
 from math import ceil, log2
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from secagg.api import Aggregate
 from secagg.encoding.quantize import Quantizer
 from secagg.errors import PartyId
+from secagg.federation.metrics import reporting
 from secagg.federation.round import Round
 from secagg.federation.update import EncodingSpec
 
@@ -27,10 +27,12 @@ class Outcome(msgspec.Struct, frozen=True):
         contributors: parties in the sum, their ids as text.
         lost: {party: phase} of all who went silent; one that was lost at the last phase is in the sum.
         misbehaved: {party: why}.
-        weight: sum of the contributors' weights, or their number.
+        weight: sum of the weights of those that gave an update, or their number.
         error_bound: {array or metric: largest possible |mean - true mean of the clipped values|}, in each array's
             units, before the mean is rounded to its array's dtype; metrics are named "metrics/" + name.
         saturated: entries that were clipped, all contributors together.
+        abstained: contributors without an update that can be summed; their own logs say why. They weigh nothing.
+        reporting: {metric: how many contributors have a number for it}.
         accused: {party: why} of those of whom others say so, who may lie; they stay in the sum.
         left_out: those that were sampled and had no keys ready: they were asked for some, for the next round. None in
             the run's last round, as far as the server knows it, which waits for the keys of all.
@@ -43,6 +45,8 @@ class Outcome(msgspec.Struct, frozen=True):
     weight: int = 0
     error_bound: dict[str, float] = {}
     saturated: int = 0
+    abstained: int = 0
+    reporting: dict[str, int] = {}
     accused: dict[str, str] = {}
     left_out: frozenset[str] = frozenset()
     failure: str | None = None
@@ -58,6 +62,8 @@ class Outcome(msgspec.Struct, frozen=True):
             weight=result.weight,
             error_bound=bounds_of(result),
             saturated=result.saturated,
+            abstained=result.abstained,
+            reporting=reporting(result),
             accused=_texts(result.accused),
             left_out=current.left_out,
         )
@@ -81,6 +87,12 @@ class Outcome(msgspec.Struct, frozen=True):
             yield logging.WARNING, f"{party} {each} lost at {phase!r} {self.misbehaved.get(each, '')}"
         for each, why in self.accused.items():
             yield logging.WARNING, f"others accuse {party} {each}: {why}"
+        if self.abstained:
+            yield logging.WARNING, f"{self.abstained} {party}s abstained: they had no update that can be summed"
+        given = len(self.contributors) - self.abstained
+        for metric, found in self.reporting.items():
+            if found < given:
+                yield logging.WARNING, f"metric {metric!r} is of {found} of {given} {party}s"
         if self.saturated:
             yield logging.WARNING, f"{self.saturated} entries of updates were clipped"
 
@@ -88,7 +100,8 @@ class Outcome(msgspec.Struct, frozen=True):
 def coarse(encoding: EncodingSpec, outcome: Outcome) -> str | None:
     """What to log of a round whose error bound is above `COARSE` of the clip; None where it is not."""
     weight_max, bits = encoding.weight_max, encoding.bits
-    ratio = 1.0 if weight_max is None else weight_max * len(outcome.contributors) / outcome.weight
+    given = len(outcome.contributors) - outcome.abstained
+    ratio = 1.0 if weight_max is None else weight_max * given / outcome.weight
     bound = ratio * float(Quantizer(bits, encoding.rounding).error(np.ones(())))
     if bound <= COARSE:
         return None
@@ -104,12 +117,7 @@ def _texts(values: Mapping[PartyId, str]) -> dict[str, str]:
 
 
 def bounds_of(result: Aggregate) -> dict[str, float]:
-    """{array or "metrics/" + metric: bound}, the largest over an array's entries."""
-    means = _flat(result.mean)
-    if not isinstance(result.error_bound, Mapping):
-        return dict.fromkeys(means, float(result.error_bound))
-    return {name: float(np.max(bound, initial=0.0)) for name, bound in _flat(result.error_bound).items()}
-
-
-def _flat(update: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    return {**update["arrays"], **{f"metrics/{name}": value for name, value in update["metrics"].items()}}
+    """{array or "metrics/" + metric: bound}, the largest over an array's entries, of a settled result."""
+    bound = result.error_bound
+    named = {**bound["arrays"], **{f"metrics/{name}": value for name, value in bound["metrics"].items()}}
+    return {name: float(np.max(value, initial=0.0)) for name, value in named.items()}

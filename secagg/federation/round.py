@@ -2,13 +2,15 @@
 
 import logging
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from secagg.api import Aggregate, Coordinator
 from secagg.errors import ConfigError, OutOfRange, PartyId, WireError
 from secagg.federation.choice import SchemeChoice
+from secagg.federation.context import context_of, model_of
 from secagg.federation.messages import PREPARE, Ahead, Ask, Reply
+from secagg.federation.metrics import settled
 from secagg.federation.update import EncodingSpec, Model
 from secagg.primitives.entropy import Entropy
 from secagg.scheme import Roster
@@ -129,10 +131,12 @@ class Round:
         ahead, slot, prepared = None, (b"", 0), None
         if scheme.prepares:
             ahead, slot, prepared = start.ahead(len(parties)), (start.run, start.number), start.prepared
-        session = plan.encoding.session(parties, model, plan.entropy, *slot)
+        invitation = plan.choice.invitation(scheme, model_of(model.arrays), plan.weighted_by, plan.encoding.metrics)
+        self._terms = invitation.to_bytes()
+        bound = replace(model, context=context_of(model.context, self._terms))
+        session = plan.encoding.session(parties, bound, plan.entropy, *slot)
         self.coordinator = Coordinator(scheme, session, plan.roster, prepared)
         self._plan, self._ahead = plan, ahead
-        self._terms = plan.choice.invitation(scheme, plan.weighted_by, plan.encoding.metrics).to_bytes()
         self._session = session.to_bytes()
         self._phases = {phase.name: phase for phase in scheme.phases}
         self._last = [phase.name for phase in scheme.phases if phase.role == "client"][-1]
@@ -188,8 +192,11 @@ class Round:
         self._plan.say(logging.WARNING, f"secure aggregation: {self._plan.party} {party}: {why}")
 
     def result(self) -> Aggregate:
-        """The aggregate after the last phase. Raises PeerMisbehaved, or ConfigError where the server learns none."""
+        """The aggregate after the last phase, `settled`.
+
+        Raises PeerMisbehaved, or ConfigError where the server learns none.
+        """
         result = self.coordinator.result
         if result is None:
             raise ConfigError("this scheme gives the sum to the clients alone, and a framework needs it at the server")
-        return result
+        return settled(result, self._plan.encoding.metrics)

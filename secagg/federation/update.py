@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from secagg.encoding.layout import Update
 from secagg.encoding.quantize import Rounding
-from secagg.errors import BadDtype, BadWeight, InputError, OutOfRange, PartyId, ShapeMismatch
+from secagg.errors import BadDtype, BadWeight, OutOfRange, PartyId, ShapeMismatch
+from secagg.federation.metrics import clips_with_metrics, with_metrics
 from secagg.primitives.entropy import Entropy
 from secagg.scheme import Session
 
@@ -28,7 +29,7 @@ class Model:
 
     Attributes:
         arrays: by name.
-        context: digest of all that they train by (`context.digest_of`), 32 bytes.
+        context: digest of all that reaches the code that trains them (`context.digest_of`), 32 bytes.
         counters: names of arrays that hold integers, or did so in earlier rounds: a mean of integers is a float.
     """
 
@@ -52,9 +53,12 @@ class EncodingSpec:
             (2**(bits-1) - 1 with fewer than 13 bits) unless they are named.
         weight_max: public bound of the weights (say, no hospital has more training examples), or None for an unweighted
             mean. Never the cohort's own maximum. The error bound grows with weight_max / mean weight.
-        metrics: {name: clip} of the metrics to average inside the sum; others never leave the client.
-        rounding: of each entry, "stochastic" (unbiased: small updates add up over clients and rounds) or "nearest"
-            (half the error bound, but what is less than half a step vanishes in every round).
+        weight_min: public bound likewise; None for a hundredth of weight_max. What a party weighs beyond either counts
+            as the bound.
+        metrics: {name: clip} of the metrics to average inside the sum; others never leave the client. A party that has
+            no number for one leaves it out (`Outcome.reporting`).
+        rounding: of each entry, "stochastic" (unbiased: small updates add up over clients and rounds) or, without
+            weights, "nearest" (half the error bound, but what is less than half a step vanishes in every round).
 
     Raises OutOfRange or ConfigError for numbers that no model can use.
     """
@@ -64,6 +68,7 @@ class EncodingSpec:
     weight_max: int | None
     metrics: Mapping[str, float]
     rounding: Rounding
+    weight_min: int | None = None
 
     def __post_init__(self) -> None:
         clips = [*(self.clip.values() if isinstance(self.clip, Mapping) else [self.clip]), *self.metrics.values()]
@@ -80,17 +85,24 @@ class EncodingSpec:
 
     def _session(self, parties: Iterable[PartyId], like: Update, clip: Update, **how: Any) -> Session:
         return Session.create(
-            parties, like, bits=self.bits, clip=clip, weight_max=self.weight_max, rounding=self.rounding, **how
+            parties,
+            like,
+            bits=self.bits,
+            clip=clip,
+            weight_max=self.weight_max,
+            weight_min=self.weight_min,
+            rounding=self.rounding,
+            **how,
         )
 
 
 def blank_update(model: Arrays, metrics: Collection[str]) -> Update:
-    """An update of the right structure: {"arrays": {name: array}, "metrics": {name: float}}.
+    """An update of the right structure: {"arrays": {name: array}} and `with_metrics`.
 
     Floats keep their dtype; integers and bools (counters, say) travel as float64, since an update may be negative.
     """
     arrays = {name: np.zeros(array.shape, leaf_dtype(array)) for name, array in model.items()}
-    return {"arrays": arrays, "metrics": dict.fromkeys(metrics, 0.0)}
+    return with_metrics(arrays, dict.fromkeys(metrics, 0.0))
 
 
 def clip_of(model: Arrays, clip: Clip, counters: Collection[str], bits: int, metrics: Mapping[str, float]) -> Update:
@@ -111,7 +123,7 @@ def clip_of(model: Arrays, clip: Clip, counters: Collection[str], bits: int, met
         raise OutOfRange(f"clip: none for array {missing[0]!r}, expected one, or a default under {DEFAULT!r}")
     counted = counter_clip(bits)
     arrays = {name: named.get(name, counted if name in counters else named.get(DEFAULT)) for name in model}
-    return {"arrays": arrays, "metrics": dict(metrics)}
+    return clips_with_metrics(arrays, metrics)
 
 
 def counter_clip(bits: int) -> float:
@@ -135,15 +147,12 @@ def counters_of(model: Arrays) -> frozenset[str]:
     return frozenset(name for name, array in model.items() if array.dtype.kind != "f")
 
 
-def update_of(received: Arrays, trained: Arrays, metrics: Mapping[str, float]) -> Update:
+def update_of(received: Arrays, trained: Arrays, metrics: Mapping[str, float | None]) -> Update:
     """Trained minus received arrays, in the structure of `blank_update`. Raises ShapeMismatch naming the array."""
     if set(received) != set(trained):
         odd = min(set(received) ^ set(trained))
         raise ShapeMismatch(f"reply's arrays differ from the model's in {odd!r}, expected names {sorted(received)}")
-    return {
-        "arrays": {name: _difference(name, trained[name], array) for name, array in received.items()},
-        "metrics": dict(metrics),
-    }
+    return with_metrics({name: _difference(name, trained[name], array) for name, array in received.items()}, metrics)
 
 
 def _difference(name: str, new: NDArray[Any], old: NDArray[Any]) -> NDArray[Any]:
@@ -172,14 +181,3 @@ def weight_of(values: Mapping[str, Any], key: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not float(value).is_integer():
         raise BadWeight(f"{key!r} is no whole number, expected an integer weight")
     return int(value)
-
-
-def chosen(metrics: Mapping[str, Any], names: Collection[str]) -> dict[str, float]:
-    """The metrics that join the sum. Raises InputError for one that is missing or no number."""
-    values = {}
-    for name in names:
-        value = metrics.get(name)
-        if isinstance(value, bool) or not isinstance(value, int | float | np.number):
-            raise InputError(f"reply's metric {name!r} is {type(value).__name__}, expected a number")
-        values[name] = float(value)
-    return values

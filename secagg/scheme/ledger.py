@@ -33,6 +33,8 @@ class _Saved(codec.Message, frozen=True):
 class Ledger:
     """Remembers, for each context, the cohort whose sum this party helped to open, and how updates were encoded.
 
+    Where a seat says what its updates are functions of (`Seat.model`), that is the context here.
+
     Two sums of the same updates over two cohorts give away the sum over those in which they differ; and sums over
     cohorts that lie far apart may together give away one party, whatever each party sees of them. Two sums over one
     cohort with different clips or weights do too: each is a different function of every update. So a party helps one
@@ -63,7 +65,7 @@ class Ledger:
             )
         if known != encoding:
             raise PolicyRefused(
-                "a second sum under the same context with another structure, bits, clip, weight_max or rounding: "
+                "a second sum under the same context with another structure, bits, clip, weights or rounding: "
                 "the two would tell more than one sum; a retry with others needs a context of its own"
             )
 

@@ -27,10 +27,13 @@ class Seat:
         context: digest of what it received itself (model, round, configuration); None for the session's word.
         entropy: source of all its secrets.
         credentials: its identity and the roster, where a scheme is `authenticated`.
-        store: what it keeps from round to round. With one, it helps one cohort per context, under one encoding, and
+        store: what it keeps from round to round. With one, it helps one cohort per model, under one encoding, and
             enters no round of a run twice; it needs a `context` that names model and round.
+        model: digest of what updates are functions of, and of nothing beside it that a server could change in order to
+            ask for the same updates again; by it the ledger tells sums apart. None for the whole context.
+        noise: source of stochastic rounding, None for `entropy`: a simulation that runs twice may have its own.
 
-    Raises ConfigError or BadCohort for a context or an id that is none.
+    Raises ConfigError or BadCohort for a context, a model or an id that is none.
     """
 
     party: PartyId
@@ -39,11 +42,14 @@ class Seat:
     entropy: Entropy = os.urandom
     credentials: Credentials | None = None
     store: Store | None = None
+    model: bytes | None = None
+    noise: Entropy | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "party", party_id(self.party))
-        if self.context is not None:
-            object.__setattr__(self, "context", context_of(self.context))
+        for name in ("context", "model"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, context_of(getattr(self, name), name))
 
     @classmethod
     def of(cls, seat: "Seat | PartyId") -> "Seat":
@@ -99,16 +105,21 @@ class Seat:
             raise PeerMisbehaved("the server asks to open a sum but leaves this party's vector out of it")
         self.policy.check_cohort(len(contributors))
         if self.store is not None:
-            self.store.ledger.check(self.bound_context, session.encoding.digest, contributors)
+            self.store.ledger.check(self._subject, session.encoding.digest, contributors)
 
     def open_set(self, session: Session, contributors: Set[PartyId], gives_input: bool) -> None:
         """Remember that the next reply helps to open this set. Raises what `check_set` does."""
         self.check_set(session, contributors, gives_input)
         if self.store is not None:
-            self.store.ledger.add(self.bound_context, session.encoding.digest, contributors)
+            self.store.ledger.add(self._subject, session.encoding.digest, contributors)
 
     @property
     def bound_context(self) -> bytes:
         """What this party takes a session to be about, at it: what its keys, proofs and ledger are bound to."""
         assert self.context is not None, "a seat at a session has a context"
         return self.context
+
+    @property
+    def _subject(self) -> bytes:
+        """What the ledger tells sums apart by."""
+        return self.bound_context if self.model is None else self.model

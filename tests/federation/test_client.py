@@ -1,6 +1,7 @@
 """A client enters what it allows, compares what it trains by, answers once, and forgets what it no longer needs."""
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,13 +9,13 @@ from msgspec import structs
 
 from secagg import Credentials, Policy
 from secagg.errors import (
-    BadWeight,
     ConfigError,
     InconsistentModel,
+    InputError,
     LocalMisuse,
     PeerMisbehaved,
     PolicyRefused,
-    ShapeMismatch,
+    SecaggError,
     StateError,
     WireError,
 )
@@ -22,7 +23,7 @@ from secagg.federation.choice import AllowedSchemes, SchemeChoice
 from secagg.federation.client import Client, Limits, Trained, told
 from secagg.federation.context import digest_of
 from secagg.federation.memory import Memory, SavedKeys, SavedRound
-from secagg.federation.messages import PREPARE, Ahead, Ask, Reply
+from secagg.federation.messages import PREPARE, Ahead, Ask, Invitation, Reply
 from secagg.federation.round import MAX_PREPARED, LatePolicy, Plan
 from secagg.federation.server import Server
 from secagg.federation.update import EncodingSpec, Model
@@ -59,24 +60,29 @@ class Records(Memory):
 class Party:
     """A client whose process ends after every message where its memory is `lasting`."""
 
-    def __init__(self, me, lasting=True, credentials=None, **policy):
+    def __init__(self, me, lasting=True, credentials=None):
         schemes = AllowedSchemes(frozenset({"secagg"}), None, credentials is not None)
         self.me, self.memory, self.entropy = me, Records(lasting), SeededEntropy(me)
-        self.limits = Limits(Policy(**policy), schemes, credentials)
+        self.limits = Limits(Policy(weights=(1, 10)), schemes, credentials)
         self.start()
 
     def start(self):
         self.client = Client(self.me, lambda: self.limits, self.memory, self.entropy)
 
-    def answer(self, ask, sent=ARRAYS, move=0.25):
+    def answer(self, ask, sent=ARRAYS, move=0.25, train=None):
         if self.memory.lasting:
             self.start()
         with self.client.leaving():
             if not self.client.begin(ask):
                 return self.client.answer(ask)
-            self.client.check(digest_of(sent))
+            self.client.check(digest_of(sent), sent)
             arrays = {name: array + move for name, array in sent.items()}
-            return self.client.answer(ask, Trained(sent, arrays, {"weight": 3}, {"loss": 0.5}))
+            return self.client.answer(ask, train or trained(sent, arrays))
+
+
+def trained(received=ARRAYS, arrays=ARRAYS, weight=3, loss=0.5):
+    """What training returns."""
+    return lambda: Trained(received, arrays, {"weight": weight}, {"loss": loss})
 
 
 class Federation:
@@ -86,12 +92,13 @@ class Federation:
         known = Credentials.generate(NAMES, SeededEntropy("federation")) if active else {}
         self.parties = {me: Party(me, lasting, known.get(me)) for me in NAMES}
         choice = SchemeChoice("secagg", {"threshold": 3} | ({"adversary": "active"} if active else {}))
-        spec = EncodingSpec(16, 0.5, 10, {"loss": 1.0}, "nearest")
+        spec = EncodingSpec(16, 0.5, 10, {"loss": 1.0}, "stochastic", 1)
         roster = known[NAMES[0]].roster if active else None
         self.said, self.trips, self.asked = [], [], {}
         late = LatePolicy(share=0.25, least=3)
         self.server = Server(Plan(choice, spec, "weight", late, roster, SeededEntropy(seed), self._say, "clinic"))
         self.lose = lambda party, phase: False
+        self.trains = {}
 
     def _say(self, level, text):
         self.said.append((level, text))
@@ -111,7 +118,7 @@ class Federation:
     def move(self, current, party, ask):
         self.asked[party, ask.phase] = ask
         if not self.lose(party, ask.phase):
-            current.receive(party, lambda: self.parties[party].answer(ask))
+            current.receive(party, lambda: self.parties[party].answer(ask, train=self.trains.get(party)))
 
     def asked_of_a(self, phase):
         self.round()
@@ -226,26 +233,122 @@ def test_an_update_trained_by_what_was_not_compared_is_not_taken():
     party.start()
     assert party.client.begin(ask)
     with pytest.raises(LocalMisuse, match="check comes first"):
-        party.client.answer(ask, Trained(ARRAYS, ARRAYS, {"weight": 3}, {"loss": 0.5}))
+        party.client.answer(ask, trained())
+
+
+class Private(SecaggError):
+    """Of the user's own code, with a path in its text."""
+
+
+def fails():
+    raise Private("/home/ada/patients.csv: no row 17")
+
+
+UNUSABLE = {
+    "another structure": trained(arrays={"w": ARRAYS["w"]}),
+    "not finite": trained(arrays={**ARRAYS, "w": ARRAYS["w"] * np.nan}),
+    "no whole weight": trained(weight=2.5),
+    "no weight": trained(weight=None),
+    "nothing to train on": trained(weight=0),
+    "training fails": fails,
+}
+
+
+@pytest.mark.parametrize("active", [False, True])
+@pytest.mark.parametrize("why", UNUSABLE)
+def test_who_cannot_be_summed_is_counted_and_not_seen(why, active, caplog):
+    federation = Federation(active=active)
+    federation.trains["b"] = UNUSABLE[why]
+    outcome, current = federation.round()
+    assert (outcome.contributors, outcome.lost, outcome.abstained) == (set(NAMES), {}, 1)
+    assert outcome.weight == 9
+    assert np.abs(current.result().mean["arrays"]["w"] - 0.25).max() <= outcome.error_bound["w"]
+    assert (logging.WARNING, "secure aggregation: 1 clinics abstained: they had no update that can be summed") in (
+        federation.said
+    )
+    logged = [record for record in caplog.records if record.name == "secagg.federation"]
+    assert len(logged) == (why != "nothing to train on")
+
+
+@pytest.mark.parametrize("why", [why for why in UNUSABLE if why != "nothing to train on"])
+def test_who_would_rather_fall_silent_does_so_without_a_word(why):
+    party, ask = held_at("masked", lasting=False)
+    party.limits = replace(party.limits, unusable="silent")
+    with pytest.raises(InputError) as caught:
+        party.answer(ask, train=UNUSABLE[why])
+    assert told(caught.value) == "InputError: this client has no update in this round; its own log says why"
+    assert told(PolicyRefused("too few")) == "PolicyRefused: too few"
+
+
+@pytest.mark.parametrize(("weight", "counts_as"), [(1, 2), (2, 2), (5, 5), (9, 8), (10**9, 8), (-3, 2)])
+def test_a_weight_beyond_the_declared_range_counts_as_its_end(weight, counts_as):
+    federation = Federation()
+    for party in federation.parties.values():
+        party.limits = replace(party.limits, policy=Policy(weights=(2, 8)))
+    federation.trains["b"] = trained(weight=weight)
+    assert federation.round()[0].weight == 9 + counts_as
+
+
+def test_in_active_mode_a_client_declares_its_range_of_weights():
+    party, ask = held_at("keys", active=True)
+    party.limits = replace(party.limits, policy=Policy())
+    with pytest.raises(PolicyRefused, match=r"does not declare its range of weights \(Policy.weights\)"):
+        party.answer(ask)
 
 
 @pytest.mark.parametrize(
-    ("trained", "error"),
+    ("policy", "match"),
     [
-        (Trained(ARRAYS, {"w": ARRAYS["w"]}, {"weight": 3}, {"loss": 0.5}), ShapeMismatch),
-        (Trained(ARRAYS, ARRAYS, {"weight": 11}, {"loss": 0.5}), BadWeight),
-        (Trained(ARRAYS, ARRAYS, {}, {"loss": 0.5}), BadWeight),
+        ({"clip": (1.0, 2.0)}, r"clip of update\['arrays'\]\['w'\] is 0.5: this party's policy allows 1..2"),
+        ({"clip": {"w": (1.0, 2.0)}}, r"clip of update\['arrays'\]\['w'\] is 0.5"),
+        ({"clip": {"*": (0.1, 1.0)}}, r"clip of update\['arrays'\]\['n'\] is 4095"),
+        ({"bits": (17, 32)}, "bits is 16: this party's policy allows 17..32"),
+        ({"weights": (1, 20)}, r"weights 1..10: this party declares \(1, 20\)"),
+        ({"weight_ratio": 9}, "weights 1..10: this party's policy allows a ratio of 9"),
+        ({"levels": 3277}, "weights 1..10 leave the lightest party 3276 levels"),
     ],
 )
-def test_of_bad_input_the_server_is_told_the_class_alone(trained, error):
-    party, ask = held_at("masked", lasting=False)
-    assert party.client.begin(ask)
-    party.client.check(digest_of(ARRAYS))
-    with pytest.raises(error) as caught:
-        party.client.answer(ask, trained)
-    assert told(caught.value) == f"{error.__name__}: this client's input cannot be summed; its own log says why"
-    assert told(PolicyRefused("too few")) == "PolicyRefused: too few"
-    assert party.answer(ask).frame is not None  # it is still in the round
+def test_a_number_format_outside_the_policy_is_refused_before_keys(policy, match):
+    party, ask = held_at("keys")
+    party.limits = replace(party.limits, policy=Policy(**policy))
+    with pytest.raises(PolicyRefused, match=match):
+        party.answer(ask)
+
+
+def test_ranges_of_clips_are_of_arrays_and_not_of_metrics():
+    party, ask = held_at("keys")
+    party.limits = replace(party.limits, policy=Policy(clip={"*": (0.4, 0.6), "n": (1.0, 5000.0)}))
+    assert party.answer(ask).frame is not None
+
+
+@pytest.mark.parametrize("loss", [None, np.nan, np.inf, "much", True])
+def test_a_metric_that_one_party_lacks_is_of_the_others(loss):
+    federation = Federation()
+    federation.trains = {"a": trained(loss=0.25, weight=10), "b": trained(loss=loss)}
+    outcome, current = federation.round()
+    mean, bound = current.result().mean["metrics"]["loss"], outcome.error_bound["metrics/loss"]
+    assert abs(mean - (10 * 0.25 + 6 * 0.5) / 16) <= bound <= 0.001
+    assert (outcome.reporting, outcome.abstained, outcome.weight) == ({"loss": 3}, 0, 19)
+    assert (logging.WARNING, "secure aggregation: metric 'loss' is of 3 of 4 clinics") in federation.said
+
+
+def test_a_metric_that_nobody_has_is_none():
+    federation = Federation()
+    federation.trains = dict.fromkeys(NAMES, trained(loss=np.nan))
+    outcome, current = federation.round()
+    assert current.result().mean["metrics"] == {}
+    assert (outcome.reporting, outcome.error_bound.keys()) == ({"loss": 0}, {"w", "n"})
+
+
+@pytest.mark.parametrize("lasting", [False, True])
+@pytest.mark.parametrize("change", [{"weighted_by": "epochs"}, {"metrics": []}, {"model": bytes(32)}])
+def test_terms_that_another_client_has_not_got_are_not_trained_by(change, lasting):
+    """Whose weight is another metric, or whose metrics are others, stands out in the sum."""
+    party, first = held_at("keys", lasting=lasting)
+    terms = structs.replace(Invitation.from_bytes(first.terms), **change)
+    party.answer(structs.replace(first, terms=terms.to_bytes()))
+    with pytest.raises(InconsistentModel):
+        party.client.check(digest_of(ARRAYS), ARRAYS)
 
 
 @pytest.mark.parametrize("lasting", [False, True])

@@ -68,11 +68,19 @@ def test_counts_fall_on_steps(bits):
 def mean_of(weight=1, parties=4, clip=2.0, **how):
     """(the warning, bound over clip) of a round of equal weights."""
     spec = EncodingSpec(
-        **{"bits": 16, "clip": clip, "weight_max": None, "metrics": {}, "rounding": "stochastic", **how}
+        **{
+            "bits": 16,
+            "clip": clip,
+            "weight_max": None,
+            "metrics": {},
+            "rounding": "stochastic",
+            "weight_min": None,
+            **how,
+        }
     )
     model, names = {"w": np.zeros(3)}, NAMES[:parties]
     encoding = spec.session(names, Model(model, b""), SeededEntropy("coarse")).encoding
-    update = {"arrays": {"w": np.ones(3)}, "metrics": {}}
+    update = {"arrays": {"w": np.ones(3)}, "metrics": {}, "reporting": {}}
     total = sum(encoding.encode(update, weight, SeededEntropy("coarse")) for _ in names)
     decoded = encoding.decode(total, parties)
     outcome = Outcome(contributors=frozenset(names), weight=decoded.weight)
@@ -81,20 +89,21 @@ def mean_of(weight=1, parties=4, clip=2.0, **how):
 
 @given(st.integers(2, 32), st.integers(1, 2**20), st.sampled_from(["nearest", "stochastic"]))
 def test_a_mean_is_coarse_where_its_stated_bound_says_so(bits, weight_max, rounding):
-    for how in ({"weight_max": weight_max}, {}):
-        said, bound = mean_of(bits=bits, rounding=rounding, **how)
+    weighted = {"weight_max": weight_max, "weight_min": 1, "rounding": "stochastic"}
+    for how in (weighted, {"rounding": rounding}):
+        said, bound = mean_of(bits=bits, **how)
         assert (said is not None) == (bound > COARSE)
         if said is not None:
             assert f"{bound:.1%} of the clip at {bits} bits; " in said
-            assert said.startswith(f"weight_max is {weight_max}.0 times the mean weight: the") == bool(how)
+            assert said.startswith(f"weight_max is {weight_max}.0 times the mean weight: the") == (how is weighted)
             enough = int(said.rpartition("raise bits to ")[2])
-            assert mean_of(bits=enough, rounding=rounding, **how)[0] is None
+            assert mean_of(bits=enough, **how)[0] is None
 
 
 def test_where_no_more_bits_can_be_had():
-    said, _ = mean_of(bits=MAX_BITS, weight_max=2**40)
+    said, _ = mean_of(bits=MAX_BITS, weight_max=2**40, weight_min=1)
     assert said.endswith("at 32 bits; lower weight_max")
-    assert mean_of(bits=30, weight_max=2**40)[0].endswith("; lower weight_max or raise bits to 32")
+    assert mean_of(bits=30, weight_max=2**40, weight_min=1)[0].endswith("; lower weight_max or raise bits to 32")
 
 
 def parted(start, sampled, share, least, needed=0):
@@ -156,7 +165,7 @@ def allowed(**options):
 def named(parties, scheme="secagg+", **options):
     """The invitation to a scheme that the server names."""
     choice = SchemeChoice(scheme, options if scheme != "secagg+" else {"adversary": "active"} | options)
-    return choice.invitation(choice.made(parties), "weight", [])
+    return choice.invitation(choice.made(parties), bytes(32), "weight", [])
 
 
 @pytest.mark.parametrize("parties", [10, 1000])

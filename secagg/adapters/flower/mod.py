@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from functools import partial
 
 from flwr.app import Context, Error, Message, MessageType
 from flwr.clientapp.client_app import LoadClientAppError
@@ -16,6 +17,7 @@ from secagg.arguments import checked
 from secagg.errors import InputError, PolicyRefused, SecaggError
 from secagg.federation.choice import AllowedSchemes
 from secagg.federation.client import Client, Limits, Trained, told
+from secagg.federation.update import Arrays
 from secagg.primitives.entropy import Entropy
 from secagg.scheme import Credentials, Policy, Scheme
 
@@ -87,19 +89,26 @@ class SecAggMod:
 
 
 def _answered(client: Client, message: Message, context: Context, call_next: ClientAppCallable) -> Message:
-    ask, trained = envelope.read_ask(message.content), None
+    ask, train = envelope.read_ask(message.content), None
     if client.begin(ask):
         content = envelope.users_part(message.content)
-        client.check(model.context_of(context.run_id, message.metadata.message_type, content))
         received = model.numpy_arrays(model.only_arrays(content, "train message")[1], "train message")
+        client.check(model.context_of(context.run_id, message.metadata.message_type, content), received)
         message.content = content
-        reply = _called(call_next, message, context)
-        if reply.has_error():
-            return reply
-        arrays = model.numpy_arrays(model.only_arrays(reply.content, "reply", InputError)[1], "reply")
-        values = model.metrics_of(reply.content) if client.sums_values else {}
-        trained = Trained(received, arrays, values, values)
-    return Message(envelope.reply_record(client.answer(ask, trained)), reply_to=message)
+        train = partial(_trained, client, received, message, context, call_next)
+    return Message(envelope.reply_record(client.answer(ask, train)), reply_to=message)
+
+
+def _trained(
+    client: Client, received: Arrays, message: Message, context: Context, call_next: ClientAppCallable
+) -> Trained:
+    """What the user's function, or a mod after this one, makes of the model."""
+    reply = call_next(message, context)
+    if reply.has_error():
+        raise InputError(f"training replied an error: {reply.error.reason}")
+    arrays = model.numpy_arrays(model.only_arrays(reply.content, "reply", InputError)[1], "reply")
+    values = model.metrics_of(reply.content) if client.sums_values else {}
+    return Trained(received, arrays, values, values)
 
 
 def _called(call_next: ClientAppCallable, message: Message, context: Context) -> Message:

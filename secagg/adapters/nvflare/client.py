@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -123,11 +124,11 @@ class SecAggTaskFilter(Filter):
             )
         client, ask = _client(fl_ctx), envelope.read(shareable, envelope.Ask)
         content = envelope.users_part(shareable)
+        received = model.arrays_of(model.dxo_of(content, "task").data, "task")
         with client.leaving():
             if not client.begin(ask):
                 raise WireError(f"an ask of phase {ask.phase!r} in a training task")
-            client.check(model.context_of(str(fl_ctx.get_job_id()), task, content))
-        received = model.arrays_of(model.dxo_of(content, "task").data, "task")
+            client.check(model.context_of(str(fl_ctx.get_job_id()), task, content), received)
         received = {name: array.copy() for name, array in received.items()}
         training = _Training(str(fl_ctx.get_prop(FLContextKey.TASK_ID)), ask, received)
         fl_ctx.set_prop(_TRAINING, training, private=True, sticky=False)
@@ -157,8 +158,8 @@ class SecAggResultFilter(Filter):
                     "a model leaves this site inside a secure sum only"
                 )
             return metrics
-        trained = model.trained_of(training.received, shareable)
-        sealed = envelope.put(make_reply(code), _client(fl_ctx).answer(training.ask, trained))
+        train = partial(model.trained_of, training.received, shareable)
+        sealed = envelope.put(make_reply(code), _client(fl_ctx).answer(training.ask, train))
         training.sealed = True
         return sealed
 
