@@ -281,7 +281,7 @@ class Participant:
             session, policy = Session.from_bytes(saved.session), Policy(*saved.policy)
             check_indices(len(session.parties), [saved.me], saved.round.contributors)
             seat = replace(seat, policy=policy.strictest(seat.policy), context=_as_saved(saved, session, seat, latch))
-            seat.policy.check_session(session, len(scheme.clients(session)))
+            seat.check_session(session, len(scheme.clients(session)))
         except (WireError, ConfigError, PolicyRefused) as error:
             raise StateError(f"not a saved party: {error}") from error
         restored = cls.__new__(cls)

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, replace
 
 from secagg.errors import ConfigError, PartyId, PeerMisbehaved
 from secagg.primitives.entropy import Entropy
+from secagg.scheme.credentials import Credentials
 from secagg.scheme.policy import Policy
-from secagg.scheme.roster import Credentials, Roster
+from secagg.scheme.roster import Roster
 from secagg.scheme.session import Session, context_of, party_id
 from secagg.scheme.store import Store
 
@@ -73,6 +74,8 @@ class Seat:
                 "a ledger tells rounds apart by their context: give the context that this party received itself, "
                 "since the server names the session's"
             )
+        if self.credentials is not None:
+            self.credentials.check_cohort(session)
         self.policy.check_session(session, clients)
 
     def identity(self, parties: Iterable[PartyId]) -> Credentials:

@@ -20,6 +20,7 @@ from secagg_protocols.pairwise.party import PairwiseParty, prepare
 from secagg_protocols.pairwise.plan import (
     Plan,
     corrupt_neighbours,
+    corrupt_of_draw,
     fewest_drawn,
     majority_plan,
     plan,
@@ -72,7 +73,9 @@ class PairwiseMasking(Scheme):
             parties then sign what they say (`authenticated`), agree on the contributors in a phase of its own, and
             the threshold allows for corrupt clients that answer both questions about a client: 2t > holders +
             corrupt holders.
-        corrupt: rate of corrupt clients that the active threshold allows for, in [0, 1).
+        corrupt: rate of a session's clients that may be corrupt, which the active threshold allows for; in [0, 1).
+            That of a roster tells it where all members are in the session, or cohorts are drawn
+            (`corrupt_of_draw`); where the server picks the cohort, all its picks but one may be corrupt.
         sigma: bits of security of the active threshold where neighbours are few: its odds that some client has
             more corrupt neighbours are at most 2^-(sigma + 64), as a server can redraw the graph by leaving
             advertisements out. The derived threshold covers graphs over nine tenths of the parties and more; over
@@ -87,6 +90,7 @@ class PairwiseMasking(Scheme):
     version: ClassVar[int] = 1
     prepares = True
     plan = staticmethod(plan)
+    corrupt_of_draw = staticmethod(corrupt_of_draw)
 
     def __init__(
         self,
