@@ -365,15 +365,11 @@ def test_the_rate_of_drawn_cohorts_is_the_least_that_holds(members, rate, size, 
     assert module.clients(size, found) == expected
 
 
-@given(st.integers(1, 4000), st.data())
-def test_the_rate_stands_for_whole_clients(size, data):
-    """`corrupt` is rounded up to whole clients, and a rate of c / size may be one more than c."""
-    c = data.draw(st.integers(1, size))
-    assert module.clients(size, math.nextafter(c / size, 0)) == c
-
-
-def test_all_in_the_cohort_is_the_rate_of_the_roster():
-    assert module.clients(60, module.corrupt_of_draw(Draw(bytes(16), 60, 9), 60, 0.05)) == 3
+@pytest.mark.parametrize("colluding", range(1, 60))
+def test_the_rate_stands_for_whole_clients_and_is_the_rosters_where_all_are_in(colluding):
+    """`corrupt` is rounded up to whole clients, which makes eight of a rate of 7 / 60."""
+    found = module.corrupt_of_draw(Draw(bytes(16), 60, 9), 60, (colluding - 0.5) / 60)
+    assert module.clients(60, found) == colluding
 
 
 def test_a_roster_without_corrupt_members():
