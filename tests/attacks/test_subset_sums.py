@@ -13,6 +13,7 @@ import pytest
 from weighed import NoLimits, session_of, summed
 
 from secagg import Policy
+from secagg.errors import PolicyRefused
 
 WEIGHTS = dict(enumerate((212, 845, 431, 1390, 98, 977, 640, 303)))
 """Examples of eight hospitals, such as their annual reports say."""
@@ -44,6 +45,13 @@ def test_at_a_tiny_clip_nearly_all_signs_of_all_clients_are_read(rounding):
     entries = summed(session_of(updates, rounding=rounding, clip=1e-9, **FORMAT), updates, WEIGHTS, TWIN)
     signs = np.sign(np.stack([*updates.values()], axis=1))
     assert (nearest_sum(entries, (-1, 1)) == signs).mean() > 0.9
+
+
+def test_a_client_takes_no_clip_outside_its_range():
+    updates = updates_of(20)
+    for policy, clip in ((OURS, 1e-9), (OURS, 1e9), (Policy(clip=(1e-2, 1.0)), 1e-3)):
+        with pytest.raises(PolicyRefused, match=r"clip of .* is .*: this party's policy allows .* \(Policy.clip\)"):
+            summed(session_of(updates, clip=clip, **FORMAT), updates, WEIGHTS, policy)
 
 
 def test_at_a_clip_in_the_range_signs_are_hidden_among_magnitudes():

@@ -3,18 +3,20 @@ client's weight moves no entry by half a step, nearest rounding makes nothing of
 over all ten; what it holds is one client's. Active mode, honest clients, each with its own context and ledger."""
 
 import numpy as np
+import pytest
 from weighed import CLIENTS, NoLimits, session_of, summed
 
-from secagg import Store
+from secagg import Policy, Session, Store
+from secagg.errors import OutOfRange, PolicyRefused
 
 VICTIM = 4
 BARELY = {i: 100 + (i == VICTIM) for i in CLIENTS}
 """The victim has one example more than the others."""
 FAR = {i: 1000 if i == VICTIM else 10 + i for i in CLIENTS}
-SIGNS = {"bits": 2, "clip": 1e-280, "weight_max": 201}
+SIGNS = {"bits": 2, "clip": 1e-280, "weight_min": 1, "weight_max": 201}
 LEVELS, HEAVIEST = 127, 1000
-VECTOR = {"bits": 8, "clip": 1.0, "weight_max": LEVELS * HEAVIEST // 26}
-TWIN = NoLimits(min_cohort=5)
+VECTOR = {"bits": 8, "clip": 1.0, "weight_min": 1, "weight_max": LEVELS * HEAVIEST // 26}
+TWIN, OURS = NoLimits(min_cohort=5), Policy(min_cohort=5)
 
 
 def drawn(entries, clients=CLIENTS):
@@ -52,3 +54,35 @@ def test_a_clip_for_each_entry_bisects_one_clients_magnitudes():
         low, high = np.where(left, clip, low), np.where(left, high, clip)
     magnitudes = (low + high) / 2 * 100.5 / 101
     assert np.abs(magnitudes - np.abs(updates[VICTIM])).max() <= 2.0 / 2**13 + 1e-12
+
+
+@pytest.mark.parametrize("encoding", [SIGNS, VECTOR], ids=["signs", "vector"])
+def test_weights_with_nearest_rounding_are_no_session(encoding):
+    session = session_of(drawn(20), rounding="nearest", **encoding)
+    with pytest.raises(OutOfRange, match="rounding is 'nearest': expected 'stochastic' where there are weights"):
+        Session.from_bytes(session.to_bytes())
+
+
+@pytest.mark.parametrize(
+    ("encoding", "why"),
+    [
+        (SIGNS, r"clip of update is 1e-280: .* \(Policy.clip\)"),
+        (SIGNS | {"clip": 1.0}, r"weights 1..201: .* a ratio of 100 \(Policy.weight_ratio\)"),
+        (SIGNS | {"clip": 1.0, "weight_min": 100}, r"leave the lightest party 0 levels: .* 16 \(Policy.levels\)"),
+        (VECTOR, r"weights 1..4884: .* a ratio of 100"),
+        (VECTOR | {"weight_min": 49}, r"leave the lightest party 1 levels: .* 16 \(Policy.levels\)"),
+    ],
+)
+def test_a_client_takes_no_format_that_leaves_nothing_of_the_light(encoding, why):
+    updates = drawn(20)
+    weights = dict.fromkeys(CLIENTS, encoding["weight_max"])
+    with pytest.raises(PolicyRefused, match=why):
+        summed(session_of(updates, **encoding), updates, weights, OURS)
+
+
+def test_stochastic_rounding_alone_ends_the_filter():
+    """Light clients then send their share of steps, and the sum of nine of them drowns the signs."""
+    updates = drawn(2000)
+    entries = summed(session_of(updates, **SIGNS | {"clip": 1.0}), updates, BARELY, TWIN)
+    agree = np.sign(entries) == np.sign(updates[VICTIM])
+    assert agree.mean() < 0.6
