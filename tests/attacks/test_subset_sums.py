@@ -2,8 +2,9 @@
 then one of 2^n sums of known numbers with signs, most of which lie apart, so it says the sign of each client: no client
 has to be heavier than the others, none is lost, and rounding moves a sum by a few steps of some hundred.
 
-A client bounds clips by its own range. What is few-valued of itself, such as a column of zeros and ones, is open to the
-same arithmetic at any clip, as the last test shows: sum such entries without weights, or with noise.
+A client bounds clips by its own range, which has to be near what updates of its model are like. What is few-valued of
+itself, such as a column of zeros and ones, is open to the same arithmetic at any clip, as the last test shows: sum such
+entries without weights, or with noise.
 """
 
 from itertools import product
@@ -52,6 +53,17 @@ def test_a_client_takes_no_clip_outside_its_range():
     for policy, clip in ((OURS, 1e-9), (OURS, 1e9), (Policy(clip=(1e-2, 1.0)), 1e-3)):
         with pytest.raises(PolicyRefused, match=r"clip of .* is .*: this party's policy allows .* \(Policy.clip\)"):
             summed(session_of(updates, clip=clip, **FORMAT), updates, WEIGHTS, policy)
+
+
+def test_the_default_range_is_wide_and_the_narrow_one_of_the_model_is_the_defence():
+    """A hundredth of what updates are like is still within the default range, and leaves little but signs."""
+    updates, clip = updates_of(), 1e-4
+    session = session_of(updates, clip=clip, **FORMAT)
+    entries = summed(session, updates, WEIGHTS, OURS)
+    signs = np.sign(np.stack([*updates.values()], axis=1))
+    assert (nearest_sum(entries, (-1, 1)) == signs).mean() > 0.9
+    with pytest.raises(PolicyRefused, match=r"\(Policy.clip\)"):
+        summed(session, updates, WEIGHTS, Policy(min_cohort=5, clip=(0.02, 0.5)))
 
 
 def test_at_a_clip_in_the_range_signs_are_hidden_among_magnitudes():
