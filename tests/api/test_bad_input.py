@@ -10,6 +10,7 @@ import pytest
 
 import secagg
 from secagg import Policy, SecaggError
+from secagg.encoding.layout import MAX_LEAVES
 from secagg.errors import (
     BadCohort,
     BadDtype,
@@ -301,6 +302,14 @@ def test_structures_that_cannot_travel(update, words):
         assert secagg.aggregate(dict.fromkeys("abc", update), SCHEME).mean.shape == update.shape
     else:
         refused(ConfigError, [words], updates=dict.fromkeys("abc", update))
+
+
+def test_a_structure_that_no_client_could_read():
+    """What stops a client that gets the session stops the one process too."""
+    many = [0.1] * (MAX_LEAVES + 1)
+    words = ["update: 65537 entries, expected at most 65536: give an array in place of many numbers"]
+    refused(ConfigError, words, updates=dict.fromkeys("abc", many))
+    refused(ConfigError, ["update: 65537 arrays and numbers"], updates=dict.fromkeys("abc", (many[1:], 0.1)))
 
 
 def test_an_endless_update():

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from secagg import Session
 from secagg.encoding.encoding import Encoding
-from secagg.encoding.layout import MAX_DEPTH, DictOf, Layout, Leaf
-from secagg.errors import BadCohort, ConfigError, OutOfRange, UnknownParty, WireError
+from secagg.encoding.layout import MAX_DEPTH, MAX_LEAVES, DictOf, Layout, Leaf
+from secagg.errors import BadCohort, ConfigError, OutOfRange, SecaggError, UnknownParty, WireError
 from secagg.testing import SeededEntropy
 from secagg.wire import codec
 
@@ -48,6 +48,77 @@ def test_bytes_are_the_session(session):
     assert (again.dim, again.ring) == (session.dim, session.ring)
     assert Session.from_bytes(bytearray(session.to_bytes())) == session
     assert Session.from_bytes(memoryview(session.to_bytes())) == session
+
+
+def nested(depth, leaf=0.0):
+    for _ in range(depth):
+        leaf = [leaf]
+    return leaf
+
+
+EXTREMES = {
+    "nothing": {},
+    "empty lists": [[], (), {}, [[]]],
+    "leaves": [0.0] * MAX_LEAVES,
+    "leaves, one too many": [0.0] * (MAX_LEAVES + 1),
+    "leaves in two lists, one too many": [[0.0] * MAX_LEAVES, [0.0]],
+    "empty lists, too many": [[]] * (MAX_LEAVES + 1),
+    "keys": dict.fromkeys(range(MAX_LEAVES), 0),
+    "keys, one too many": dict.fromkeys(range(MAX_LEAVES + 1), 0),
+    "keys of one leaf's arrays": {str(i): [] for i in range(MAX_LEAVES + 1)},
+    "deep": nested(MAX_DEPTH),
+    "too deep": nested(MAX_DEPTH + 1),
+    "deep and empty": nested(MAX_DEPTH, []),
+    "far too deep": nested(5000),
+    "a long key": {"k" * 2**17: 0.0},
+    "keys at the ends": {-(2**63): 0.0, 2**63 - 1: 0.0, "": 0.0, "\N{GRINNING FACE}\0": 0.0, 0: 0.0, "0": 0.0},
+    "keys beyond them": {2**63: 0.0},
+    "no Unicode": {"\ud800": 0.0},
+    "axes": np.zeros((1,) * 64),
+    "no entries, long axes": np.zeros((0, 2**40)),
+    "no entries, longer axes": np.broadcast_to(np.zeros(1, "b"), (2**30, 2**30, 0)),
+    "more entries than lanes": np.broadcast_to(np.zeros(1), (2**37,)),
+    "long doubles": np.zeros(2, "g"),
+    "integers": (np.zeros(2, ">u8"), True, 2**63, np.uint8(3), np.bool_(0)),
+}
+"""Structures at the limits and beyond."""
+
+DEEP = st.recursive(
+    st.sampled_from([0.0, 1, np.zeros((0, 3)), np.zeros(2, np.float16)]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3) | st.integers(), inner, max_size=3),
+    max_leaves=40,
+)
+
+
+def made(**arguments):
+    """A session that can be read by whoever gets its bytes, or a refusal in an error of ours."""
+    try:
+        session = Session.create(**arguments)
+    except SecaggError:
+        return None
+    assert Session.from_bytes(session.to_bytes()) == session
+    return session
+
+
+@pytest.mark.parametrize("name", EXTREMES)
+def test_a_structure_that_a_session_takes_can_be_read(name):
+    session = made(parties=[0, 1], like=EXTREMES[name], bits=2)
+    beyond = ("beyond", "too many", "too deep", "one leaf's", "no Unicode", "more entries", "longer axes")
+    assert (session is None) == any(word in name for word in beyond)
+
+
+@given(
+    like=DEEP,
+    parties=st.lists(st.integers() | st.text(max_size=300) | st.sampled_from(["x" * 256, "\N{GRINNING FACE}" * 256])),
+    context=st.sampled_from([b"", bytes(1024), bytes(1025)]),
+    run=st.sampled_from([b"", bytes(16), bytes(15)]),
+    number=st.sampled_from([0, 1, 2**63 - 1, 2**63]),
+    weight_max=st.sampled_from([None, 1, 2**48, 2**48 + 1]),
+    clip=st.sampled_from([1.0, 1e280, 1e-280, 10**30]),
+)
+def test_every_session_that_can_be_created_can_be_read(like, parties, context, run, number, weight_max, clip):
+    how = {"context": context, "run": run, "round": number, "weight_max": weight_max, "clip": clip}
+    made(parties=parties, like=like, **how)
 
 
 def test_the_bytes_are_messagepack_in_the_order_of_the_fields():
