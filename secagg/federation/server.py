@@ -33,8 +33,19 @@ class Server:
         current = start.opened(
             sampled, self._plan.late, lambda cohort, late: Round(self._plan, cohort, model, start, late)
         )
-        self._counters = model.counters
+        self._tell_counters(model)
         return current
+
+    def _tell_counters(self, model: Model) -> None:
+        """Say, the first time, which arrays are taken for counters; they are known from then on."""
+        unnamed = sorted(model.counters - self._counters - set(self._plan.encoding.named))
+        self._counters = model.counters
+        if unnamed:
+            self._plan.say(
+                logging.INFO,
+                f"secure aggregation: {', '.join(unnamed)}: integers, averaged as counters; "
+                "weights have to start as floats",
+            )
 
     def close(self, number: int, current: Round | None, failure: str | None = None) -> Outcome:
         """How the framework's round `number` went, logged; what parties have prepared until now is for the next.

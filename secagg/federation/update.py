@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from secagg.encoding.layout import Update
 from secagg.encoding.quantize import Rounding
-from secagg.errors import BadDtype, BadWeight, OutOfRange, PartyId, ShapeMismatch
+from secagg.errors import BadDtype, BadWeight, ConfigError, OutOfRange, PartyId, ShapeMismatch
 from secagg.federation.metrics import clips_with_metrics, with_metrics
 from secagg.primitives.entropy import Entropy
 from secagg.scheme import Session
@@ -20,7 +20,7 @@ Clip: TypeAlias = float | Mapping[str, Any]
 
 DEFAULT = "*"
 COUNTED = 4095
-"""By how much an array of integers may change in a round of 13 bits or more, unless its clip is named."""
+"""By how much a counter may change in a round of 13 bits or more, unless its clip is named."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,8 @@ class Model:
         arrays: by name.
         context: digest of all that reaches the code that trains them (`context.digest_of`), 32 bytes.
         counters: names of arrays that hold integers, or did so in earlier rounds: a mean of integers is a float.
+            One of a single number (BatchNorm's) counts something; more numbers may as well be weights that start as
+            zeros, so their clip has to be named.
     """
 
     arrays: Arrays
@@ -49,8 +51,8 @@ class EncodingSpec:
     Attributes:
         bits: of each quantized entry, 2..32.
         clip: bound of the updates' (not the weights') entries: one number or {array name: clip, "*": clip}. Larger
-            entries are clipped and counted (`Outcome.saturated`). The clip of integer arrays is 4095 or a fraction more
-            (2**(bits-1) - 1 with fewer than 13 bits) unless they are named.
+            entries are clipped and counted (`Outcome.saturated`). The clip of a single integer is 4095 or a fraction
+            more (2**(bits-1) - 1 with fewer than 13 bits) unless it is named; that of arrays of integers has to be.
         weight_max: public bound of the weights (say, no hospital has more training examples), or None for an unweighted
             mean. Never the cohort's own maximum. The error bound grows with weight_max / mean weight.
         weight_min: public bound likewise; None for a hundredth of weight_max. What a party weighs beyond either counts
@@ -74,6 +76,11 @@ class EncodingSpec:
         clips = [*(self.clip.values() if isinstance(self.clip, Mapping) else [self.clip]), *self.metrics.values()]
         for clip in clips or [1.0]:
             self._session(("a", "b"), np.zeros(np.shape(clip)), clip)
+
+    @property
+    def named(self) -> frozenset[str]:
+        """Arrays whose clip has been named."""
+        return frozenset(self.clip if isinstance(self.clip, Mapping) else ()) - {DEFAULT}
 
     def session(
         self, parties: Iterable[PartyId], model: Model, entropy: Entropy, run: bytes = b"", round: int = 0
@@ -110,9 +117,10 @@ def clip_of(model: Arrays, clip: Clip, counters: Collection[str], bits: int, met
 
     Args:
         clip: a number for all float arrays, or {name: clip, "*": clip of the rest}.
-        counters: arrays of integers; theirs is `counter_clip(bits)`, unless named.
+        counters: arrays of integers; that of a single one is `counter_clip(bits)`, unless named.
 
-    Raises OutOfRange for a name that is no array of the model, or an array without a clip.
+    Raises OutOfRange for a name that is no array of the model, or an array without a clip; ConfigError for arrays of
+    integers that are not named.
     """
     named: Mapping[str, Any] = clip if isinstance(clip, Mapping) else {DEFAULT: clip}
     unknown = sorted(set(named) - set(model) - {DEFAULT})
@@ -121,6 +129,12 @@ def clip_of(model: Arrays, clip: Clip, counters: Collection[str], bits: int, met
     missing = sorted(set(model) - set(named) - set(counters))
     if missing and DEFAULT not in named:
         raise OutOfRange(f"clip: none for array {missing[0]!r}, expected one, or a default under {DEFAULT!r}")
+    unclear = sorted(name for name in set(counters) - set(named) if np.ndim(model[name]))
+    if unclear:
+        raise ConfigError(
+            f"arrays {unclear} hold integers: weights have to start as floats; for what counts, "
+            f"name the largest change in a round, such as clip={{{unclear[0]!r}: {COUNTED}, {DEFAULT!r}: 1.0}}"
+        )
     counted = counter_clip(bits)
     arrays = {name: named.get(name, counted if name in counters else named.get(DEFAULT)) for name in model}
     return clips_with_metrics(arrays, metrics)

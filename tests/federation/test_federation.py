@@ -13,7 +13,8 @@ from secagg.errors import ConfigError, OutOfRange, PolicyRefused, WireError
 from secagg.federation.choice import AllowedSchemes, SchemeChoice
 from secagg.federation.messages import Ahead, Invitation
 from secagg.federation.outcome import COARSE, MAX_BITS, Outcome, coarse
-from secagg.federation.round import LatePolicy, RoundStart
+from secagg.federation.round import LatePolicy, Plan, RoundStart
+from secagg.federation.server import Server
 from secagg.federation.update import COUNTED, EncodingSpec, Model, clip_of, counter_clip, update_of
 from secagg.testing import SeededEntropy
 from secagg_protocols import PairwiseMasking
@@ -63,6 +64,43 @@ def test_counts_fall_on_steps(bits):
     model = {"n": np.array(3), "w": np.zeros(2)}
     assert clip_of(model, 0.5, ["n"], bits, {})["arrays"] == {"n": clip, "w": 0.5}
     assert clip_of(model, {"n": 9.0, "*": 0.5}, ["n"], bits, {})["arrays"] == {"n": 9.0, "w": 0.5}
+
+
+@pytest.mark.parametrize("start", [np.zeros(3, int), np.zeros((1, 1), bool), np.zeros(0, np.uint8)])
+def test_arrays_of_integers_are_no_counters_unless_their_clip_is_named(start):
+    """Weights that start as integer zeros would be summed in steps of 1/8, and their updates lost."""
+    model, spec = Model({"w": start, "n": np.array(3)}, b""), EncodingSpec(16, 1.0, None, {}, "stochastic")
+    with pytest.raises(ConfigError, match=r"arrays \['w'\] hold integers: weights have to start as floats; .* clip="):
+        spec.session(NAMES, model.after(frozenset()), SeededEntropy(0))
+    named = EncodingSpec(16, {"w": 2.0, "*": 1.0}, None, {}, "stochastic")
+    clip = named.session(NAMES, model.after(frozenset()), SeededEntropy(0)).encoding.clip
+    assert [float(each) for each in clip] == [2.0, counter_clip(16)]
+
+
+def test_after_a_round_they_are_still_known():
+    """A mean of integers is a float, and asks for the same clip as before."""
+    first = Model({"w": np.zeros(3, int), "n": np.array(3)}, b"").after(frozenset())
+    later = Model({"w": np.zeros(3), "n": np.array(3.5)}, b"").after(first.counters)
+    assert later.counters == {"w", "n"}
+    with pytest.raises(ConfigError, match="hold integers"):
+        clip_of(later.arrays, 1.0, later.counters, 16, {})
+
+
+def test_counters_are_told_once_and_no_weights_among_them():
+    said = []
+    plan = Plan(
+        SchemeChoice("secagg", {}),
+        EncodingSpec(16, {"m": 7.0, "*": 1.0}, None, {}, "stochastic"),
+        "n",
+        LatePolicy(0.0, 3),
+        None,
+        SeededEntropy(0),
+        lambda level, text: said.append(text),
+    )
+    server = Server(plan)
+    for _ in range(2):
+        server.open(NAMES, Model({"w": np.zeros(3), "n": np.array(3), "m": np.zeros(2, int)}, b""))
+    assert said == ["secure aggregation: n: integers, averaged as counters; weights have to start as floats"]
 
 
 def mean_of(weight=1, parties=4, clip=2.0, **how):

@@ -15,6 +15,7 @@ from secagg.testing import SeededEntropy
 
 ROUNDS, NODES, BATCHES, MOVE = 10, 4, 3, 1e-3
 MODEL = {"batches": np.zeros(1000, np.int64), "weights": np.zeros(4000)}
+CLIP = {"batches": counter_clip(16), "*": 1.0}
 
 
 def fedavg():
@@ -36,7 +37,7 @@ def moving(weight):
 def trained(weight, rounds=ROUNDS, **how):
     """(model, strategy) after `rounds`; all noise is fixed."""
     grid = grid_of(NODES, train=moving(weight), mods=(SecAggMod(entropy=SeededEntropy("nodes")),))
-    strategy = SecureAggregation(fedavg(), entropy=SeededEntropy("server"), **how)
+    strategy = SecureAggregation(fedavg(), clip=CLIP, entropy=SeededEntropy("server"), **how)
     return arrays_of(strategy.start(grid, model_record(MODEL), num_rounds=rounds).arrays), strategy
 
 

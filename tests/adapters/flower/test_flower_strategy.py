@@ -294,7 +294,7 @@ def test_counters_are_averaged_as_fedavg_does():
         return Message(RecordDict({"arrays": model_record(arrays), "metrics": metrics}), reply_to=message)
 
     model = {"batches": np.array(7), "flags": np.array([True, False])}
-    results, strategy = [], secure(bits=20)
+    results, strategy = [], secure(bits=20, clip={"flags": 1.0, "*": 0.5})
     for server, mods in ((strategy, (SecAggMod(),)), (fedavg(), ())):
         results.append(arrays_of(server.start(grid_of(4, train=train, mods=mods), model_record(model), 3).arrays))
     for name, array in results[0].items():
@@ -302,6 +302,12 @@ def test_counters_are_averaged_as_fedavg_does():
         slack = sum(outcome.error_bound[name] for outcome in strategy.outcomes.values()) + 3
         assert np.abs(array - results[1][name]).max() <= slack
     assert all(outcome.saturated == 0 for outcome in strategy.outcomes.values())
+
+
+def test_weights_that_start_as_integer_zeros_are_refused():
+    """As counters they would move in steps of 1/8 and end elsewhere than in plain FedAvg."""
+    with pytest.raises(ConfigError, match=r"arrays \['bias'\] hold integers: weights have to start as floats"):
+        secure().start(grid_of(4), model_record({"bias": np.zeros(3, int)}), num_rounds=1)
 
 
 def test_clips_by_array_and_saturation():
@@ -510,7 +516,7 @@ def test_each_round_is_a_new_session():
 def test_a_second_start_begins_from_nothing():
     """Its outcomes are its own; an array that held integers in the run before may hold floats now."""
     strategy = secure()
-    strategy.start(grid_of(4), model_record({"bias": np.zeros(3, np.int64)}), num_rounds=3)
+    strategy.start(grid_of(4), model_record({"bias": np.array(0)}), num_rounds=3)
     first = strategy.outcomes
     strategy.start(grid_of(4), model_record(), num_rounds=1)
     assert (set(first), set(strategy.outcomes)) == ({1, 2, 3}, {1})

@@ -13,6 +13,7 @@ from secagg.testing import SeededEntropy
 
 ROUNDS, SITES, BATCHES, MOVE = 10, 4, 3, 1e-3
 MODEL = {"batches": np.zeros(1000, np.int64), "weights": np.zeros(4000)}
+CLIP = {"batches": counter_clip(16), "*": 1.0}
 
 
 def moving(weight):
@@ -28,7 +29,7 @@ def moving(weight):
 def trained(folder, weight, **how):
     """(last model, outcomes) of a run; all noise is fixed."""
     federation = Federation(folder, SITES, result=moving(weight), entropy=SeededEntropy("sites"))
-    controller = federation.run(ROUNDS, MODEL, entropy=SeededEntropy("server"), **how)
+    controller = federation.run(ROUNDS, MODEL, clip=CLIP, entropy=SeededEntropy("server"), **how)
     assert federation.fatal == []
     return federation.models[-1], controller.outcomes.values()
 
@@ -79,7 +80,7 @@ def test_another_rounding_is_refused_before_the_first_round(rounding):
     ],
 )
 def test_a_coarse_mean_is_said_once(tmp_path, caplog, how, times):
-    Federation(tmp_path, SITES, result=moving(50)).run(3, {"batches": np.array([0]), "weights": np.zeros(3)}, **how)
+    Federation(tmp_path, SITES, result=moving(50)).run(3, {"batches": np.array(0), "weights": np.zeros(3)}, **how)
     found = [record.getMessage() for record in caplog.records if "of the clip" in record.getMessage()]
     assert len(found) == times
     assert all("weight_max is 330.0 times the mean weight" in text for text in found)

@@ -267,7 +267,7 @@ def test_counters_are_averaged(tmp_path):
         return FLModel(params=params, meta={"NUM_STEPS_CURRENT_ROUND": steps_of(site)})
 
     federation = Federation(tmp_path, 3, result=count)
-    controller = federation.run(2, model, weight_max=WEIGHT_MAX, bits=20, clip=0.5)
+    controller = federation.run(2, model, weight_max=WEIGHT_MAX, bits=20, clip={"seen": 1.0, "*": 0.5})
     weights = [steps_of(site) for site in federation.names]
     wanted = 7 + 2 * sum(w * w for w in weights) / sum(weights)
     slack = sum(outcome.error_bound["batches"] for outcome in controller.outcomes.values())
