@@ -7,7 +7,7 @@ Python's own classes count as the Python number they are, and come out as it.
 
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from numbers import Integral, Real
 from types import UnionType
@@ -96,8 +96,10 @@ def range_of(kind: inspect.Type) -> str:
 
 
 def _plain(value: object) -> object:
-    """A number or text of another class as Python's own."""
+    """A number or text of another class as Python's own, and so the values of a mapping."""
     match value:
+        case Mapping():
+            return {_plain(key): _plain(item) for key, item in value.items()}
         case bool() | np.bool_():
             return bool(value)
         case Integral():

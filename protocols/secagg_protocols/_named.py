@@ -1,11 +1,13 @@
 """The protocols by name."""
 
 from collections.abc import Callable, Mapping
+from inspect import signature
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from secagg.scheme import Scheme
 from secagg_protocols._extras import load
+from secagg_protocols.pairwise.demand import Odds
 from secagg_protocols.pairwise.scheme import secagg, secagg_plus
 
 if TYPE_CHECKING:
@@ -29,3 +31,9 @@ PROTOCOLS: Mapping[str, Callable[..., Scheme]] = MappingProxyType(
     {"secagg": secagg, "secagg+": secagg_plus, "paillier": _paillier, "ckks": _ckks}
 )
 """{name: factory}; `PROTOCOLS[name](n, **options)` is the scheme of that name for n clients."""
+
+
+def options_of(name: str) -> frozenset[str]:
+    """Names of the options that a protocol's factory takes."""
+    options = signature(PROTOCOLS[name]).parameters.keys() - {"n"}
+    return frozenset(options if "odds" not in options else options - {"odds"} | Odds.__annotations__.keys())

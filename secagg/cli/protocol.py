@@ -1,7 +1,6 @@
 """Which protocol `secagg fedavg` runs, and with what options."""
 
 from dataclasses import dataclass, replace
-from inspect import signature
 from typing import Annotated, Any
 
 from msgspec import Meta
@@ -80,4 +79,4 @@ class Protocol:
 
 
 def _takes(protocol: str, option: str) -> bool:
-    return option in signature(secagg_protocols.PROTOCOLS[protocol]).parameters
+    return option in secagg_protocols.options_of(protocol)

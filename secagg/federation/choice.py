@@ -3,19 +3,27 @@
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from math import inf
-from typing import Any
+from math import ceil, inf
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
+from secagg.arguments import checked
 from secagg.errors import ConfigError, PolicyRefused
 from secagg.federation.messages import Invitation
 from secagg.scheme import Scheme
-from secagg_protocols import PROTOCOLS
+from secagg_protocols import PROTOCOLS, options_of
 
 OWN = "own"
 ASSUMPTIONS: Mapping[str, float] = {"corrupt": 0.05, "sigma": 40}
 """The least that a scheme which the server names may assume, where the client says nothing else."""
+
+_Options = Annotated[dict[str, Any], Meta(title="a dict {name: value}")]
+_Names = Annotated[frozenset[str], Meta(title="a set of names")]
+_Numbers = Annotated[dict[str, float], Meta(title="a dict {name: number}")]
+_COHORTS = (4, 2, *(2**power for power in range(3, 21)))
+"""Sizes of which one is in t..2t - 1, whatever a threshold t is."""
 
 
 @dataclass(frozen=True)
@@ -26,20 +34,38 @@ class SchemeChoice:
         scheme: a key of `PROTOCOLS`, or an object that the clients were given too.
         options: keyword arguments of the protocol's factory; for a name only.
 
-    Raises ConfigError for an unknown name, or options that cannot travel.
+    Raises ConfigError for an unknown name, options that the protocol does not take or that cannot travel, and what no
+    cohort could run.
     """
 
     scheme: str | Scheme
     options: Mapping[str, Any]
 
     def __post_init__(self) -> None:
-        if not isinstance(self.scheme, str):
+        object.__setattr__(self, "options", checked("options", self.options, _Options))
+        if isinstance(self.scheme, Scheme):
             if self.options:
                 raise ConfigError("options go with a protocol's name; a scheme object has its own")
             return
-        if self.scheme not in PROTOCOLS:
+        if not isinstance(self.scheme, str) or self.scheme not in PROTOCOLS:
             raise ConfigError(f"scheme {self.scheme!r} is unknown, expected one of {sorted(PROTOCOLS)} or an object")
+        for option in self.options.keys() - options_of(self.scheme):
+            takes = sorted(options_of(self.scheme))
+            raise ConfigError(f"options of {self.scheme!r}: no {option!r}, expected some of {takes}")
         self._text()
+        self._check_usable()
+
+    def _check_usable(self) -> None:
+        """Raise what the smallest cohort would, if no cohort can run this: a threshold may fit larger ones alone."""
+        refusals = []
+        for parties in _COHORTS:
+            try:
+                self.made(parties)
+            except ConfigError as refusal:
+                refusals.append(refusal)
+            else:
+                return
+        raise refusals[0]
 
     @property
     def name(self) -> str:
@@ -51,6 +77,16 @@ class SchemeChoice:
         if isinstance(self.scheme, str):
             return _built(self.scheme, parties, self.options)
         return self.scheme
+
+    def advice(self, parties: int, lost: int) -> str | None:
+        """What to log of a round over `parties` that ended without a sum when so many were lost."""
+        survivable = 0 < 2 * lost < parties
+        if not survivable or not isinstance(self.scheme, str) or "dropout" not in options_of(self.scheme):
+            return None
+        return (
+            f"{lost} of {parties} were lost, and {self.scheme!r} is planned for a share that may be: "
+            f"state it, such as options={{'dropout': {ceil(100 * lost / parties) / 100}}}"
+        )
 
     def invitation(self, scheme: Scheme, model: bytes, weighted_by: str, metrics: Collection[str]) -> Invitation:
         """What a client needs to build `scheme`, and what of its reply is summed."""
@@ -83,6 +119,11 @@ class AllowedSchemes:
     assumptions: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.scheme, Scheme | None):
+            raise ConfigError(f"scheme is {self.scheme!r}: expected a Scheme or None")
+        object.__setattr__(self, "authenticated", checked("authenticated", self.authenticated, bool))
+        object.__setattr__(self, "protocols", checked("protocols", self.protocols, _Names))
+        object.__setattr__(self, "assumptions", checked("assumptions", self.assumptions, _Numbers))
         for what, names, known in (
             ("assumptions", self.assumptions, ASSUMPTIONS),
             ("protocols", self.protocols, PROTOCOLS),

@@ -18,6 +18,7 @@ COARSE = 0.01
 """An error bound of more than this part of the clip is worth a warning."""
 MAX_BITS = 32
 """Of a quantized entry."""
+_METRIC = "metrics/"
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -30,7 +31,9 @@ class Outcome(msgspec.Struct, frozen=True):
         weight: sum of the weights of those that gave an update, or their number.
         error_bound: {array or metric: largest possible |mean - true mean of the clipped values|}, in each array's
             units, before the mean is rounded to its array's dtype; metrics are named "metrics/" + name.
-        saturated: entries that were clipped, all contributors together.
+        saturated: entries that were clipped, all contributors together: of updates, and metrics, one an entry.
+        clipped_metrics: metrics whose mean lies at its clip, so that those of all contributors do; where only some are
+            clipped, `saturated` alone tells.
         abstained: contributors without an update that can be summed; their own logs say why. They weigh nothing.
         reporting: {metric: how many contributors have a number for it}.
         accused: {party: why} of those of whom others say so, who may lie; they stay in the sum.
@@ -47,6 +50,7 @@ class Outcome(msgspec.Struct, frozen=True):
     saturated: int = 0
     abstained: int = 0
     reporting: dict[str, int] = {}
+    clipped_metrics: frozenset[str] = frozenset()
     accused: dict[str, str] = {}
     left_out: frozenset[str] = frozenset()
     failure: str | None = None
@@ -64,6 +68,7 @@ class Outcome(msgspec.Struct, frozen=True):
             saturated=result.saturated,
             abstained=result.abstained,
             reporting=reporting(result),
+            clipped_metrics=_at_clip(result, current.metric_clips),
             accused=_texts(result.accused),
             left_out=current.left_out,
         )
@@ -94,7 +99,15 @@ class Outcome(msgspec.Struct, frozen=True):
             if found < given:
                 yield logging.WARNING, f"metric {metric!r} is of {found} of {given} {party}s"
         if self.saturated:
-            yield logging.WARNING, f"{self.saturated} entries of updates were clipped"
+            yield logging.WARNING, f"{self.saturated} {self._summed} were clipped"
+        for name in sorted(self.clipped_metrics):
+            yield logging.WARNING, f"metric {name!r} lies at its clip: state a larger one"
+
+    @property
+    def _summed(self) -> str:
+        """What an entry that was clipped may have been."""
+        metrics = sorted(name.removeprefix(_METRIC) for name in self.error_bound if name.startswith(_METRIC))
+        return f"entries of updates or metrics ({', '.join(metrics)})" if metrics else "entries of updates"
 
 
 def coarse(encoding: EncodingSpec, outcome: Outcome) -> str | None:
@@ -112,6 +125,16 @@ def coarse(encoding: EncodingSpec, outcome: Outcome) -> str | None:
     return f"{cause}the error bound is {bound:.1%} of the clip at {bits} bits; {' or '.join(advice)}"
 
 
+def _at_clip(result: Aggregate, clips: Mapping[str, float]) -> frozenset[str]:
+    """Metrics whose mean is their clip, as far as a settled sum can say."""
+    bounds, found = bounds_of(result), reporting(result)
+    return frozenset(
+        name
+        for name, mean in result.mean["metrics"].items()
+        if result.saturated >= found[name] and abs(mean) >= clips[name] - bounds[_METRIC + name]
+    )
+
+
 def _texts(values: Mapping[PartyId, str]) -> dict[str, str]:
     return {str(party): text for party, text in values.items()}
 
@@ -119,5 +142,5 @@ def _texts(values: Mapping[PartyId, str]) -> dict[str, str]:
 def bounds_of(result: Aggregate) -> dict[str, float]:
     """{array or "metrics/" + metric: bound}, the largest over an array's entries, of a settled result."""
     bound = result.error_bound
-    named = {**bound["arrays"], **{f"metrics/{name}": value for name, value in bound["metrics"].items()}}
+    named = {**bound["arrays"], **{f"{_METRIC}{name}": value for name, value in bound["metrics"].items()}}
     return {name: float(np.max(value, initial=0.0)) for name, value in named.items()}

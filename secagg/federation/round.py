@@ -3,10 +3,13 @@
 import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Annotated, TypeVar
+
+from msgspec import Meta
 
 from secagg.api import Aggregate, Coordinator
-from secagg.errors import ConfigError, OutOfRange, PartyId, WireError
+from secagg.arguments import checked
+from secagg.errors import ConfigError, PartyId, WireError
 from secagg.federation.choice import SchemeChoice
 from secagg.federation.context import context_of, model_of
 from secagg.federation.messages import PREPARE, Ahead, Ask, Reply
@@ -19,6 +22,7 @@ MAX_PREPARED = 4096
 """Bytes of a message that is kept for the next round; those of pairwise masking have less than 600."""
 
 T = TypeVar("T")
+_Share = Annotated[float, Meta(ge=0, le=1, title="a share in 0..1")]
 
 
 @dataclass(frozen=True)
@@ -36,8 +40,7 @@ class LatePolicy:
     least: int
 
     def __post_init__(self) -> None:
-        if not 0 <= self.share <= 1:
-            raise OutOfRange(f"max_late is {self.share}: expected a share in 0..1")
+        object.__setattr__(self, "share", checked("max_late", self.share, _Share))
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,8 @@ class Plan:
         entropy: source of the ids of the run and its sessions.
         say: where lines for the log go, with their level, as `logging.Logger.log` takes them.
         party: what the framework calls one: a node, a site.
+
+    Raises ConfigError for arguments of another type.
     """
 
     choice: SchemeChoice
@@ -63,6 +68,13 @@ class Plan:
     entropy: Entropy
     say: Callable[[int, str], object]
     party: str = "party"
+
+    def __post_init__(self) -> None:
+        checked("weighted_by", self.weighted_by, str)
+        if not isinstance(self.roster, Roster | None):
+            raise ConfigError(f"roster is {type(self.roster).__name__}, expected a Roster or None")
+        if not callable(self.entropy):
+            raise ConfigError(f"entropy is {self.entropy!r}: expected a function of the number of bytes")
 
 
 @dataclass(frozen=True)
@@ -142,6 +154,11 @@ class Round:
         self._last = [phase.name for phase in scheme.phases if phase.role == "client"][-1]
         self._greeted: set[PartyId] = set()
         self._asked: frozenset[PartyId] = frozenset()
+
+    @property
+    def metric_clips(self) -> Mapping[str, float]:
+        """{metric that is summed: its clip}."""
+        return self._plan.encoding.metrics
 
     @property
     def takes_input(self) -> bool:

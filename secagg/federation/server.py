@@ -62,6 +62,11 @@ class Server:
             outcome = Outcome.failed(str(failure), current)
         for level, text in outcome.lines(number, self._plan.party):
             self._plan.say(level, f"secure aggregation: {text}")
+        advice = None
+        if failure is not None and current is not None:
+            advice = self._plan.choice.advice(len(current.coordinator.session.parties), len(outcome.lost))
+        if advice is not None:
+            self._plan.say(logging.WARNING, f"secure aggregation: {advice}")
         why = None if self._told or outcome.failure is not None else coarse(self._plan.encoding, outcome)
         if why is not None:
             self._told = True  # once a run

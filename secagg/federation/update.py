@@ -2,11 +2,13 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
+from secagg.arguments import checked
 from secagg.encoding.layout import Update
 from secagg.encoding.quantize import Rounding
 from secagg.errors import BadDtype, BadWeight, ConfigError, OutOfRange, PartyId, ShapeMismatch
@@ -19,6 +21,7 @@ Clip: TypeAlias = float | Mapping[str, Any]
 """Bound of the updates' entries: one number, or {array name: number or array} with a default under "*"."""
 
 DEFAULT = "*"
+_Metrics = Annotated[dict[str, float], Meta(title="a dict {name: clip}")]
 COUNTED = 4095
 """By how much a counter may change in a round of 13 bits or more, unless its clip is named."""
 
@@ -73,6 +76,9 @@ class EncodingSpec:
     weight_min: int | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "metrics", checked("metrics", self.metrics, _Metrics, ConfigError))
+        if isinstance(self.clip, Mapping):
+            object.__setattr__(self, "clip", {checked("clip: name", name, str): x for name, x in self.clip.items()})
         clips = [*(self.clip.values() if isinstance(self.clip, Mapping) else [self.clip]), *self.metrics.values()]
         for clip in clips or [1.0]:
             self._session(("a", "b"), np.zeros(np.shape(clip)), clip)

@@ -1,6 +1,7 @@
 """What no framework changes: updates, runs, who is left out of a round, which scheme it runs."""
 
 from fractions import Fraction
+from types import MappingProxyType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -241,3 +242,114 @@ def test_an_invitation_of_any_bytes_is_read_or_refused(data):
         assert isinstance(Invitation.from_bytes(data), Invitation)
     except WireError:
         return
+
+
+WRONG = [
+    (EncodingSpec, {"metrics": ["train_loss"]}, r"metrics is \['train_loss'\]: expected a dict {name: clip}"),
+    (EncodingSpec, {"metrics": "auc"}, "metrics is 'auc': expected a dict"),
+    (EncodingSpec, {"metrics": {"auc": "1"}}, "metrics is .*: expected a dict {name: clip}"),
+    (EncodingSpec, {"metrics": {"auc": True}}, "metrics is .*: expected a dict {name: clip}"),
+    (EncodingSpec, {"metrics": {1: 1.0}}, "metrics is .*: expected a dict {name: clip}"),
+    (EncodingSpec, {"metrics": {"auc": 0.0}}, "clip is 0.0: expected a positive, finite number"),
+    (EncodingSpec, {"clip": "1"}, "clip: entries are str"),
+    (EncodingSpec, {"clip": None}, "clip: NoneType"),
+    (EncodingSpec, {"clip": {1: 0.5}}, "clip: name is 1: expected a text"),
+    (EncodingSpec, {"clip": {"w": "x"}}, "clip: entries are str"),
+    (EncodingSpec, {"bits": "16"}, "bits is '16': expected an integer"),
+    (EncodingSpec, {"bits": True}, "bits is True: expected an integer"),
+    (EncodingSpec, {"weight_max": "50"}, "weight_max is '50': expected an integer"),
+    (EncodingSpec, {"rounding": 1}, "rounding is 1: expected"),
+    (LatePolicy, {"share": "0.2"}, r"max_late is '0.2': expected a share in 0..1"),
+    (LatePolicy, {"share": None}, "max_late is None: expected a share"),
+    (LatePolicy, {"share": True}, "max_late is True: expected a share"),
+    (SchemeChoice, {"options": ["x"]}, r"options is \['x'\]: expected a dict {name: value}"),
+    (SchemeChoice, {"options": "x"}, "options is 'x': expected a dict"),
+    (SchemeChoice, {"options": {1: 2}}, "options is {1: 2}: expected a dict"),
+    (SchemeChoice, {"options": {"x": 1}}, "options of 'secagg': no 'x', expected some of .*'threshold'"),
+    (SchemeChoice, {"options": {"n": 1}}, "options of 'secagg': no 'n'"),
+    (SchemeChoice, {"options": {"dropout": 0.2}}, "options of 'secagg': no 'dropout'"),
+    (SchemeChoice, {"options": {"threshold": "3"}}, "threshold is '3': expected an integer"),
+    (SchemeChoice, {"options": {"threshold": 1}}, "threshold is 1: expected an integer, 2 or more"),
+    (SchemeChoice, {"options": {"threshold": 2**40}}, "threshold is 1099511627776: expected 3..4"),
+    (SchemeChoice, {"options": {"adversary": "both"}}, "adversary is 'both': expected one of passive, active"),
+    (SchemeChoice, {"scheme": "secagg+", "options": {"dropout": "0.2"}}, r"dropout is '0.2': expected a number in"),
+    (SchemeChoice, {"scheme": "secagg+", "options": {"neighbours": 3}}, "neighbours is 3: expected"),
+    (SchemeChoice, {"scheme": "secagg+", "options": {"dropout": 0.99}}, r"corrupt \+ dropout must be below 1"),
+    (SchemeChoice, {"scheme": None}, "scheme is None: expected|scheme None is unknown"),
+    (SchemeChoice, {"scheme": PairwiseMasking}, "scheme .* is unknown"),
+    (SchemeChoice, {"scheme": ["secagg"]}, r"scheme \['secagg'\] is unknown"),
+    (AllowedSchemes, {"protocols": ["secagg"]}, r"protocols is \['secagg'\]: expected a set of names"),
+    (AllowedSchemes, {"scheme": "secagg"}, "scheme is 'secagg': expected a Scheme or None"),
+    (AllowedSchemes, {"authenticated": None}, "authenticated is None: expected True or False"),
+    (AllowedSchemes, {"assumptions": {"corrupt": "0.1"}}, "assumptions is .*: expected a dict {name: number}"),
+    (Plan, {"weighted_by": 5}, "weighted_by is 5: expected a text"),
+    (Plan, {"roster": {}}, "roster is dict, expected a Roster or None"),
+    (Plan, {"entropy": b"seed"}, "entropy is b'seed': expected a function"),
+]
+RIGHT = {
+    EncodingSpec: {"bits": 16, "clip": 1.0, "weight_max": 50, "metrics": {}, "rounding": "stochastic"},
+    LatePolicy: {"share": 0.25, "least": 3},
+    SchemeChoice: {"scheme": "secagg", "options": {}},
+    AllowedSchemes: {"protocols": frozenset(["secagg"]), "scheme": None, "authenticated": False},
+}
+RIGHT[Plan] = {
+    "choice": SchemeChoice("secagg", {}),
+    "encoding": EncodingSpec(**RIGHT[EncodingSpec]),
+    "weighted_by": "n",
+    "late": LatePolicy(0.0, 3),
+    "roster": None,
+    "entropy": SeededEntropy(0),
+    "say": lambda level, text: None,
+}
+
+
+@pytest.mark.parametrize(("kind", "wrong", "words"), WRONG, ids=range(len(WRONG)))
+def test_what_is_of_another_type_or_no_use_is_refused_when_it_is_given(kind, wrong, words):
+    kind(**RIGHT[kind])
+    with pytest.raises(ConfigError, match=words):
+        kind(**RIGHT[kind] | wrong)
+
+
+def test_numbers_of_numpy_are_numbers():
+    spec = EncodingSpec(
+        **RIGHT[EncodingSpec] | {"metrics": MappingProxyType({"loss": np.float32(2), "n": np.int64(3)})}
+    )
+    assert spec.metrics == {"loss": 2.0, "n": 3.0}
+
+
+@pytest.mark.parametrize("threshold", [2, 3, 7, 30, 1000])
+def test_a_threshold_that_some_cohort_could_use(threshold):
+    choice = SchemeChoice("secagg", {"threshold": threshold})
+    assert choice.made(threshold).threshold == threshold
+
+
+def test_clipped_entries_are_told_for_what_they_may_be():
+    def lines(**of):
+        return [text for _, text in Outcome(**of).lines(1, "node")][1:]
+
+    assert lines(saturated=7, error_bound={"w": 0.1}) == ["7 entries of updates were clipped"]
+    bounds = {"w": 0.1, "metrics/loss": 0.1, "metrics/auc": 0.1}
+    assert lines(saturated=4, error_bound=bounds, clipped_metrics=frozenset(["loss"])) == [
+        "4 entries of updates or metrics (auc, loss) were clipped",
+        "metric 'loss' lies at its clip: state a larger one",
+    ]
+
+
+def closed(lost, scheme="secagg+", **options):
+    """What the server says of a round that ended when so many were lost before they dealt shares."""
+    said = []
+    choice = {"choice": SchemeChoice(scheme, options), "say": lambda level, text: said.append(text)}
+    server = Server(Plan(**RIGHT[Plan] | choice))
+    silent = dict.fromkeys(NAMES[:lost], "keys")
+    ended = SimpleNamespace(lost=silent, misbehaved={}, session=SimpleNamespace(parties=NAMES))
+    server.close(1, SimpleNamespace(coordinator=ended, prepared={}), "too few")
+    return said[-1]
+
+
+def test_a_round_that_ended_for_a_loss_that_nobody_stated_says_so():
+    said = closed(4)
+    assert said.startswith("secure aggregation: 4 of 10 were lost, and 'secagg+' is planned for a share that may be: ")
+    assert said.endswith("state it, such as options={'dropout': 0.4}")
+    assert "skipped" in closed(0)
+    assert "skipped" in closed(5)
+    assert "skipped" in closed(4, "secagg")

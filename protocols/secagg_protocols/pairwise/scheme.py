@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from math import ceil
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Unpack
 
 from msgspec import Meta
 
@@ -13,7 +13,7 @@ from secagg.errors import ConfigError
 from secagg.scheme import Phase, Roster, RoundSlot, Scheme, Seat, Session
 from secagg.scheme.seat import NEEDS_IDENTITIES
 from secagg_protocols.pairwise import derive, messages, server
-from secagg_protocols.pairwise.demand import Adversary, Demand, Rate
+from secagg_protocols.pairwise.demand import MAX_CLIENTS, Adversary, Demand, Odds, Rate, usual_loss
 from secagg_protocols.pairwise.facts import FACTS
 from secagg_protocols.pairwise.parameters import Parameters, check_threshold, least_threshold
 from secagg_protocols.pairwise.party import PairwiseParty, prepare
@@ -205,30 +205,40 @@ def secagg(
     sigma: int = 40,
 ) -> PairwiseMasking:
     """SecAgg for n clients: the complete graph. Raises OutOfRange for a threshold that does not fit n."""
-    if threshold is not None:
-        check_threshold(threshold, n, "parties")
-    return PairwiseMasking(None, threshold, adversary, corrupt, sigma)
+    clients: int = checked("n", n, whole(2, MAX_CLIENTS))
+    scheme = PairwiseMasking(None, threshold, adversary, corrupt, sigma)
+    if scheme.threshold is not None:
+        check_threshold(scheme.threshold, clients, "parties")
+    return scheme
 
 
 def secagg_plus(
     n: int,
     neighbours: int | None = None,
     threshold: int | None = None,
-    corrupt: float = 0.05,
-    dropout: float = 0.05,
-    sigma: int = 40,
-    eta: int = 30,
     adversary: Adversary = "passive",
+    **odds: Unpack[Odds],
 ) -> PairwiseMasking:
-    """SecAgg+ for n clients: degree and threshold as `planned` finds them, unless given. Small cohorts, for which no
-    smaller graph meets the odds, get the complete one.
+    """SecAgg+ for n clients: degree and threshold as `planned` finds them, unless given.
+
+    Small cohorts, for which no smaller graph meets the odds, get the complete one.
+
+    Args:
+        n: clients in the cohort, all that a round asks.
+        neighbours, threshold, adversary: as in `PairwiseMasking`. `neighbours` takes the place of the plan.
+        odds: `corrupt`, `dropout`, `sigma` and `eta` of the plan (`Demand`). A round that loses more than `dropout`
+            of its clients may end without a sum; where it is not stated it is `usual_loss(n)`.
+
+    Raises:
+        OutOfRange, ConfigError: naming the parameter and its range.
     """
-    if neighbours is not None:
-        return PairwiseMasking(neighbours, threshold, adversary, corrupt, sigma)
-    found = planned(Demand(n, corrupt, dropout, sigma, eta, adversary))
-    if found.complete:
-        return PairwiseMasking(None, threshold, adversary, corrupt, sigma)
-    return PairwiseMasking(found.neighbours, threshold or found.threshold, adversary, corrupt, sigma)
+    clients: int = checked("n", n, whole(2, MAX_CLIENTS))
+    asked = Demand(max(3, clients), adversary=adversary, **Odds(**{"dropout": usual_loss(clients), **odds}))
+    if neighbours is None:
+        found = planned(asked)
+        if not found.complete:
+            neighbours, threshold = found.neighbours, found.threshold if threshold is None else threshold
+    return PairwiseMasking(neighbours, threshold, adversary, asked.corrupt, asked.sigma)
 
 
 def planned(asked: Demand) -> Plan:
