@@ -73,6 +73,15 @@ class Protocol:
         told = {"dropout": dropout} if _takes(self.name, "dropout") else {}
         return secagg_protocols.PROTOCOLS[self.name](n, **told, **self._chosen)
 
+    def note(self, n: int) -> str | None:
+        """What to tell of options that n hospitals make into something else than was asked for."""
+        if self.neighbours is None or self.neighbours < n - 1:
+            return None
+        return (
+            f"neighbours is {self.neighbours}: {n} hospitals have {n - 1} others each, so all are neighbours "
+            "(the complete graph, as --protocol secagg has it)"
+        )
+
     def small(self) -> tuple[Scheme, int]:
         """(the scheme for a few clients of whom one may be lost, how many they are): whatever the cohort's options."""
         return replace(self, neighbours=None, threshold=None).scheme(_SMALL, 1 / _SMALL), _SMALL

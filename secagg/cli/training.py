@@ -34,6 +34,9 @@ def fedavg(settings: Settings, protocol: Protocol, report: Path | None, *, as_js
         with watching(out) as listener:
             run = _run(settings, protocol, listener)
         summary.show(run, protocol.facts.limits, out)
+        note = protocol.note(len(run.sites))
+        if note is not None:
+            screen.show_sentence(out, f"note: {note}")
     if report is not None:
         page = write_report(run, protocol.facts.limits, report)
         if not as_json:

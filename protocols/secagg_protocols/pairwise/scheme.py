@@ -225,7 +225,8 @@ def secagg_plus(
 
     Args:
         n: clients in the cohort, all that a round asks.
-        neighbours, threshold, adversary: as in `PairwiseMasking`. `neighbours` takes the place of the plan.
+        neighbours, threshold, adversary: as in `PairwiseMasking`. `neighbours` takes the place of the plan;
+            n - 1 and more are the complete graph, and the scheme says so.
         odds: `corrupt`, `dropout`, `sigma` and `eta` of the plan (`Demand`). A round that loses more than `dropout`
             of its clients may end without a sum; where it is not stated it is `usual_loss(n)`.
 
@@ -234,7 +235,10 @@ def secagg_plus(
     """
     clients: int = checked("n", n, whole(2, MAX_CLIENTS))
     asked = Demand(max(3, clients), adversary=adversary, **Odds(**{"dropout": usual_loss(clients), **odds}))
-    if neighbours is None:
+    degree: int | None = checked("neighbours", neighbours, _Degree | None)
+    if degree is not None:
+        neighbours = degree if degree < clients - 1 else None
+    else:
         found = planned(asked)
         if not found.complete:
             neighbours, threshold = found.neighbours, found.threshold if threshold is None else threshold

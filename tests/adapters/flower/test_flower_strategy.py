@@ -1,5 +1,6 @@
 """The wrapped strategy gets the weighted mean of the survivors, whoever is lost, and nothing travels beside the sum."""
 
+import logging
 from itertools import product
 
 import numpy as np
@@ -302,6 +303,36 @@ def test_counters_are_averaged_as_fedavg_does():
         slack = sum(outcome.error_bound[name] for outcome in strategy.outcomes.values()) + 3
         assert np.abs(array - results[1][name]).max() <= slack
     assert all(outcome.saturated == 0 for outcome in strategy.outcomes.values())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"metrics": ["train_loss"]}, r"metrics is \['train_loss'\]: expected a dict {name: clip}"),
+        ({"options": ["x"]}, r"options is \['x'\]: expected a dict"),
+        ({"max_late": "0.2"}, r"max_late is '0.2': expected a share in 0..1"),
+        ({"phase_timeout": "10"}, "phase_timeout is '10': expected seconds, more than 0"),
+        ({"phase_timeout": True}, "phase_timeout is True: expected seconds"),
+        ({"phase_timeout": 0}, "phase_timeout is 0: expected seconds, more than 0"),
+        ({"weighted_by_key": 5}, "weighted_by_key is 5: expected a text or None"),
+        ({"min_cohort": "3"}, "min_cohort is '3': expected an integer"),
+        ({"roster": {}}, "roster is dict, expected a Roster or None"),
+        ({"entropy": None}, "entropy is None: expected a function"),
+    ],
+)
+def test_arguments_of_another_type(wrong, words):
+    with pytest.raises(ConfigError, match=words):
+        SecureAggregation(fedavg(), **{"weight_max": 50} | wrong)
+
+
+def test_metrics_that_were_clipped_are_named_as_metrics(caplog):
+    with caplog.at_level(logging.WARNING, "flwr.secagg"):
+        strategy = secure(metrics={"train_loss": 1e-9})
+        strategy.start(grid_of(4), model_record(), num_rounds=1)
+    outcome = strategy.outcomes[1]
+    assert (outcome.saturated, outcome.clipped_metrics) == (4, {"train_loss"})
+    assert "4 entries of updates or metrics (train_loss) were clipped" in caplog.text
+    assert "metric 'train_loss' lies at its clip: state a larger one" in caplog.text
 
 
 def test_weights_that_start_as_integer_zeros_are_refused():

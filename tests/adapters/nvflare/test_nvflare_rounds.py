@@ -314,6 +314,7 @@ def test_outcomes_are_written_to_the_run_folder(tmp_path):
         ({"weight_max": 0}, "weight_max is 0"),
         ({"clip": 0.0}, "clip"),
         ({"metrics": {"loss": 0}}, "clip"),
+        ({"options": {"thresold": 3}}, "options of 'secagg': no 'thresold'"),
         ({"aggregator": object()}, "an aggregator of your own"),
         ({"aggregation_weights": {"site-1": 2.0}}, "aggregation_weights"),
     ],
@@ -326,7 +327,6 @@ def test_what_cannot_work_is_refused_before_the_first_round(how, match):
 @pytest.mark.parametrize(
     ("model", "how", "match"),
     [
-        (MODEL, {"options": {"thresold": 3}}, "options of 'secagg'"),
         (MODEL, {"clip": {"wieghts": 1.0, "*": 1.0}}, "no array named 'wieghts'"),
         ({"words": np.array(["a"])}, {}, "parameter 'words'"),
     ],
