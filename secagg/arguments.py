@@ -50,6 +50,12 @@ def checked(name: str, value: object, kind: Any, refusal: Refusal | None = None)
     raise make(f"{name} is {value!r}: expected {_words(kind)}")
 
 
+def check_kind(name: str, value: object, kind: Any, words: str) -> None:
+    """Raise ConfigError naming the argument unless `value` is an instance of `kind`, which is `words`."""
+    if not isinstance(value, kind):
+        raise ConfigError(f"{name} is {type(value).__name__}, expected {words}")
+
+
 def check_fields(made: object) -> None:
     """Hold each field of a dataclass' instance against its annotation, and leave there what `checked` returns.
 

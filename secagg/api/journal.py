@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from secagg.arguments import check_kind
 from secagg.errors import StateError, WireError
 from secagg.scheme import Ledger, Store
 from secagg.wire import codec
@@ -56,6 +57,8 @@ class Journal(Store):
     """
 
     def __init__(self, path: str | os.PathLike[str], latch: str | os.PathLike[str] | None = None) -> None:
+        for name, given in (("path", path), ("latch", "" if latch is None else latch)):
+            check_kind(name, given, str | os.PathLike, "a path")
         self._path = Path(path)
         self._latch_path = self._path.with_name(self._path.name + ".latch") if latch is None else Path(latch)
         if not self._latch_path.exists():

@@ -3,9 +3,16 @@
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
+from secagg.arguments import check_kind
 from secagg.errors import ConfigError, PartyId, StateError, WireError
 from secagg.scheme import Scheme, Session
 from secagg.wire import codec, frame
+
+
+def check_ends(scheme: Scheme, session: Session) -> None:
+    """Raise ConfigError for what is no scheme, or no session."""
+    check_kind("scheme", scheme, Scheme, "a Scheme, such as PairwiseMasking()")
+    check_kind("session", session, Session, "a Session, such as Session.from_bytes makes")
 
 
 def tag_of(session: Session) -> bytes:

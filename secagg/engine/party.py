@@ -7,9 +7,10 @@ from typing import NoReturn, Self
 
 import numpy as np
 
+from secagg.arguments import check_kind
 from secagg.encoding.layout import Update
 from secagg.encoding.ring import Lanes
-from secagg.engine.exchange import check_capacity, check_fingerprint, check_header, tag_of
+from secagg.engine.exchange import check_capacity, check_ends, check_fingerprint, check_header, tag_of
 from secagg.engine.prepared import Prepared
 from secagg.errors import (
     ConfigError,
@@ -87,6 +88,8 @@ class Participant:
         policy: Policy | None = None,
         prepared: Prepared | None = None,
     ) -> None:
+        check_ends(scheme, session)
+        check_kind("prepared", prepared, Prepared | None, "what `prepare` returned, or None")
         seat = _seated(seat, policy)
         state = None if prepared is None else prepared.secrets(scheme, session, seat)
         self._enter(scheme, session, seat, prepared is not None)

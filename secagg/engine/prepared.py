@@ -3,6 +3,7 @@
 import os
 from typing import NoReturn, Self
 
+from secagg.arguments import check_kind
 from secagg.errors import ConfigError, LocalMisuse, PartyId, PeerMisbehaved, SecaggError, StateError, WireError
 from secagg.primitives import sealing
 from secagg.primitives.entropy import Entropy
@@ -108,6 +109,7 @@ def prepare(scheme: Scheme, seat: Seat | PartyId, *, run: bytes, round: int) -> 
 
     Raises ConfigError: the protocol cannot, or run, round, id or credentials will not do.
     """
+    check_kind("scheme", scheme, Scheme, "a Scheme, such as PairwiseMasking()")
     seat, run = Seat.of(seat), run_of(run)
     check_round(run, round)
     check_party_id(seat.party)

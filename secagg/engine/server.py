@@ -10,9 +10,10 @@ from time import perf_counter
 
 import numpy as np
 
+from secagg.arguments import check_kind
 from secagg.encoding.encoding import Decoded
 from secagg.engine import prepared as ahead
-from secagg.engine.exchange import Asks, Bodies, check_capacity, check_fingerprint, check_header
+from secagg.engine.exchange import Asks, Bodies, check_capacity, check_ends, check_fingerprint, check_header
 from secagg.engine.result import Aggregate, PhaseRole
 from secagg.errors import (
     ConfigError,
@@ -110,6 +111,9 @@ class Coordinator:
         roster: Roster | None = None,
         prepared: Mapping[PartyId, bytes] | None = None,
     ) -> None:
+        check_ends(scheme, session)
+        check_kind("roster", roster, Roster | None, "a Roster or None")
+        check_kind("prepared", prepared, Mapping | None, "a dict {party: bytes} or None")
         self._enter(scheme, session, roster)
         if prepared and not (scheme.prepares and session.run):
             lacking = "a session that belongs to no run" if scheme.prepares else f"{scheme.name}, which has none"

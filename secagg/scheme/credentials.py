@@ -8,7 +8,7 @@ from secagg.primitives import signing
 from secagg.primitives.entropy import Entropy
 from secagg.scheme.draw import Draw
 from secagg.scheme.roster import Roster
-from secagg.scheme.session import Session
+from secagg.scheme.session import Session, party_ids
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Credentials:
         cls, parties: Iterable[PartyId], entropy: Entropy, draw: Draw | None = None
     ) -> "dict[PartyId, Credentials]":
         """Fresh identities for parties that all live in this process: simulations and tests."""
-        identities = {party: signing.generate(entropy) for party in parties}
+        identities = {party: signing.generate(entropy) for party in party_ids(parties)}
         roster = Roster({party: signing.public_key(private) for party, private in identities.items()})
         return {party: cls(private, roster, draw) for party, private in identities.items()}
 

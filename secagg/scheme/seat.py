@@ -1,9 +1,10 @@
 """Who a party is, what it brings to a round, and the two questions that it asks itself there."""
 
 import os
-from collections.abc import Iterable, Set
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass, field, replace
 
+from secagg.arguments import check_kind
 from secagg.errors import ConfigError, PartyId, PeerMisbehaved
 from secagg.primitives.entropy import Entropy
 from secagg.scheme.credentials import Credentials
@@ -48,6 +49,10 @@ class Seat:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "party", party_id(self.party))
+        check_kind("policy", self.policy, Policy, "a Policy")
+        check_kind("entropy", self.entropy, Callable, "a function such as os.urandom")
+        check_kind("credentials", self.credentials, Credentials | None, "Credentials or None")
+        check_kind("store", self.store, Store | None, "a Store, such as a Journal, or None")
         for name in ("context", "model"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, context_of(getattr(self, name), name))

@@ -91,8 +91,8 @@ class Session(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
         Raises:
             BadCohort, OutOfRange, BadDtype, ConfigError: naming what is wrong and what was expected.
         """
-        ids = _party_ids(parties)
-        inputs = max(1, len(ids) - len({*helpers} & {*ids}))
+        ids = party_ids(parties)
+        inputs = max(1, len(ids) - len({*party_ids(helpers, "helpers")} & {*ids}))
         session = cls(
             version=VERSION,
             id=draw(entropy, 16),
@@ -185,9 +185,10 @@ def check_round(run: bytes, number: int) -> None:
     checked("round", number, whole(0, MAX_ROUND))
 
 
-def _party_ids(parties: Any) -> tuple[PartyId, ...]:
+def party_ids(parties: Any, name: str = "parties") -> tuple[PartyId, ...]:
+    """`parties` as plain ints and strs. Raises BadCohort for anything else."""
     if isinstance(parties, str | bytes) or not isinstance(parties, Iterable):
-        raise BadCohort(f"parties is {type(parties).__name__}, expected a list of ids")
+        raise BadCohort(f"{name} is {type(parties).__name__}, expected a list of ids")
     return tuple(party_id(party) for party in parties)
 
 

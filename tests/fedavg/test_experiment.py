@@ -163,7 +163,8 @@ def test_an_identifier_among_the_features_is_noted_before_training(csv, scheme):
 
 @pytest.mark.parametrize(("bits", "lost"), [(6, True), (32, False)])
 def test_updates_lost_to_rounding_are_noted(scheme, bits, lost):
-    settings = Settings(clients=3, rounds=3, dropout=0.0, epochs=1, bits=bits, clip=20.0, weight_min=105, weight_max=200)
+    how = {"bits": bits, "clip": 20.0, "weight_min": 105, "weight_max": 200}
+    settings = Settings(clients=3, rounds=3, dropout=0.0, epochs=1, **how)
     run = run_experiment(settings, scheme)
     note = "nearly all of each update was lost to rounding in 3 of 3 rounds; raise bits or lower clip or weight_max"
     assert run.notes == ((note,) if lost else ())

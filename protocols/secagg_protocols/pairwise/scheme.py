@@ -51,7 +51,7 @@ PASSIVE = (_KEYS, _SHARES, _MASKED, _UNMASK)
 ACTIVE = (_KEYS, _SHARES, _MASKED, _AGREED, replace(_UNMASK, answer=PairwiseParty.unmask_agreed))
 """The tables of phases against a server that follows the protocol, and against one that may lie."""
 
-_Degree = Annotated[int, Meta(ge=2, multiple_of=2)]
+_Degree = Annotated[int, Meta(ge=2, le=MAX_CLIENTS, multiple_of=2)]
 _ONE_OPENS = ", since one share must not open a secret"
 _NEIGHBOURS = ", the number of neighbours"
 
