@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import NoReturn, Self
 
@@ -12,6 +13,7 @@ from secagg.encoding.layout import Update
 from secagg.encoding.ring import Lanes
 from secagg.engine.exchange import check_capacity, check_ends, check_fingerprint, check_header, tag_of
 from secagg.engine.prepared import Prepared
+from secagg.engine.turn import Turn
 from secagg.errors import (
     ConfigError,
     InputError,
@@ -19,7 +21,6 @@ from secagg.errors import (
     PartyId,
     PeerMisbehaved,
     PolicyRefused,
-    ProtocolError,
     SecaggError,
     StateError,
     WireError,
@@ -30,24 +31,36 @@ from secagg.scheme import PartySide, Phase, Policy, Scheme, Seat, Session, Sum
 from secagg.scheme.machine import check_indices
 from secagg.wire import codec, frame
 
-_STATE = b"secagg/state/party/2"
+_STATE = b"secagg/state/party/3"
 
 
 class _Round(codec.State):
     """What the engine knows of a party's round, whatever its scheme.
 
     Attributes:
-        step: how many asks it has answered.
-        last: phase, checksum of the ask and reply (none to an announcement) of the last.
+        answered: {phase: checksum of its ask}, in the order of the phases.
+        reply: to the last of them; empty to an announcement.
         failure: why it has left the round.
         vector, contributors: what it has learnt, in protocols where parties learn something.
     """
 
-    step: int = 0
-    last: tuple[int, bytes, bytes] | None = None
+    answered: dict[int, bytes] = {}
+    reply: bytes = b""
     failure: str | None = None
     vector: bytes | None = None
     contributors: set[int] = set()
+
+    def last(self) -> int:
+        """The phase that was answered last, -1 before any."""
+        return max(self.answered, default=-1)
+
+    def check(self, session: Session, phases: int) -> None:
+        """Raise WireError for what is no party's of this round."""
+        check_indices(len(session.parties), self.contributors)
+        if not all(0 <= phase < phases for phase in self.answered):
+            raise WireError("saved state of a party that has answered a phase that there is not")
+        if self.vector is not None and len(self.vector) != session.dim * session.ring.lane.itemsize:
+            raise WireError("saved state with a sum of another size")
 
 
 class _Saved(codec.State):
@@ -91,11 +104,9 @@ class Participant:
         check_ends(scheme, session)
         check_kind("prepared", prepared, Prepared | None, "what `prepare` returned, or None")
         seat = _seated(seat, policy)
-        state = None if prepared is None else prepared.secrets(scheme, session, seat)
         self._enter(scheme, session, seat, prepared is not None)
-        self._machine: PartySide | None = scheme.party(session, self.seat, state)
-        if prepared is not None:
-            prepared.erase()
+        with nullcontext() if prepared is None else prepared.spent(scheme, session, seat) as state:
+            self._machine: PartySide | None = scheme.party(session, self.seat, state)
 
     def _enter(self, scheme: Scheme, session: Session, seat: Seat, prepared: bool) -> None:
         clients = scheme.clients(session)
@@ -105,8 +116,11 @@ class Participant:
         self.session = session
         self.seat = seat.at(session)
         self._roles = {phase.role for phase in scheme.phases if self.me in clients or phase.role != "client"}
+        self._tag = tag_of(scheme, session)
         self._prepared = prepared
         self._round = _Round()
+        self._heard: bytes | None = None  # checksum of an ask that is in order and waits for an update
+        self._turn = Turn(f"party {self.me!r}")
 
     def __reduce__(self) -> NoReturn:
         """What `copy` and `pickle` call. Two of one party would answer one ask with two vectors under one mask."""
@@ -120,7 +134,12 @@ class Participant:
     @property
     def step(self) -> int:
         """Asks answered so far. It only grows: kept outside the state, it is the latch for `restore`."""
-        return self._round.step
+        return len(self._round.answered)
+
+    @property
+    def left(self) -> str | None:
+        """Why this party has left the round, for good; None while it is in it."""
+        return self._round.failure
 
     @property
     def result(self) -> Sum | None:
@@ -139,63 +158,91 @@ class Participant:
     ) -> bytes | None:
         """The reply to one ask; None to an announcement. The same ask again gets the same bytes.
 
+        What is no ask to this party in this session (damaged bytes, another session's or party's frame, a late copy of
+        an ask that was answered in an earlier phase) is an accident of the network: it is refused and changes nothing.
+        Any other refusal is final, whatever its class: the ask names this session and this party, and no server that
+        follows the protocol sends it. This party's secrets are gone then, and further calls raise LocalMisuse. One
+        call at a time: another, from a thread or from within `update` or `store`, raises LocalMisuse.
+
         Args:
             ask: bytes from the coordinator.
             update: arrays in the session's structure, `ABSTAIN`, or a callable that returns either (training, say);
-                used only in the phase that takes input, and called once the ask is known to be in order.
+                used only in the phase that takes input, and called when all that can be checked of the ask has been.
+                Whatever it raises reaches the caller as it is; the same ask may be answered again then, and no other
+                is.
             weight: integer weight_min..weight_max, where the session has weights; outside this party's own range
                 (`Policy.weights`) it counts as its nearer end.
             store: called with this participant before the reply is returned, so that `save` can put it on disk; a
-                participant that is restored answers the same ask with the same bytes. Also after a refusal, which
-                is final. The seat's own store is flushed after it.
+                participant that is restored answers the same ask with the same bytes. Also after a refusal that is
+                final. The seat's own store is flushed after it.
 
         Raises:
-            InputError: the update or weight cannot be summed; names this party and the position.
+            InputError: the update or weight cannot be summed; names this party and the position. Not final: nothing
+                was revealed, and the same ask may be answered with a better one.
             PeerMisbehaved, PolicyRefused, InconsistentModel: the server asks what it must not; nothing was revealed.
-            WireError: the bytes are no ask of this session.
+            WireError: the bytes are no ask of this session, or no message of its phase; `left` tells the two apart.
         """
-        found = frame.unwrap(ask)
-        check_header(found, frame.ASK, self.session, self.session.index(self.me))
-        if self._round.failure is not None:
-            raise LocalMisuse(f"this party has left the round: {self._round.failure}")
-        last = self._round.last
-        if last is None or last[1] != found.checksum:
-            self._advance(found, lambda: self._encoded(update, weight), store)
-        self._keep(store)
-        last = self._round.last
-        return None if last is None or not last[2] else last[2]
+        with self._turn.change():
+            found = frame.unwrap(ask)
+            check_header(found, frame.ASK, self._tag, self.session, self.session.index(self.me))
+            if self._round.failure is not None:
+                raise LocalMisuse(f"this party has left the round: {self._round.failure}")
+            if self._is_new(found):
+                self._advance(found, lambda: self._encoded(update, weight), store)
+            self._keep(store)
+            return self._round.reply or None
+
+    def _is_new(self, ask: frame.Frame) -> bool:
+        """Whether it is another ask than the last one. Raises WireError for a copy of an earlier one."""
+        known = self._round
+        if known.answered.get(ask.phase) != ask.checksum:
+            return True
+        if ask.phase != known.last():
+            name = self.scheme.phases[ask.phase].name
+            raise WireError(f"a late copy of the ask of phase {name!r}, which this party has answered")
+        return False
 
     def _advance(
         self, ask: frame.Frame, encoded: Callable[[], Lanes], store: Callable[["Participant"], object] | None
     ) -> None:
-        phase = self._next_phase(ask.phase)
-        message = codec.decode(ask.body, phase.ask)
-        vector = encoded() if phase.takes_input else None
         assert self._machine is not None, "it has not left the round"
         try:
-            is_first = self._round.last is None
-            if is_first:
-                self.seat.check_round(self.session)
-            answer = self._machine.answer(phase, message, vector)
-            if is_first:  # not before: an ask that is malformed must not use up the round
-                self.seat.enter(self.session)
+            self._read(ask, self._machine)
         except SecaggError as error:
-            # Error reporters send the local variables of a traceback's frames, and those of the machine hold secrets.
-            vector, error.__traceback__ = None, None
-            if isinstance(error, ProtocolError):
-                self._leave(str(error), store)
-            raise error from None
-        known = self._round
-        known.last = ask.phase, ask.checksum, b"" if answer.reply is None else self._wrap(ask, answer.reply)
-        known.step += 1
+            self._refuse(error, store)
+        vector = encoded() if self._machine.wants_vector else None
+        try:
+            if not self._round.answered:  # not before: an ask that is malformed must not use up the round
+                self.seat.enter(self.session)
+            answer = self._machine.answer(vector)
+        except SecaggError as error:
+            vector = None
+            self._refuse(error, store)
+        known, self._heard = self._round, None
+        known.reply = b"" if answer.reply is None else self._wrap(ask, answer.reply)
+        known.answered[ask.phase] = ask.checksum
         if answer.result is not None:
             known.vector, known.contributors = answer.result.vector.tobytes(), set(answer.result.contributors)
 
-    def _leave(self, why: str, store: Callable[["Participant"], object] | None) -> None:
-        """A refusal is final, after a restart too; and no secret is kept, for nothing is answered any more."""
-        self._round.failure = why
+    def _read(self, ask: frame.Frame, machine: PartySide) -> None:
+        """All that can be checked before this party gives an input."""
+        phase = self._next_phase(ask.phase)
+        if self._heard not in (None, ask.checksum):
+            raise PeerMisbehaved(f"a second, different ask in phase {phase.name!r}")
+        message = codec.decode(ask.body, phase.ask)
+        if not self._round.answered:
+            self.seat.check_round(self.session)
+        machine.read(phase, message)
+        self._heard = ask.checksum
+
+    def _refuse(self, error: SecaggError, store: Callable[["Participant"], object] | None) -> NoReturn:
+        """Leave the round, after a restart too; no secret is kept, for nothing is answered any more."""
+        # Error reporters send the local variables of a traceback's frames, and those of the machine hold secrets.
+        error.__traceback__ = None
+        self._round.failure = str(error)
         self._machine = None
         self._keep(store)
+        raise error from None
 
     def _keep(self, store: Callable[["Participant"], object] | None) -> None:
         """What this party has come to is kept before anybody hears of it, and the ledger first.
@@ -210,10 +257,9 @@ class Participant:
 
     def _next_phase(self, index: int) -> Phase:
         """Phase `index`, if it is this party's turn to answer it."""
-        phases, last = self.scheme.phases, self._round.last
+        phases, done = self.scheme.phases, self._round.last()
         if index >= len(phases):
             raise WireError(f"an ask of phase {index}: {self.scheme.name} has {len(phases)}")
-        done = -1 if last is None else last[0]
         if index == done:
             raise PeerMisbehaved(f"a second, different ask in phase {phases[index].name!r}")
         if done < 0 and self._prepared and index:
@@ -227,8 +273,7 @@ class Participant:
         return phases[index]
 
     def _wrap(self, ask: frame.Frame, message: codec.Message) -> bytes:
-        tag = tag_of(self.session)
-        return frame.wrap(frame.REPLY, ask.phase, ask.party, tag, ask.checksum, codec.encode(message))
+        return frame.wrap(frame.REPLY, ask.phase, ask.party, self._tag, ask.checksum, codec.encode(message))
 
     def _encoded(self, update: Update | Callable[[], Update], weight: int) -> Lanes:
         update = update() if callable(update) else update
@@ -245,8 +290,8 @@ class Participant:
 
     def state(self) -> bytes:
         """The same, secrets included, unencrypted. Of a party that has left the round no secret is in it."""
-        return codec.encode(
-            _Saved(
+        with self._turn.look():
+            saved = _Saved(
                 fingerprint=self.scheme.fingerprint,
                 session=self.session.to_bytes(),
                 me=self.session.index(self.me),
@@ -257,7 +302,7 @@ class Participant:
                 round=self._round,
                 machine=None if self._machine is None else self._machine.save(),
             )
-        )
+            return codec.encode(saved)
 
     @classmethod
     def restore(cls, scheme: Scheme, data: bytes, key: bytes, seat: Seat | PartyId, latch: int = 0) -> Self:
@@ -282,7 +327,8 @@ class Participant:
             saved = codec.load(data, _Saved)
             check_fingerprint(saved.fingerprint, scheme)
             session, policy = Session.from_bytes(saved.session), Policy(*saved.policy)
-            check_indices(len(session.parties), [saved.me], saved.round.contributors)
+            check_indices(len(session.parties), [saved.me])
+            saved.round.check(session, len(scheme.phases))
             seat = replace(seat, policy=policy.strictest(seat.policy), context=_as_saved(saved, session, seat, latch))
             seat.check_session(session, len(scheme.clients(session)))
         except (WireError, ConfigError, PolicyRefused) as error:
@@ -290,10 +336,10 @@ class Participant:
         restored = cls.__new__(cls)
         restored._enter(scheme, session, seat, saved.prepared)
         restored._round, restored._machine = saved.round, None
-        if saved.machine is not None and saved.round.failure is None:
+        if saved.machine is not None:
             try:
                 restored._machine = scheme.party(session, restored.seat, saved.machine)
-            except WireError as error:
+            except (WireError, PolicyRefused) as error:
                 raise StateError(f"not a saved party: {error}") from error
         return restored
 
@@ -316,10 +362,9 @@ def _as_saved(saved: _Saved, session: Session, seat: Seat, latch: int) -> bytes:
         raise StateError(
             "state of a round that this party knows under another context; of an earlier round, if that was never ended"
         )
-    if saved.round.step < latch:
-        raise StateError(f"state at step {saved.round.step}, but this party is known to have reached step {latch}")
+    step = len(saved.round.answered)
+    if step < latch:
+        raise StateError(f"state at step {step}, but this party is known to have reached step {latch}")
     if (saved.machine is None) != (saved.round.failure is not None):
         raise StateError("state of a party that has left the round and holds secrets, or the other way round")
-    if saved.round.vector is not None and len(saved.round.vector) != session.dim * session.ring.lane.itemsize:
-        raise StateError("state with a sum of another size")
     return saved.context

@@ -13,8 +13,9 @@ import numpy as np
 from secagg.arguments import check_kind
 from secagg.encoding.encoding import Decoded
 from secagg.engine import prepared as ahead
-from secagg.engine.exchange import Asks, Bodies, check_capacity, check_ends, check_fingerprint, check_header
+from secagg.engine.exchange import Asks, Bodies, check_capacity, check_ends, check_fingerprint, check_header, tag_of
 from secagg.engine.result import Aggregate, PhaseRole
+from secagg.engine.turn import Turn
 from secagg.errors import (
     ConfigError,
     LocalMisuse,
@@ -92,7 +93,8 @@ class Coordinator:
     """The server's end of one round.
 
     Loop: send `asks()`, hand what comes back to `receive`, and call `close_phase()` when all have answered or the
-    deadline has passed, until `done`. A phase that asks nobody is closed by itself and costs no trip. Not thread-safe.
+    deadline has passed, until `done`. A phase that asks nobody is closed by itself and costs no trip. One call at a
+    time: a thread that calls while another one's call is not over gets LocalMisuse, whoever needs more takes a lock.
 
     Args:
         scheme, session: the round.
@@ -133,6 +135,8 @@ class Coordinator:
         check_capacity(scheme, session)
         self.scheme = scheme
         self.session = session
+        self._tag = tag_of(scheme, session)
+        self._turn = Turn("the coordinator of this round")
         self._roster = roster
         self._known = scheme.server(session, roster)
         self._stage: ServerStage[object] | None = scheme.phases[0].server.begin(self._known)
@@ -162,10 +166,11 @@ class Coordinator:
     @property
     def waiting(self) -> frozenset[PartyId]:
         """Who was asked in this phase and is still to answer; empty means that `close_phase` loses nobody."""
-        phase = self._phase
-        if self._round.failure is not None or phase is None or phase.reply is None:
-            return frozenset()
-        return self.session.ids(self._opened(phase).indices.keys() - self._round.replies.keys() - self._round.rejected)
+        state, phase = self._round, self._phase
+        with self._turn.look():
+            if state.failure is not None or phase is None or phase.reply is None:
+                return frozenset()
+            return self.session.ids(self._opened(phase).indices.keys() - state.replies.keys() - state.rejected)
 
     @property
     def lost(self) -> dict[PartyId, str]:
@@ -193,7 +198,7 @@ class Coordinator:
         Bytes are made when they are looked up, so that a thousand asks of one message are not a thousand copies.
         Raises TooFew where too little of what was prepared is any good.
         """
-        with self.booked():
+        with self._turn.change(), self.booked():
             self._check_open()
             self._skip()
             phase = self._phase
@@ -212,7 +217,7 @@ class Coordinator:
             if self._round.asks is None:
                 self._round.asks = self._bodies(phase)
                 self._round.tallies[self._round.phase].sent = self._round.asks.total_size()
-            self._made = Asks(self.session, self._round.phase, self._round.asks)
+            self._made = Asks(self.session, self._tag, self._round.phase, self._round.asks)
         return self._made
 
     def _bodies(self, phase: Phase) -> Bodies:
@@ -232,7 +237,7 @@ class Coordinator:
         after the round's end, or the same reply again changes nothing. Raises UnknownParty for a stranger.
         """
         index = self.session.index(party)
-        with self.booked():
+        with self._turn.change(), self.booked():
             self._receive(index, data)
 
     def _receive(self, i: int, data: bytes) -> None:
@@ -244,7 +249,7 @@ class Coordinator:
             return
         try:
             reply = frame.unwrap(data)
-            check_header(reply, frame.REPLY, self.session, i)
+            check_header(reply, frame.REPLY, self._tag, self.session, i)
             if self._is_repeated(i, reply):
                 return
             self._check(i, reply, asks)
@@ -295,13 +300,14 @@ class Coordinator:
 
         Raises TooFew, or PeerMisbehaved naming the dealer of a mis-dealt secret; the round is over then.
         """
-        with self.booked():
-            self._check_open()
-            if self._phase is None:
-                raise LocalMisuse("close_phase after the last phase")
-            self._close(self._phase)
-        with self.booked():
-            self._skip()
+        with self._turn.change():
+            with self.booked():
+                self._check_open()
+                if self._phase is None:
+                    raise LocalMisuse("close_phase after the last phase")
+                self._close(self._phase)
+            with self.booked():
+                self._skip()
 
     def _close(self, phase: Phase) -> None:
         state = self._round
@@ -343,6 +349,10 @@ class Coordinator:
             LocalMisuse: another round or phase, or a party from which both have heard.
             PeerMisbehaved: two of their senders cannot both be right; nothing is changed.
         """
+        with self._turn.change(), other._turn.change():
+            self._merge(other)
+
+    def _merge(self, other: "Coordinator") -> None:
         mine, theirs = self._round, other._round
         if (self.scheme.fingerprint, self.session, mine.phase) != (
             other.scheme.fingerprint,
@@ -405,6 +415,10 @@ class Coordinator:
 
     def state(self) -> bytes:
         """The same, unencrypted: secret once the last phase is open."""
+        with self._turn.change():
+            return self._state()
+
+    def _state(self) -> bytes:
         if self._sum is not None:
             self._round.vector, self._round.contributors = self._sum.vector.tobytes(), set(self._sum.contributors)
         stage = None

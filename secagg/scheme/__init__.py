@@ -3,7 +3,7 @@
 from secagg.scheme.credentials import Credentials
 from secagg.scheme.draw import Draw
 from secagg.scheme.ledger import Ledger
-from secagg.scheme.machine import Answer, PartySide, Phase, Scheme, ServerStage, Sum
+from secagg.scheme.machine import Answer, PartySide, Phase, Scheme, ServerStage, Step, Sum
 from secagg.scheme.policy import Policy
 from secagg.scheme.roster import Roster
 from secagg.scheme.seat import Seat
@@ -25,6 +25,7 @@ __all__ = [
     "Seat",
     "ServerStage",
     "Session",
+    "Step",
     "Store",
     "Sum",
 ]

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 import msgspec
 
 from secagg.encoding.ring import Lanes
-from secagg.errors import ConfigError, PartyId, PeerMisbehaved, WireError
+from secagg.errors import ConfigError, LocalMisuse, PartyId, PeerMisbehaved, WireError
 from secagg.scheme.facts import Facts
 from secagg.scheme.roster import Roster
 from secagg.scheme.seat import Seat
@@ -127,6 +127,10 @@ class Answer:
     result: Sum | None = None
 
 
+Step = Callable[[Lanes], Answer]
+"""What is left of a party's step when all that needs no vector is done."""
+
+
 @dataclass(frozen=True)
 class Phase:
     """One trip: the server asks each wanted party once, each replies at most once. And the step at each end.
@@ -135,17 +139,18 @@ class Phase:
         name: what errors, `lost` and traffic call it.
         ask, reply: the message types; `reply=None` is an announcement that nobody answers.
         server: the server's stage while the phase is open.
-        answer: the party's step: (machine, ask, stage), and the vector where the phase takes input.
+        answer: the party's step: (machine, ask, stage) to an `Answer`; where the phase takes input, to a function from
+            the vector to it, so that all of the ask is checked before there is an input.
         after: the stages at which a party takes the ask.
         role: of those who are asked. A client that is alive and not asked in a "client" phase is out.
-        takes_input: the party's vector is consumed by this phase's answer.
+        takes_input: this phase's answer consumes the party's vector.
     """
 
     name: str
     ask: type[Message]
     reply: type[Message] | None
     server: type[ServerStage[Any]]
-    answer: Callable[..., Answer]
+    answer: Callable[..., Answer | Step]
     after: tuple[type[Message], ...]
     role: str = "client"
     takes_input: bool = False
@@ -172,15 +177,29 @@ class PartySide(ABC):
         self.seat = seat
         self.me = session.index(seat.party)
         self.stage = first if saved is None else codec.decode(saved, self.SAVED).stage
+        self._read: Answer | Step | None = None
 
-    def answer(self, phase: Phase, ask: Message, vector: Lanes | None) -> Answer:
-        """The phase's step. Checks all before it reveals any; an error changes no state.
+    def read(self, phase: Phase, ask: Message) -> None:
+        """The phase's step as far as it goes without an input. Checks all before it reveals any, and changes no stage.
 
         Raises PeerMisbehaved, at another stage too, PolicyRefused, InconsistentModel or WireError.
         """
+        self._read = None
         if not isinstance(self.stage, phase.after):
             raise PeerMisbehaved(f"{type(ask).__name__} after stage {type(self.stage).__name__}")
-        answer = phase.answer(self, ask, self.stage, *((vector,) if phase.takes_input else ()))
+        self._read = phase.answer(self, ask, self.stage)
+
+    @property
+    def wants_vector(self) -> bool:
+        """Whether the ask that was read last waits for one."""
+        return callable(self._read)
+
+    def answer(self, vector: Lanes | None = None) -> Answer:
+        """What comes of the ask that was read last, with the vector where it wants one; the stage moves on."""
+        read, self._read = self._read, None
+        answer = read(vector) if callable(read) and vector is not None else read
+        if not isinstance(answer, Answer):
+            raise LocalMisuse("no ask was read, or the one that was wants a vector")
         self.stage = answer.stage
         return answer
 

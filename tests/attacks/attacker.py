@@ -14,7 +14,7 @@ from secagg.engine.prepared import Sent
 from secagg.errors import PartyId, PeerMisbehaved
 from secagg.primitives import agreement, prg, shamir
 from secagg.scheme import Roster, Session
-from secagg.testing import TestRound, opened
+from secagg.testing import TestRound, asking, opened
 from secagg.wire import codec, frame
 from secagg.wire.codec import Message
 from secagg.wire.packed import pack_bits, unpack_bits
@@ -133,9 +133,7 @@ class LyingServer:
 
     def ask(self, party: int, phase: str, message: Message, update: object = None) -> bytes:
         """The party's reply to any message, as it came."""
-        index = [p.name for p in self.scheme.phases].index(phase)
-        tag = self.session.digest[: frame.HALF_DIGEST]
-        ask = frame.wrap(frame.ASK, index, party, tag, frame.NO_ASK, codec.encode(message))
+        ask = asking(self.scheme, self.session, phase, party, message)
         reply = self.participants[party].answer(ask, update)
         assert reply is not None
         self.sent[phase, party] = reply

@@ -225,7 +225,7 @@ class Frame(NamedTuple):
 
 def frame(data: bytes, tag: bytes) -> Frame:
     magic, version, direction, phase, zero, party, found, answers = struct.unpack_from("<4sBBBBI16s16s", data)
-    same((magic, version, zero, found), (b"SAGG", 2, 0, tag), "frame header")
+    same((magic, version, zero, found), (b"SAGG", 3, 0, tag), "frame header")
     same(data[44:60], sha256(data[:44], data[60:])[:16], "frame checksum")
     message = msgspec.msgpack.decode(data[60:])
     same(msgspec.msgpack.encode(message), data[60:], "canonical encoding")
@@ -264,7 +264,7 @@ class Round:
         digest = hashlib.sha256(encoded).digest()
         scheme = sha256(document["scheme"].encode())
         self.bound = sha256(LABEL, b"binding", digest, self.context, scheme, self.parameters)
-        self.asks, self.replies = messages(document, digest[:16])
+        self.asks, self.replies = messages(document, sha256(b"secagg/tag/1", scheme, digest)[:16])
 
     def private(self, i: int) -> bytes:
         return bytes.fromhex(self.clients[i]["private"])

@@ -161,6 +161,10 @@ class Round:
         self.each = (8 * SIZE - 1) // self.ring
         self.plaintexts = -(-self.dim // self.each)
         self.digest = hashlib.sha256(session).digest()
+        name, version, _ = document["scheme"].split("/", 2)
+        same((name, version), ("paillier-sum", "1"), "protocol")
+        scheme = hashlib.sha256(document["scheme"].encode()).digest()
+        self.tag = hashlib.sha256(b"secagg/tag/1" + scheme + self.digest).digest()[:16]
         self.context = hashlib.sha256(b"secagg/paillier/context/1" + context).digest()
         self.asks, self.replies = {}, {}
         for place, phase in enumerate(document["phases"]):
@@ -177,7 +181,7 @@ class Round:
     def message(self, data, direction, place, party, checksums):
         """The message in a frame whose every field is right; notes the checksum of an ask, which its reply answers."""
         answers = checksums[party] if direction else bytes(16)
-        header = struct.pack("<4sBBBBI", b"SAGG", 2, direction, place, 0, party) + self.digest[:16] + answers
+        header = struct.pack("<4sBBBBI", b"SAGG", 3, direction, place, 0, party) + self.tag + answers
         same(data[:44], header, "frame header")
         checksum = hashlib.sha256(header + data[60:]).digest()[:16]
         same(data[44:60], checksum, "frame checksum")

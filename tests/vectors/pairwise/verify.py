@@ -104,7 +104,7 @@ class Frame(NamedTuple):
 
 def frame(data: bytes, tag: bytes) -> Frame:
     magic, version, direction, phase, zero, party, found, answers = struct.unpack_from("<4sBBBBI16s16s", data)
-    same((magic, version, zero, found), (b"SAGG", 2, 0, tag), "frame header")
+    same((magic, version, zero, found), (b"SAGG", 3, 0, tag), "frame header")
     same(data[44:60], sha256(data[:44], data[60:])[:16], "frame checksum")
     message = msgspec.msgpack.decode(data[60:])
     same(msgspec.msgpack.encode(message), data[60:], "canonical encoding")
@@ -165,7 +165,9 @@ class Round:
         mode = "signed" if self.active else "unsigned"
         self.purpose = sha256(b"secagg/purpose/2", f"{name}/{version}/{mode}".encode(), b"\0", roster)
         self.context = sha256(LABEL, b"context", context)
-        self.bound = sha256(LABEL, b"binding", self.digest, self.context, sha256(document["scheme"].encode()), roster)
+        scheme = sha256(document["scheme"].encode())
+        self.bound = sha256(LABEL, b"binding", self.digest, self.context, scheme, roster)
+        self.tag = sha256(b"secagg/tag/1", scheme, self.digest)[:16]
         self.clients = [
             {name: bytes.fromhex(value) for name, value in client.items() if name != "update"}
             for client in document["clients"]
@@ -183,7 +185,7 @@ class Round:
         return sha256(b"secagg/roster/1", *pairs)
 
     def _read(self, place: int, phase: dict[str, Any]) -> None:
-        name, tag = phase["name"], self.digest[:16]
+        name, tag = phase["name"], self.tag
         asks = {int(i): frame(bytes.fromhex(data), tag) for i, data in phase["asks"].items()}
         replies = {int(i): frame(bytes.fromhex(data), tag) for i, data in phase["replies"].items()}
         for i, ask in asks.items():
