@@ -13,7 +13,7 @@ from secagg.encoding.packing import unpack
 from secagg.engine.prepared import Sent
 from secagg.errors import PartyId, PeerMisbehaved
 from secagg.primitives import agreement, prg, shamir
-from secagg.scheme import Roster, Session
+from secagg.scheme import PartySide, Phase, Roster, Session
 from secagg.testing import TestRound, asking, opened
 from secagg.wire import codec, frame
 from secagg.wire.codec import Message
@@ -82,6 +82,12 @@ def machine(participant: Participant) -> PairwiseParty:
     found = participant._machine
     assert isinstance(found, PairwiseParty)
     return found
+
+
+def reply_of(party: PartySide, phase: Phase, ask: Message) -> Any:
+    """A machine's own reply to an ask that needs no vector, without an engine that knows what it has answered."""
+    party.read(phase, ask)
+    return party.answer().reply
 
 
 def bound_of(scheme: PairwiseMasking, session: Session, roster: Roster | None = None) -> bytes:

@@ -96,7 +96,7 @@ def test_a_holder_that_answers_again_gives_the_sum_and_then_the_update():
         message = question(round_, range(N), parties)
         replies = {}
         for i in holders(round_):
-            round_.participants[i]._round.last = None  # the engine's own memory
+            round_.participants[i]._round.answered = {}  # the engine's own memory
             round_.participants[i]._roles = {"holder"}
             replies[i] = ask(round_, i, "decrypt", message)
         found.append(vector_from(round_, replies))

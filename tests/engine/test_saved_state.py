@@ -7,7 +7,7 @@ from plainsum import PlainSum
 from secagg import Coordinator, Participant, Session
 from secagg.engine import party as party_end
 from secagg.engine import server as server_end
-from secagg.errors import StateError
+from secagg.errors import PeerMisbehaved, StateError
 from secagg.scheme import Policy, Seat
 from secagg.testing import TestRound
 from secagg.wire import codec
@@ -117,7 +117,8 @@ def test_no_state_of_a_round_that_is_over(change):
 
 def refused(participant):
     """One that has left the round, with a reason."""
-    participant._leave("the server asks", None)
+    with pytest.raises(PeerMisbehaved, match="the server asks"):
+        participant._refuse(PeerMisbehaved("the server asks"), None)
     return participant
 
 

@@ -477,7 +477,7 @@ def test_who_was_not_named_a_holder_cannot_decrypt() -> None:
         if party != holder:
             assert stage_of(round_, party) == Finished()
             with pytest.raises(PeerMisbehaved, match="did not name as a key holder"):
-                machine.answer(decrypt, message, None)
+                machine.read(decrypt, message)
     assert round_.participants[holder].answer(ask, None) is not None
     assert stage_of(round_, int(holder)) == Finished()
 
