@@ -14,6 +14,7 @@ from secagg.arguments import check_kind
 from secagg.encoding.encoding import Decoded
 from secagg.engine import prepared as ahead
 from secagg.engine.exchange import Asks, Bodies, check_capacity, check_ends, check_fingerprint, check_header, tag_of
+from secagg.engine.progress import Progress, Saved, Tally
 from secagg.engine.result import Aggregate, PhaseRole
 from secagg.engine.turn import Turn
 from secagg.errors import (
@@ -29,64 +30,10 @@ from secagg.errors import (
 from secagg.primitives import sealing
 from secagg.primitives.entropy import Entropy
 from secagg.scheme import Phase, Roster, Scheme, ServerStage, Session, Sum
-from secagg.scheme.machine import check_indices
+from secagg.scheme.machine import Present
 from secagg.wire import codec, frame
 
 _STATE = b"secagg/state/server/2"
-
-
-class _Tally(codec.State):
-    """Bytes that crossed the wire in one phase: sent in total, and accepted from each party."""
-
-    sent: int = 0
-    received: dict[int, int] = {}
-
-
-class _Round(codec.State):
-    """What the engine knows of a round, whatever its scheme; parties are indices.
-
-    Attributes:
-        phase: the open one; the number of phases after the last.
-        alive: clients that answered every ask so far.
-        asks: of the open phase, once they are made.
-        replies: {party: checksum of its accepted reply}, in the open phase.
-        rejected: who sent a bad message in the open phase.
-        lost, misbehaved, accused: as in `Aggregate`.
-        tallies: one a phase.
-        failure: why the round ended without a sum.
-        vector, contributors: of the sum, once it is known.
-    """
-
-    phase: int
-    alive: set[int]
-    tallies: list[_Tally]
-    asks: Bodies | None = None
-    replies: dict[int, bytes] = {}
-    rejected: set[int] = set()
-    lost: dict[int, str] = {}
-    misbehaved: dict[int, str] = {}
-    accused: dict[int, str] = {}
-    failure: str | None = None
-    vector: bytes | None = None
-    contributors: set[int] = set()
-
-    def check(self, parties: int, phases: int) -> None:
-        """Raise WireError for what is no state of a round of so many parties and phases."""
-        check_indices(parties, self.alive, self.replies, self.rejected, self.contributors)
-        check_indices(parties, self.lost, self.misbehaved, self.accused, *(tally.received for tally in self.tallies))
-        if not 0 <= self.phase <= phases or len(self.tallies) != phases:
-            raise WireError(f"saved state of a round at phase {self.phase} of {len(self.tallies)}, expected {phases}")
-        if self.asks is not None:
-            self.asks.check(parties)
-
-
-class _Saved(codec.State):
-    """A `Coordinator` between two calls."""
-
-    fingerprint: bytes
-    session: bytes
-    round: _Round
-    stage: bytes | None
 
 
 class Coordinator:
@@ -141,7 +88,7 @@ class Coordinator:
         self._known = scheme.server(session, roster)
         self._stage: ServerStage[object] | None = scheme.phases[0].server.begin(self._known)
         clients = set(map(session.index, scheme.clients(session)))
-        self._round = _Round(0, clients, [_Tally() for _ in scheme.phases])
+        self._round = Progress(0, clients, [Tally() for _ in scheme.phases])
         self._made: Asks | None = None
         self._sum: Sum | None = None
         self._result: Aggregate | None = None
@@ -425,7 +372,7 @@ class Coordinator:
         if self._stage is not None:
             self._stage.settle(self._known)
             stage = codec.encode(self._stage)
-        return codec.encode(_Saved(self.scheme.fingerprint, self.session.to_bytes(), self._round, stage))
+        return codec.encode(Saved(self.scheme.fingerprint, self.session.to_bytes(), self._round, stage))
 
     @classmethod
     def restore(cls, scheme: Scheme, data: bytes, key: bytes, roster: Roster | None = None) -> "Coordinator":
@@ -440,7 +387,7 @@ class Coordinator:
     def of_state(cls, scheme: Scheme, data: bytes, roster: Roster | None = None) -> "Coordinator":
         """The coordinator whose `state` it is. Raises StateError when it is not one of this scheme's."""
         try:
-            saved = codec.load(data, _Saved)
+            saved = codec.load(data, Saved)
             check_fingerprint(saved.fingerprint, scheme)
             session = Session.from_bytes(saved.session)
         except (WireError, ConfigError) as error:
@@ -453,7 +400,7 @@ class Coordinator:
             raise StateError(f"not a saved server: {error}") from error
         return restored
 
-    def _load(self, saved: _Saved) -> None:
+    def _load(self, saved: Saved) -> None:
         phases, state = self.scheme.phases, saved.round
         state.check(len(self.session.parties), len(phases))
         if (saved.stage is None) != (state.phase == len(phases)):
@@ -461,13 +408,19 @@ class Coordinator:
         self._stage = None
         if saved.stage is not None:
             self._stage = codec.load(saved.stage, phases[state.phase].server)
-            self._stage.check(self._known)
+            self._check_present(phases[state.phase], state.present())
+            self._stage.check(self._known, state.present())
         if state.vector is not None:
             ring, dim = self.session.ring, self.session.dim
             if len(state.vector) != dim * ring.lane.itemsize:
                 raise WireError(f"saved sum of {len(state.vector)} bytes for {dim} entries")
             self._sum = Sum(np.frombuffer(state.vector, ring.lane).copy(), frozenset(state.contributors))
         self._round = state
+
+    def _check_present(self, phase: Phase, present: Present) -> None:
+        """Raise WireError for others than the session's clients, or asks of a client that is not there."""
+        clients = set(map(self.session.index, self.scheme.clients(self.session)))
+        present.check(alive=clients, asked=present.alive if phase.role == "client" else None)
 
 
 def _decoded(body: bytes, phase: Phase) -> codec.Message:

@@ -3,7 +3,7 @@
 from secagg.scheme.credentials import Credentials
 from secagg.scheme.draw import Draw
 from secagg.scheme.ledger import Ledger
-from secagg.scheme.machine import Answer, PartySide, Phase, Scheme, ServerStage, Step, Sum
+from secagg.scheme.machine import Answer, PartySide, Phase, Present, Scheme, ServerStage, Step, Sum
 from secagg.scheme.policy import Policy
 from secagg.scheme.roster import Roster
 from secagg.scheme.seat import Seat
@@ -19,6 +19,7 @@ __all__ = [
     "PartySide",
     "Phase",
     "Policy",
+    "Present",
     "Roster",
     "RoundSlot",
     "Scheme",

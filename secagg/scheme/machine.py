@@ -44,6 +44,32 @@ class Sum:
     contributors: frozenset[int]
 
 
+@dataclass(frozen=True)
+class Present:
+    """Who takes part in a saved round while one phase is open, as the engine knows it.
+
+    Attributes:
+        alive: clients that answered every ask so far.
+        asked: who is asked in this phase, or has answered before; None while nobody was.
+        heard: whose replies in this phase were absorbed.
+    """
+
+    alive: Set[int]
+    asked: Set[int] | None
+    heard: Set[int]
+
+    def check(
+        self, *, alive: Set[int] | None = None, asked: Set[int] | None = None, heard: Set[int] | None = None
+    ) -> None:
+        """Raise WireError where others are alive or asked than these, or not exactly these were heard."""
+        if alive is not None and not self.alive <= alive:
+            raise WireError("saved server of another round: clients are alive that it does not know")
+        if asked is not None and self.asked is not None and not self.asked <= asked:
+            raise WireError("saved server of another round: it asks whom its phase does not")
+        if heard is not None and self.heard != heard:
+            raise WireError("saved server of another round: it has heard others than have answered")
+
+
 class ServerStage(State, Generic[R]):
     """What the server holds while one phase is open, and that phase's step there.
 
@@ -88,8 +114,8 @@ class ServerStage(State, Generic[R]):
     def settle(self, round: R) -> None:
         """Bring into the state what is kept beside it, for speed, in another form. Comes before every save."""
 
-    def check(self, round: R) -> None:
-        """Raise WireError for a stage, read from bytes, that no server of this round saves."""
+    def check(self, round: R, present: Present) -> None:
+        """Raise WireError for a stage, read from bytes, that no server of this round saves with these parties."""
 
 
 def derived(method: Callable[[Any, R], T]) -> Callable[[Any, R], T]:
