@@ -262,8 +262,6 @@ class Coordinator:
         answered = frozenset(asked if phase.reply is None else state.replies)
         for i in asked - answered:
             state.lost.setdefault(i, phase.name)
-        if phase.role == "client":
-            state.alive = set(answered)
         for i, why in self._open_stage.accusations(self._known).items():
             state.accused.setdefault(i, f"phase {phase.name!r}: {why}")
         try:
@@ -273,6 +271,8 @@ class Coordinator:
             # The stage's frames have opened secrets among their local variables, and error reporters send those.
             raise error.with_traceback(None) from None
         self._stage, self._sum = (None, after) if isinstance(after, Sum) else (after, None)
+        if phase.role == "client":
+            state.alive = set(answered)
         state.phase += 1
         state.asks, self._made = None, None
         state.replies, state.rejected = {}, set()

@@ -85,7 +85,7 @@ def test_the_walk_finds_the_engine_and_the_protocols():
     names = {f"{kind.__module__}.{kind.__qualname__}" for kind in KINDS}
     assert {
         "secagg.engine.party._Saved",
-        "secagg.engine.server._Saved",
+        "secagg.engine.progress.Saved",
         "secagg_protocols.pairwise.messages.Shares",
         "secagg_protocols.pairwise.stages.Dealt",
         "secagg_protocols.pairwise.server.Unmasking",
