@@ -119,7 +119,7 @@ class Participant:
         self._tag = tag_of(scheme, session)
         self._prepared = prepared
         self._round = _Round()
-        self._heard: bytes | None = None  # checksum of an ask that is in order and waits for an update
+        self._heard: bytes | None = None  # checksum of an ask that is in order and not answered yet
         self._turn = Turn(f"party {self.me!r}")
 
     def __reduce__(self) -> NoReturn:
@@ -183,38 +183,55 @@ class Participant:
             WireError: the bytes are no ask of this session, or no message of its phase; `left` tells the two apart.
         """
         with self._turn.change():
-            found = frame.unwrap(ask)
-            check_header(found, frame.ASK, self._tag, self.session, self.session.index(self.me))
-            if self._round.failure is not None:
-                raise LocalMisuse(f"this party has left the round: {self._round.failure}")
-            if self._is_new(found):
+            found = self._opened(ask)
+            if self._round.answered.get(found.phase) != found.checksum:
                 self._advance(found, lambda: self._encoded(update, weight), store)
             self._keep(store)
             return self._round.reply or None
 
-    def _is_new(self, ask: frame.Frame) -> bool:
-        """Whether it is another ask than the last one. Raises WireError for a copy of an earlier one."""
+    def wants_update(self, ask: bytes, store: Callable[["Participant"], object] | None = None) -> bool:
+        """Whether `answer` to this ask will use an update; all that can be checked of the ask has been then.
+
+        For callers whose training is elsewhere: what a server cannot have answered, it cannot have trained for. The
+        arguments and the errors are those of `answer`, as final. No other ask is taken before this one is answered.
+        """
+        with self._turn.change():
+            found = self._opened(ask)
+            if self._round.answered.get(found.phase) == found.checksum:
+                return False
+            return self._heeded(found, store).wants_vector
+
+    def _opened(self, ask: bytes) -> frame.Frame:
+        """The frame, if it is this party's to answer, or was the last one. Nothing that is refused here is final."""
+        found = frame.unwrap(ask)
+        check_header(found, frame.ASK, self._tag, self.session, self.session.index(self.me))
         known = self._round
-        if known.answered.get(ask.phase) != ask.checksum:
-            return True
-        if ask.phase != known.last():
-            name = self.scheme.phases[ask.phase].name
+        if known.failure is not None:
+            raise LocalMisuse(f"this party has left the round: {known.failure}")
+        if known.answered.get(found.phase) == found.checksum and found.phase != known.last():
+            name = self.scheme.phases[found.phase].name
             raise WireError(f"a late copy of the ask of phase {name!r}, which this party has answered")
-        return False
+        return found
+
+    def _heeded(self, ask: frame.Frame, store: Callable[["Participant"], object] | None) -> PartySide:
+        """The machine, which has read the ask."""
+        assert self._machine is not None, "it has not left the round"
+        try:
+            if self._heard != ask.checksum:
+                self._read(ask, self._machine)
+        except SecaggError as error:
+            self._refuse(error, store)
+        return self._machine
 
     def _advance(
         self, ask: frame.Frame, encoded: Callable[[], Lanes], store: Callable[["Participant"], object] | None
     ) -> None:
-        assert self._machine is not None, "it has not left the round"
-        try:
-            self._read(ask, self._machine)
-        except SecaggError as error:
-            self._refuse(error, store)
-        vector = encoded() if self._machine.wants_vector else None
+        machine = self._heeded(ask, store)
+        vector = encoded() if machine.wants_vector else None
         try:
             if not self._round.answered:  # not before: an ask that is malformed must not use up the round
                 self.seat.enter(self.session)
-            answer = self._machine.answer(vector)
+            answer = machine.answer(vector)
         except SecaggError as error:
             vector = None
             self._refuse(error, store)
@@ -227,7 +244,7 @@ class Participant:
     def _read(self, ask: frame.Frame, machine: PartySide) -> None:
         """All that can be checked before this party gives an input."""
         phase = self._next_phase(ask.phase)
-        if self._heard not in (None, ask.checksum):
+        if self._heard is not None:
             raise PeerMisbehaved(f"a second, different ask in phase {phase.name!r}")
         message = codec.decode(ask.body, phase.ask)
         if not self._round.answered:

@@ -178,6 +178,8 @@ class Client:
         return Reply(ask.phase, frame, None if ask.ahead is None else self._prepare(part.scheme, ask.ahead))
 
     def _trained(self, part: _Part, frame: bytes, train: Callable[[], Trained]) -> bytes | None:
+        if not part.participant.wants_update(frame, store=lambda _: self._store(part)):
+            return self._answered(part, frame)
         try:
             update, weight = part.input_of(train())
         except Exception as error:  # of the user's code, too: whose training fails is as private as what comes of it
@@ -203,8 +205,9 @@ class Client:
         """Whoever refused once reveals nothing more in this round."""
         try:
             yield
-        except ProtocolError:
-            self.leave()
+        except SecaggError as error:
+            if isinstance(error, ProtocolError) or (self._part is not None and self._part.participant.left):
+                self.leave()
             raise
 
     def leave(self) -> None:

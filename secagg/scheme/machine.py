@@ -222,11 +222,11 @@ class PartySide(ABC):
 
     def answer(self, vector: Lanes | None = None) -> Answer:
         """What comes of the ask that was read last, with the vector where it wants one; the stage moves on."""
-        read, self._read = self._read, None
+        read = self._read
         answer = read(vector) if callable(read) and vector is not None else read
         if not isinstance(answer, Answer):
             raise LocalMisuse("no ask was read, or the one that was wants a vector")
-        self.stage = answer.stage
+        self.stage, self._read = answer.stage, None
         return answer
 
     def save(self) -> bytes:
