@@ -50,6 +50,10 @@ class _Round(codec.State):
     vector: bytes | None = None
     contributors: set[int] = set()
 
+    def step(self) -> int:
+        """How often this party has said its word."""
+        return len(self.answered) + (self.failure is not None)
+
     def last(self) -> int:
         """The phase that was answered last, -1 before any."""
         return max(self.answered, default=-1)
@@ -133,8 +137,10 @@ class Participant:
 
     @property
     def step(self) -> int:
-        """Asks answered so far. It only grows: kept outside the state, it is the latch for `restore`."""
-        return len(self._round.answered)
+        """Asks answered so far, and the one that was refused. It only grows: kept outside the state, it is the latch
+        for `restore`.
+        """
+        return self._round.step()
 
     @property
     def left(self) -> str | None:
@@ -379,9 +385,8 @@ def _as_saved(saved: _Saved, session: Session, seat: Seat, latch: int) -> bytes:
         raise StateError(
             "state of a round that this party knows under another context; of an earlier round, if that was never ended"
         )
-    step = len(saved.round.answered)
-    if step < latch:
-        raise StateError(f"state at step {step}, but this party is known to have reached step {latch}")
+    if saved.round.step() < latch:
+        raise StateError(f"state at step {saved.round.step()}, but this party is known to have reached step {latch}")
     if (saved.machine is None) != (saved.round.failure is not None):
         raise StateError("state of a party that has left the round and holds secrets, or the other way round")
     return saved.context

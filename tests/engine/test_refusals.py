@@ -15,7 +15,15 @@ from damage import rewrapped, with_field
 
 from secagg import Participant, Session
 from secagg.engine.party import _Saved
-from secagg.errors import InconsistentModel, InputError, LocalMisuse, PeerMisbehaved, PolicyRefused, WireError
+from secagg.errors import (
+    InconsistentModel,
+    InputError,
+    LocalMisuse,
+    PeerMisbehaved,
+    PolicyRefused,
+    StateError,
+    WireError,
+)
 from secagg.testing import TestRound, opened, small_keys
 from secagg.wire import codec, frame
 from secagg.wire.packed import pack_set
@@ -96,6 +104,8 @@ def assert_left(place, participant, stored):
         assert not any(secret in end.state() for secret in place.drawn if len(secret) >= 16)
         with pytest.raises(LocalMisuse, match="has left the round"):
             end.answer(place.ask, never)
+    with pytest.raises(StateError, match="known to have reached"):  # from before it refused
+        Participant.restore(place.scheme, place.state, KEY, place.seat, latch=participant.step)
 
 
 def refused(place, participant, ask, kinds=(WireError, PeerMisbehaved)):
@@ -216,6 +226,24 @@ def test_a_late_copy_of_an_earlier_ask_is_an_accident_too(name):
     with pytest.raises(PeerMisbehaved):
         round_.participants[0].answer(changed, never)
     assert round_.participants[0].left
+
+
+@each_place
+def test_who_trains_elsewhere_can_ask_first(name, phase):
+    """What is refused there is refused for good, and what is not is answered without another look."""
+    place = at(name, phase)
+    participant, stored = place.participant(), []
+    wants = participant.wants_update(place.ask)
+    assert wants == place.phase.takes_input == participant.wants_update(place.ask)
+    assert participant.answer(place.ask, UPDATES[place.me] if wants else never) is not None
+    assert not participant.wants_update(place.ask)
+    with pytest.raises(WireError):
+        place.participant().wants_update(ACCIDENTS["a byte short"](place.ask), store=stored.append)
+    assert stored == []
+    other = place.participant()
+    with pytest.raises((WireError, PeerMisbehaved)):
+        other.wants_update(FINAL["a byte too many"](place.ask), store=lambda me: stored.append(me.save(KEY)))
+    assert_left(place, other, stored)
 
 
 # What the user's own functions do is neither: the same ask may be tried again.

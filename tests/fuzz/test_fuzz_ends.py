@@ -77,7 +77,8 @@ def test_a_party_refuses_or_answers(name, phase, seed):
     try:
         reply = participant.answer(with_another_body(paused.asks[0], paused.asks, seed), UPDATES[PARTIES[0]])
     except (ProtocolError, WireError):
-        assert participant.step == before
+        assert participant.left
+        assert participant.step == before + 1
     else:
         assert frame.unwrap(reply).direction == frame.REPLY
         assert participant.step == before + 1

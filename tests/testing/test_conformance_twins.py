@@ -18,6 +18,7 @@ LAWS = {
     "policy": lambda exam: exam.test_no_sum_is_opened_under_the_policy_s_cohort(),
     "secrets": lambda exam: exam.test_no_secret_shows(),
     "state": lambda exam: exam.test_restored_at_every_boundary(),
+    "training": lambda exam: exam.test_who_refuses_an_ask_has_not_trained_and_answers_no_other(),
     "merge": lambda exam: exam.test_two_servers_of_one_round_merge("half"),
 }
 
@@ -53,6 +54,24 @@ class Talks(PairwiseMasking):
         answer = advertise(machine, ask, stage)
         machine.note = answer.stage.mask.hex()
         return Answer(answer.stage, answer.reply)
+
+
+class Late(PairwiseMasking):
+    """Checks what is asked of it when its vector is there."""
+
+    def __init__(self):
+        super().__init__()
+        self.phases = tuple(
+            replace(phase, answer=partial(self._late, phase.answer)) if phase.takes_input else phase
+            for phase in self.phases
+        )
+
+    @staticmethod
+    def _late(submit, machine, ask, stage):
+        def masked(vector):
+            return submit(machine, ask, stage)(vector)
+
+        return masked
 
 
 class Forgetful(pairwise_server.Masking):
@@ -109,6 +128,7 @@ TWINS = {
     ("ckks, deaf to all", "own context"): to_all(CkksSum),
     ("pairwise that talks", "secrets"): Talks,
     ("pairwise that forgets its vector", "state"): dealing_to(Forgetful),
+    ("pairwise that looks when it has trained", "training"): Late,
     ("pairwise that merges nothing", "merge"): dealing_to(Halving),
 }
 
