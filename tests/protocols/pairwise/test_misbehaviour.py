@@ -18,6 +18,7 @@ from secagg.errors import (
 )
 from secagg.scheme import Policy, Seat, Session
 from secagg.testing import TestRound, opened, rewritten
+from secagg.wire import frame
 from secagg.wire.packed import pack_bits, unpack_bits
 from secagg_protocols import PairwiseMasking
 from secagg_protocols.pairwise.messages import (
@@ -307,6 +308,29 @@ def test_refuses_a_low_order_key() -> None:
     error = refused("shares", change_neighbours(low))
     assert "the server relays a public key of low order" in str(error)
     assert not error.culprits  # unsigned: no honest server relays it, whoever's it is said to be
+
+
+def test_refuses_a_low_order_mask_key_before_it_trains() -> None:
+    """It is shown with the sealing keys, and needed once the shares are there."""
+
+    def low(_: list[int], keys: list[bytes]) -> None:
+        keys[0] = keys[0][:KEY_SIZE] + bytes(KEY_SIZE)
+
+    def never() -> None:
+        raise AssertionError("trained")
+
+    round_ = make_round()
+    round_.step()
+    ask, client = round_.coordinator.asks()[VICTIM], round_.participants[VICTIM]
+    found = frame.unwrap(client.answer(change_neighbours(low)(ask)) or b"")
+    reply = frame.wrap(found.direction, found.phase, found.party, found.tag, frame.checksum_of(ask), found.body)
+    round_.coordinator.receive(VICTIM, reply)
+    round_.participants.pop(VICTIM)
+    for party, participant in round_.participants.items():
+        round_.coordinator.receive(party, participant.answer(round_.coordinator.asks()[party]) or b"")
+    round_.coordinator.close_phase()
+    with pytest.raises(PeerMisbehaved, match="low order"):
+        client.answer(round_.coordinator.asks()[VICTIM], never)
 
 
 def test_refuses_too_few_neighbours() -> None:
