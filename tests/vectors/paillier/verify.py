@@ -153,9 +153,9 @@ class Round:
     def __init__(self, document):
         self.document, session = document, bytes.fromhex(document["session"])
         version, _, parties, encoding, context, *_ = msgspec.msgpack.decode(session)
-        layout, self.bits, _, weight_max, _, inputs = encoding
-        same((version, weight_max), (3, None), "the session's version, and no weights")
-        self.n, self.dim = len(parties), layout[0][1][0] + 1  # and a count of clipped entries, none of them
+        layout, self.bits, _, weights, _, inputs = encoding
+        same((version, weights), (4, None), "the session's version, and no weights")
+        self.n, self.dim = len(parties), layout[0][1][0] + 2  # and counts of clipped entries and abstentions
         same(inputs, self.n - len(document["helpers"]), "all but the helpers give a vector")
         self.ring = (inputs * (2**self.bits - 1)).bit_length()
         self.each = (8 * SIZE - 1) // self.ring
@@ -228,9 +228,9 @@ def verify_round(document, known):
             verify_partial(known, holders[i], total, values, proof, label)
     same(len(r.replies["decrypt"]) >= (1 if document["keys"] else known["threshold"]), True, "enough holders")
     entries = r.unpacked(plaintexts)
-    same(document["ring_sum"], entries[:-1], "the sum as it is opened")
+    same(document["ring_sum"], entries[:-2], "the sum as it is opened")
     updates = [read_update(document["updates"][str(i)]) for i in contributors]
-    same(entries, [*(sum(column) for column in zip(*updates, strict=True)), 0], "the sum of the updates")
+    same(entries, [*(sum(column) for column in zip(*updates, strict=True)), 0, 0], "the sum of the updates")
 
 
 def read_update(text):
@@ -276,7 +276,7 @@ def verify_ciphertexts(document, r, p, q, n, h):
         ciphertexts = read(data, r.plaintexts)
         same([c < n * n and gcd(c, n) == 1 for c in ciphertexts], [True] * r.plaintexts, f"ciphertexts of {i}")
         entries = r.unpacked(opened(p, q, ciphertexts))
-        same(entries, [*read_update(document["updates"][str(i)]), 0], f"update of {i}")
+        same(entries, [*read_update(document["updates"][str(i)]), 0, 0], f"update of {i}")
         total = [a * c % (n * n) for a, c in zip(total, ciphertexts, strict=True)]
     return total
 
