@@ -1,21 +1,28 @@
 """The digest of all that a client trains by. Both ends compute it, each from what it sent or received itself."""
 
 import hashlib
+import struct
 from collections.abc import Mapping
 from enum import Enum
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from secagg.errors import ConfigError
 
+V = TypeVar("V")
+
 
 def digest_of(*what: object) -> bytes:
-    """SHA-256 of any trees of arrays, bytes, numbers and texts, unambiguously; dicts in the order of their keys.
+    """SHA-256 of any trees of arrays, bytes, numbers and texts, unambiguously, in the order in which they come.
+
+    That of dicts too: user code may take a model's arrays by their place. Where a transport keeps no order, sort at
+    the client before user code sees it (`sorted_by_key`), and at the server. Tuples count as lists, and NumPy's
+    numbers as Python's, since transports turn one into the other.
 
     Raises ConfigError for something that has no bytes of its own.
     """
-    digest = hashlib.sha256(b"secagg/context/1")
+    digest = hashlib.sha256(b"secagg/context/2")
     _feed(digest, what)
     return digest.digest()
 
@@ -30,8 +37,13 @@ def context_of(received: bytes, terms: bytes) -> bytes:
     return digest_of("secagg/round/1", received, terms)
 
 
+def sorted_by_key(values: Mapping[str, V]) -> dict[str, V]:
+    """The same in the order of the keys: for what comes in an order of the transport's own."""
+    return dict(sorted(values.items()))
+
+
 def _feed(digest: Any, value: object) -> None:
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biufcSU":
         _head(digest, "array", value.dtype.str, value.shape)
         digest.update(np.ascontiguousarray(value).tobytes())
     elif isinstance(value, bytes):
@@ -39,16 +51,19 @@ def _feed(digest: Any, value: object) -> None:
         digest.update(value)
     elif isinstance(value, Mapping):
         _head(digest, "dict", len(value))
-        for key in sorted(value, key=repr):
-            _feed(digest, key)
-            _feed(digest, value[key])
+        for pair in value.items():
+            _feed(digest, pair)
     elif isinstance(value, list | tuple):
         _head(digest, "list", len(value))
         for item in value:
             _feed(digest, item)
-    elif isinstance(value, np.generic | Enum):
-        _feed(digest, value.item() if isinstance(value, np.generic) else value.value)
-    elif value is None or isinstance(value, str | int | float):
+    elif isinstance(value, Enum):
+        _feed(digest, value.value)
+    elif isinstance(value, np.generic) and not isinstance(value.item(), np.generic):
+        _feed(digest, value.item())
+    elif isinstance(value, float):  # all of its bits: `repr` tells no NaN from another
+        _head(digest, "float", struct.pack("<d", value))
+    elif value is None or isinstance(value, str | int):
         _head(digest, "value", value)
     else:
         raise ConfigError(

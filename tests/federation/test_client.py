@@ -1,6 +1,7 @@
 """A client enters what it allows, compares what it trains by, answers once, and forgets what it no longer needs."""
 
 import logging
+import struct
 from dataclasses import replace
 
 import numpy as np
@@ -21,7 +22,7 @@ from secagg.errors import (
 )
 from secagg.federation.choice import AllowedSchemes, SchemeChoice
 from secagg.federation.client import Client, Limits, Trained, told
-from secagg.federation.context import digest_of
+from secagg.federation.context import digest_of, sorted_by_key
 from secagg.federation.memory import Memory, SavedKeys, SavedRound
 from secagg.federation.messages import PREPARE, Ahead, Ask, Invitation, Reply
 from secagg.federation.round import MAX_PREPARED, LatePolicy, Plan
@@ -499,6 +500,28 @@ def test_the_digest_tells_trees_apart():
     digests = [digest_of(*tree) for tree in trees]
     assert len(set(digests)) == len(trees)
     assert {len(digest) for digest in digests} == {32}
-    assert digest_of({"b": 2, "a": (1, np.int64(3))}) == digest_of({"a": [1, 3], "b": 2})
-    with pytest.raises(ConfigError, match="object beside the model"):
-        digest_of({"f": object()})
+    assert digest_of({"a": (1, np.int64(3)), "b": np.float32(2)}) == digest_of({"a": [1, 3], "b": 2.0})
+
+
+def test_a_digest_is_of_things_in_the_order_in_which_they_come():
+    """Of a model that is read by place, another order is another model; see `sorted_by_key` where none is kept."""
+    one, other = {"a": np.ones(2), "b": np.zeros(2)}, {"b": np.zeros(2), "a": np.ones(2)}
+    assert one.keys() == other.keys()
+    assert digest_of(one) != digest_of(other)
+    assert digest_of({"config": {"x": 1, "y": 2}}) != digest_of({"config": {"y": 2, "x": 1}})
+    assert digest_of(sorted_by_key({"y": 2, "x": 1})) == digest_of({"x": 1, "y": 2})
+
+
+def test_a_digest_is_of_all_bits_of_a_number():
+    quiet, other = (struct.unpack("<d", bits.to_bytes(8, "little"))[0] for bits in (0x7FF8 << 48, (0x7FF8 << 48) + 1))
+    assert len({digest_of(value) for value in (quiet, other, 0.0, -0.0)}) == 4
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [object(), np.array([object()]), np.zeros(2, [("a", "i4")]), np.longdouble(1), np.datetime64(1, "s"), {1, 2}],
+    ids=["object", "objects", "fields", "longdouble", "date", "set"],
+)
+def test_what_has_no_bytes_of_its_own_stands_beside_no_model(odd):
+    with pytest.raises(ConfigError, match="beside the model"):
+        digest_of({"f": odd})
