@@ -76,11 +76,15 @@ class Trained:
 
 @dataclass(repr=False)
 class _Part:
-    """A client's part in one round; `compared` once `Client.check` has passed in this process."""
+    """A client's part in one round; `compared` once `Client.check` has passed in this process.
+
+    Its state is locked by one `key` from the first answer on, which a framework may keep apart from the state.
+    """
 
     invitation: Invitation
     scheme: Scheme
     participant: Participant
+    key: bytes
     compared: bool = False
 
     @property
@@ -243,7 +247,7 @@ class Client:
         limits = self._limits()
         scheme = limits.schemes.made(invitation, saved.parties)
         participant = Participant.restore(scheme, saved.state, saved.key, self._seat(limits, invitation))
-        return _Part(invitation, scheme, participant)
+        return _Part(invitation, scheme, participant, saved.key)
 
     def _entered(self, invitation: Invitation, session: Session) -> _Part:
         limits, prepared = self._limits(), self._taken()
@@ -256,7 +260,8 @@ class Client:
                 "many ranges of its own choice a lying server finds how heavy the clients are"
             )
         fits = prepared is not None and prepared.fits(scheme, session, seat)
-        return _Part(invitation, scheme, Participant(scheme, session, seat, prepared=prepared if fits else None))
+        participant = Participant(scheme, session, seat, prepared=prepared if fits else None)
+        return _Part(invitation, scheme, participant, self._entropy(KEY_BYTES))
 
     def _seat(self, limits: Limits, invitation: Invitation | None = None, context: bytes | None = None) -> Seat:
         """What this client brings. No store in passive mode: a ledger is for servers that lie."""
@@ -266,8 +271,8 @@ class Client:
 
     def _store(self, part: _Part) -> None:
         if self._memory.lasting:
-            key, parties = self._entropy(KEY_BYTES), len(part.participant.session.parties)
-            self._memory.store(SavedRound(key, part.invitation.to_bytes(), parties, part.participant.save(key)))
+            parties, state = len(part.participant.session.parties), part.participant.save(part.key)
+            self._memory.store(SavedRound(part.key, part.invitation.to_bytes(), parties, state))
 
     def _prepares(self, ask: Ask) -> Reply:
         """This client is in no round now: it sends its keys for the next one."""

@@ -5,16 +5,17 @@ import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from flwr.app import Context, Error, Message, MessageType
-from flwr.clientapp.client_app import LoadClientAppError
 from flwr.clientapp.typing import ClientAppCallable
 from flwr.common.constant import ErrorCode
 
-from secagg.adapters.flower import envelope, model
-from secagg.adapters.flower.memory import ContextMemory
+from secagg.adapters.flower import envelope, model, seen
+from secagg.adapters.flower.memory import ContextMemory, NodeMemory, is_deployed
+from secagg.adapters.flower.own import OwnError, own
 from secagg.arguments import checked
-from secagg.errors import InputError, PolicyRefused, SecaggError
+from secagg.errors import ConfigError, InputError, PolicyRefused, SecaggError
 from secagg.federation.choice import AllowedSchemes
 from secagg.federation.client import Client, Limits, Trained, told
 from secagg.federation.update import Arrays
@@ -25,6 +26,8 @@ log = logging.getLogger("flwr.secagg")
 
 MIN_COHORT, MIN_THRESHOLD = "secagg-min-cohort", "secagg-min-threshold"
 """Keys of a node's own configuration (`flower-supernode --node-config`); they only raise what the mod asks for."""
+STORE = "secagg-store"
+"""Key of a node's own configuration: the absolute path of its journal."""
 
 
 class SecAggMod:
@@ -45,7 +48,8 @@ class SecAggMod:
         protocols: names in `PROTOCOLS` that the server may choose from.
         scheme: takes the place of `protocols` where the server was given a scheme object: an equal one.
         credentials: from this node's context to its identity and the roster, for schemes that are `authenticated`;
-            parties are named by their node ids as text. With it, only such schemes are accepted.
+            parties are named by their node ids as text. With it, only such schemes are accepted, and a deployed node
+            needs a journal (`STORE` in its configuration), which no SuperLink can put back; a simulated one does not.
         assumptions: with `credentials`, the least rate of corrupt clients ("corrupt") and bits of security ("sigma")
             that the server's options may assume; 0.05 and 40 where not given.
         entropy: source of all secrets.
@@ -66,26 +70,49 @@ class SecAggMod:
         self._schemes = AllowedSchemes(frozenset(protocols), scheme, credentials is not None, assumptions or {})
         self._credentials = credentials
         self._entropy = entropy
+        self._warned = False
 
     def __call__(self, message: Message, context: Context, call_next: ClientAppCallable) -> Message:
         """Answer a train message, or pass on any other."""
         try:
             if message.metadata.message_type.partition(".")[0] != MessageType.TRAIN:
-                return _without_arrays(_called(call_next, message, context), message)
-            me, memory = str(context.node_id), ContextMemory(context)
-            client = Client(me, lambda: self._limits(context), memory, self._entropy)
+                with own(code=ErrorCode.CLIENT_APP_RAISED_EXCEPTION):
+                    reply = call_next(message, context)
+                return _without_arrays(reply, message)
+            client = Client(str(context.node_id), lambda: self._limits(context), self._memory(context), self._entropy)
             with client.leaving():
                 return _answered(client, message, context, call_next)
+        except OwnError as error:
+            return _raised_reply(error.cause, error.code, message)
         except SecaggError as error:
             return _refusal(error, message)
-        except Exception as error:  # of the user's `credentials`, say: Flower would send its text
+        except Exception as error:
             return _raised_reply(error, ErrorCode.MOD_FAILED_PRECONDITION, message)
+
+    def _memory(self, context: Context) -> ContextMemory:
+        """The node's own journal if its configuration names one. Raises ConfigError where it has to."""
+        path = context.node_config.get(STORE)
+        if path is not None:
+            if not Path(checked(f"node configuration {STORE}", path, str)).is_absolute():
+                raise ConfigError(f"node configuration {STORE}: expected an absolute path")
+            return NodeMemory(context, str(path))
+        if self._credentials is not None and is_deployed(context):
+            raise ConfigError(
+                f"a client with credentials needs a journal of its own, which no server can put back: "
+                f"flower-supernode --node-config '{STORE}=\"/var/lib/secagg/journal\"', in a folder that lasts"
+            )
+        if self._credentials is not None and not self._warned:
+            self._warned = True
+            log.warning("secure aggregation: a simulation, so this node's ledger is kept in memory for the run")
+        return ContextMemory(context)
 
     def _limits(self, context: Context) -> Limits:
         cohort = _raised(context, MIN_COHORT, self._policy.min_cohort)
         threshold = _raised(context, MIN_THRESHOLD, self._policy.min_threshold)
         policy = replace(self._policy, min_cohort=cohort, min_threshold=threshold)
-        return Limits(policy, self._schemes, None if self._credentials is None else self._credentials(context))
+        with own():
+            credentials = None if self._credentials is None else self._credentials(context)
+        return Limits(policy, self._schemes, credentials)
 
 
 def _answered(client: Client, message: Message, context: Context, call_next: ClientAppCallable) -> Message:
@@ -93,17 +120,15 @@ def _answered(client: Client, message: Message, context: Context, call_next: Cli
     if client.begin(ask):
         content = envelope.users_part(message.content)
         received = model.numpy_arrays(model.only_arrays(content, "train message")[1], "train message")
-        client.check(model.context_of(context.run_id, message.metadata.message_type, content), received)
-        message.content = content
-        train = partial(_trained, client, received, message, context, call_next)
+        given, mine = seen.handed(message, context, content)
+        client.check(seen.received_of(given.metadata, mine.run_config, content), received)
+        train = partial(_trained, client, received, partial(_called, call_next, given, mine, context))
     return Message(envelope.reply_record(client.answer(ask, train)), reply_to=message)
 
 
-def _trained(
-    client: Client, received: Arrays, message: Message, context: Context, call_next: ClientAppCallable
-) -> Trained:
+def _trained(client: Client, received: Arrays, call: Callable[[], Message]) -> Trained:
     """What the user's function, or a mod after this one, makes of the model."""
-    reply = call_next(message, context)
+    reply = call()
     if reply.has_error():
         raise InputError(f"training replied an error: {reply.error.reason}")
     arrays = model.numpy_arrays(model.only_arrays(reply.content, "reply", InputError)[1], "reply")
@@ -111,14 +136,12 @@ def _trained(
     return Trained(received, arrays, values, values)
 
 
-def _called(call_next: ClientAppCallable, message: Message, context: Context) -> Message:
-    """What the user's function, or a mod after this one, replies; an error reply where it raises."""
+def _called(call_next: ClientAppCallable, given: Message, mine: Context, context: Context) -> Message:
+    """The reply of the user's function, which may have put another state into the context that it was given."""
     try:
-        return call_next(message, context)
-    except Exception as error:  # a SecaggError of the user's own is no refusal of ours
-        loading = isinstance(error, LoadClientAppError)
-        code = ErrorCode.LOAD_CLIENT_APP_EXCEPTION if loading else ErrorCode.CLIENT_APP_RAISED_EXCEPTION
-        return _raised_reply(error, code, message)
+        return call_next(given, mine)
+    finally:
+        context.state = mine.state
 
 
 def _without_arrays(reply: Message, message: Message) -> Message:

@@ -13,7 +13,7 @@ from flwr.serverapp import strategy as fl
 from flwr.serverapp.strategy import Result, Strategy
 from msgspec import Meta
 
-from secagg.adapters.flower import model
+from secagg.adapters.flower import model, seen
 from secagg.adapters.flower.round import SecureRound, check_alike
 from secagg.arguments import checked
 from secagg.encoding.quantize import Rounding
@@ -207,7 +207,7 @@ class SecureAggregation(Strategy):
         by_node, first = {str(message.metadata.dst_node_id): message for message in messages}, messages[0]
         self._array_name, record = model.only_arrays(first.content, "the strategy's train message")
         arrays = model.numpy_arrays(record, "the strategy's train message")
-        context = model.context_of(first.metadata.run_id, first.metadata.message_type, first.content)
+        context = seen.context_of(first.metadata, seen.run_config_of(grid), first.content)
         last = server_round == self._last
         return SecureRound(self._server.open(by_node, Model(arrays, context), last), by_node, grid)
 

@@ -1,12 +1,16 @@
 """A Flower federation in one process: real apps, records and contexts; a grid that can lose nodes at any trip."""
 
+import json
 from collections.abc import Callable, Iterable
+from uuid import uuid4
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Error, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
+from flwr.common.config import get_project_dir
 from flwr.common.serde import context_from_proto, context_to_proto, recorddict_from_proto, recorddict_to_proto
 from flwr.serverapp import Grid
+from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 
 from secagg.adapters.flower import envelope, secagg_mod
@@ -75,7 +79,8 @@ class MemoryGrid(Grid):
 
     def ask(self, node: int, message: Message) -> Message:
         """As a fresh process of the node's ClientApp would answer it."""
-        received = Message(through_the_wire(message.content), node, message.metadata.message_type)
+        meta = message.metadata
+        received = Message(through_the_wire(message.content), node, meta.message_type, group_id=meta.group_id)
         received.metadata.__dict__["_message_id"] = "m"
         part = {"partition-id": list(self.apps).index(node), "num-partitions": len(self.apps)}
         context = Context(RUN, node, {**self.node_config, **part}, self.states[node], self.run_config)
@@ -93,8 +98,19 @@ class MemoryGrid(Grid):
         raise NotImplementedError
 
     @property
-    def run(self):
-        raise NotImplementedError
+    def run(self) -> Run:
+        """That of an app whose own configuration is `run_config`, installed where Flower looks for it."""
+        if not self.run_config:
+            return Run.create_empty(RUN)
+        how = {"fab_id": "tests/app", "fab_version": "1", "fab_hash": uuid4().hex}
+        folder = get_project_dir(**how)
+        folder.mkdir(parents=True)
+        lines = [f"{json.dumps(key)} = {json.dumps(value)}" for key, value in self.run_config.items()]
+        components = '[tool.flwr.app.components]\nserverapp = "a:b"\nclientapp = "a:b"\n'
+        named = '[project]\nname = "app"\nversion = "1"\nlicense = "Apache-2.0"\n[tool.flwr.app]\npublisher = "tests"\n'
+        text = f"{named}{components}[tool.flwr.app.config]\n" + "\n".join(lines)
+        (folder / "pyproject.toml").write_text(text, "utf-8")
+        return Run(**{**vars(Run.create_empty(RUN)), **how})
 
     def create_message(self, *args, **kwargs):
         raise NotImplementedError
