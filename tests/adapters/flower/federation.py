@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from uuid import uuid4
 
 import numpy as np
@@ -36,6 +37,7 @@ class MemoryGrid(Grid):
         lose: (node id, phase) to what goes wrong there: "silent", "error", "raises", or None for nothing.
         node_config: of all nodes, beside the part of the data that is each one's, as in Flower's simulation.
         run_config: of the run.
+        stores: folder of the nodes' own journals, of which each node's configuration names one; None for none.
     """
 
     def __init__(
@@ -44,12 +46,14 @@ class MemoryGrid(Grid):
         lose: Callable[[int, str], str | None] = lambda node, phase: None,
         node_config: dict | None = None,
         run_config: dict | None = None,
+        stores: Path | None = None,
     ) -> None:
         self.apps = apps
         self.lose = lose
         self.states = {node: RecordDict() for node in apps}
         self.node_config = node_config or {}
         self.run_config = run_config or {}
+        self.stores = stores
         self.trips: list[tuple[str, int]] = []
         self.sent: list[Message] = []
         self.replies: list[Message] = []
@@ -82,8 +86,7 @@ class MemoryGrid(Grid):
         meta = message.metadata
         received = Message(through_the_wire(message.content), node, meta.message_type, group_id=meta.group_id)
         received.metadata.__dict__["_message_id"] = "m"
-        part = {"partition-id": list(self.apps).index(node), "num-partitions": len(self.apps)}
-        context = Context(RUN, node, {**self.node_config, **part}, self.states[node], self.run_config)
+        context = Context(RUN, node, self.config_of(node), self.states[node], self.run_config)
         context = context_from_proto(context_to_proto(context))
         try:
             reply = self.apps[node](received, context)
@@ -93,6 +96,12 @@ class MemoryGrid(Grid):
         if reply.has_content():
             return Message(through_the_wire(reply.content), reply_to=message)
         return reply
+
+    def config_of(self, node: int) -> dict:
+        """What this node's operator has configured."""
+        own = {} if self.stores is None else {"secagg-store": str(self.stores / str(node))}
+        part = {"partition-id": list(self.apps).index(node), "num-partitions": len(self.apps)}
+        return {**self.node_config, **part, **own}
 
     def set_run(self, run):
         raise NotImplementedError

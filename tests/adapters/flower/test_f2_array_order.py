@@ -1,17 +1,18 @@
-"""The digest that clients compare takes a model's arrays by name, so it is the same whatever order they come in. A
-client that reads them by place, as Flower's `to_numpy_ndarrays` does and the example of docs/examples, trains another
-model then. The server gives all but the victim two biases of equal shape in each other's place: their hidden layer is
-dead, their update is (nearly) nothing, and the sum over six is the victim's update. Active mode, one round.
-
-Closed when: the order is part of the digest, so that the five refuse with `InconsistentModel`.
+"""A client that reads a model's arrays by place, as Flower's `to_numpy_ndarrays` does and the example of docs/examples,
+trains another model where they come in another order. The server gives all but the victim two biases of equal shape in
+each other's place: their hidden layer is dead, their update is (nearly) nothing, and the sum over six is the victim's
+update. Active mode, one round. The digest that clients compare is of the arrays in their order, so the five refuse;
+under one of the arrays by name nobody does.
 """
 
 import numpy as np
-from federation import RUN, MemoryGrid
+import pytest
+from federation import MemoryGrid
 from flwr.app import ArrayRecord, RecordDict
 from lying import Federation, refusals, replied, sent
 
-from secagg.adapters.flower import envelope, model
+from secagg.adapters.flower import seen
+from secagg.federation.context import digest_of
 
 NODES, WIDTH, SCALE = 6, 8, 1e3
 FEDERATION = Federation(NODES)
@@ -53,23 +54,22 @@ def descended(weights, x, y, steps=3, rate=0.05):
 class Swapping(MemoryGrid):
     """Sends all but the victim the two biases in each other's place."""
 
-    def __init__(self, apps):
-        super().__init__(apps)
-        self.digests = set()
-
     def _deliver(self, message):
-        if "arrays" in message.content:
-            if message.metadata.dst_node_id != VICTIM:
-                arrays = message.content["arrays"]
-                swapped = ArrayRecord({name: arrays[name] for name in SWAPPED})
-                message = sent(message, RecordDict({**message.content, "arrays": swapped}))
-            self.digests.add(model.context_of(RUN, "train", envelope.users_part(message.content)))
+        if "arrays" in message.content and message.metadata.dst_node_id != VICTIM:
+            arrays = message.content["arrays"]
+            swapped = ArrayRecord({name: arrays[name] for name in SWAPPED})
+            message = sent(message, RecordDict({**message.content, "arrays": swapped}))
         return super()._deliver(message)
 
 
-def test_the_sum_over_six_is_one_clients_update():
-    updates = {}
+@pytest.fixture
+def updates():
+    """{node: its update}, as they are trained."""
+    return {}
 
+
+@pytest.fixture
+def grid(updates):
     def train(message, context):
         received = message.content["arrays"].to_numpy_ndarrays()
         draw = np.random.default_rng(context.node_id % 2**32)
@@ -77,11 +77,32 @@ def test_the_sum_over_six_is_one_clients_update():
         updates[context.node_id] = [new - old for new, old in zip(trained, received, strict=True)]
         return replied(message, ArrayRecord(trained), **{"num-examples": 64})
 
-    before, grid = crafted(), FEDERATION.grid(train, Swapping)
-    outcome, found = FEDERATION.run(grid, ArrayRecord(before), weight_max=None, clip=CLIPS)
+    return FEDERATION.grid(train, Swapping)
+
+
+def run(grid):
+    return FEDERATION.run(grid, ArrayRecord(crafted()), weight_max=None, clip=CLIPS)
+
+
+def test_another_order_of_arrays_is_another_model(grid, updates):
+    outcome, found = run(grid)
+    assert outcome.failure is not None
+    assert found is None
+    told = refusals(grid)
+    assert set(told) == set(FEDERATION.nodes) - {VICTIM}
+    assert all(reason.startswith("InconsistentModel") for reason in told.values())
+    assert set(updates) == {VICTIM}  # the others have not trained
+
+
+def test_with_a_digest_by_name_the_sum_over_six_is_one_clients_update(grid, updates, monkeypatch):
+    def by_name(metadata, run_config, content):
+        arrays = sorted(content["arrays"].items())
+        return digest_of([(name, array.data) for name, array in arrays])
+
+    monkeypatch.setattr(seen, "context_of", by_name)
+    before, (outcome, found) = crafted(), run(grid)
     assert len(outcome.contributors) == NODES
     assert refusals(grid) == {}
-    assert len(grid.digests) == 1
     for place in (0, 2, 4):
         others = [updates[node][place] for node in updates if node != VICTIM]
         assert not np.any(others)

@@ -1,13 +1,12 @@
-"""A client's state lives in its SuperNode, and a lying SuperLink puts it back by one answer without killing a process.
-A SuperNode marks a task as failed when the SuperLink answers `confirm_message_received` by an error. Comes that error
-after the ClientApp has pushed its reply and before it has pushed its context, then the reply leaves, and the context is
-dropped: `push_task_output` keeps none of a task that is over. Whatever the client answers next, it answers from the
-state before. Here it signs two contributor sets in one session, of which active mode rests on there being one
-(`test_two_survivor_sets` says what two are worth).
+"""A client's `Context.state` lives in its SuperNode, and a lying SuperLink puts it back by one answer without killing a
+process. A SuperNode marks a task as failed when the SuperLink answers `confirm_message_received` by an error. Comes
+that error after the ClientApp has pushed its reply and before it has pushed its context, then the reply leaves, and the
+context is dropped: `push_task_output` keeps none of a task that is over. A client that kept all it knows there would
+answer again from the state before: it signs two contributor sets in one session, of which active mode rests on there
+being one (`test_two_survivor_sets` says what two are worth). With a journal of its own (`secagg-store` in the node's
+configuration) it does not.
 
 These are the SuperNode's own functions (flwr 1.41); the ClientApp's process is played call by call.
-
-Closed when: what a client has answered is kept where no SuperLink can drop it, so that the second ask is refused.
 """
 
 import hashlib
@@ -29,13 +28,14 @@ from flwr.supercore.fab import Fab
 from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects, get_object_tree
 from flwr.supercore.object_store import ObjectStoreFactory
 from flwr.supercore.run import Run
+from flwr.supercore.task_identity import TaskIdentity
 from flwr.supernode import start_client_internal
 from flwr.supernode.nodestate.in_memory_nodestate import InMemoryNodeState
 from flwr.supernode.servicer.runtime import runtime_handlers
 from lying import Federation
 
 from secagg import Participant, Seat, Store
-from secagg.adapters.flower import envelope
+from secagg.adapters.flower import SecAggMod, envelope
 from secagg.testing import opened, rewritten
 from secagg.wire import frame
 from secagg.wire.packed import pack_set
@@ -78,7 +78,7 @@ class SuperNode:
         kind = {"fab_hash": FAB, "primary_task_type": TaskType.SERVER_APP}
         self.run = Run(**{**vars(Run.create_empty(RUN)), **kind})
         self.app = grid.apps[VICTIM]
-        self.config = {"partition-id": FEDERATION.nodes.index(VICTIM), "num-partitions": NODES}
+        self.config = grid.config_of(VICTIM)
         context = Context(RUN, VICTIM, self.config, grid.states[VICTIM], {})
         self.state.store_run(self.run)
         self.state.store_fab(Fab(FAB, b"", {}))
@@ -86,7 +86,7 @@ class SuperNode:
 
     def memory(self):
         """What the client knows of its round, as the SuperNode keeps it."""
-        return bytes(self.state.get_run_series_context(self.run.series_id).state["secagg"]["state"])
+        return dict(self.state.get_run_series_context(self.run.series_id).state["secagg"])
 
     def leaving(self):
         """How many replies the SuperLink takes now."""
@@ -175,11 +175,15 @@ def check_signed(record, reply, contributors):
     credentials.roster.verify(str(VICTIM), statement, signature)
 
 
-@pytest.fixture
-def held(monkeypatch):
-    """A grid stopped at "consistency"; the SuperNode reads no configuration out of an app."""
+@pytest.fixture(autouse=True)
+def _no_app(monkeypatch):
+    """The SuperNode reads no configuration out of an app."""
     monkeypatch.setattr(start_client_internal, "get_fused_config_from_fab", lambda content, run: {})
-    grid = FEDERATION.grid(kind=Stopping)
+
+
+def held(stores=None):
+    """A grid stopped at "consistency"."""
+    grid = FEDERATION.grid(kind=Stopping, stores=stores)
     with pytest.raises(Lifted):
         FEDERATION.run(grid, model_record(), weight_max=400)
     return grid
@@ -192,8 +196,47 @@ def sets_for(message):
     return pack_set(everybody, NODES), pack_set(set(everybody) - {(victim + 1) % NODES}, NODES)
 
 
-def test_an_unconfirmed_message_is_answered_and_forgotten_and_a_second_set_is_signed(held):
-    node, honest = SuperNode(held), held.held[VICTIM]
+def test_with_a_journal_an_unconfirmed_message_is_not_forgotten(tmp_path):
+    grid = held(tmp_path)
+    node, honest = SuperNode(grid), grid.held[VICTIM]
+    everybody, fewer = sets_for(honest)
+    before = node.memory()
+    first = node.deliver(asked(honest, everybody), confirmed=False)
+    assert not first.has_error()
+    assert node.leaving() == 1
+    assert node.memory() == before  # the SuperNode has forgotten the answer
+    again = node.deliver(asked(honest, everybody), confirmed=True)
+    assert again.content == first.content
+    second = node.deliver(asked(honest, fewer), confirmed=True)
+    assert second.error.reason.startswith("PeerMisbehaved: a second, different ask")
+
+
+def test_a_second_set_comes_second_after_the_unconfirmed_one(tmp_path):
+    grid = held(tmp_path)
+    node, honest = SuperNode(grid), grid.held[VICTIM]
+    everybody, fewer = sets_for(honest)
+    assert not node.deliver(asked(honest, everybody), confirmed=False).has_error()
+    second = node.deliver(asked(honest, fewer), confirmed=True)
+    assert second.error.reason.startswith("PeerMisbehaved: a second, different ask")
+
+
+def test_with_a_journal_a_node_that_has_lost_its_context_enters_no_round_again(tmp_path):
+    grid = held(tmp_path)
+    first = next(message for message in grid.sent if message.metadata.dst_node_id == VICTIM)
+    grid.states[VICTIM] = RecordDict()
+    assert grid.ask(VICTIM, grid.held[VICTIM]).error.reason.startswith("StateError: this client is in no round")
+    assert grid.ask(VICTIM, first).error.reason.startswith("PolicyRefused: round 0 of a run in which this party has")
+
+
+def test_neither_the_journal_nor_the_context_opens_the_round_alone(tmp_path):
+    grid = held(tmp_path)
+    assert set(grid.states[VICTIM]["secagg"]) == {"key"}
+    assert grid.states[VICTIM]["secagg"]["key"] not in (tmp_path / str(VICTIM)).read_bytes()
+
+
+def test_without_one_an_unconfirmed_message_is_answered_and_forgotten_and_a_second_set_is_signed():
+    grid = held()
+    node, honest = SuperNode(grid), grid.held[VICTIM]
     everybody, fewer = sets_for(honest)
     before = node.memory()
     first = node.deliver(asked(honest, everybody), confirmed=False)
@@ -205,12 +248,26 @@ def test_an_unconfirmed_message_is_answered_and_forgotten_and_a_second_set_is_si
     assert node.leaving() == 1
     assert node.memory() != before
     for reply, contributors in ((first, everybody), (second, fewer)):
-        check_signed(held.states[VICTIM]["secagg"], reply, contributors)
+        check_signed(grid.states[VICTIM]["secagg"], reply, contributors)
 
 
-def test_a_confirmed_message_is_not_forgotten(held):
-    node, honest = SuperNode(held), held.held[VICTIM]
-    everybody, fewer = sets_for(honest)
-    node.deliver(asked(honest, everybody), confirmed=True)
-    second = node.deliver(asked(honest, fewer), confirmed=True)
-    assert second.error.reason.startswith("PeerMisbehaved: a second, different ask")
+def test_a_deployed_node_with_credentials_and_without_a_journal_takes_no_part(monkeypatch):
+    grid = held()
+    monkeypatch.setattr(TaskIdentity, "_node_id", VICTIM)  # as in a process that a SuperNode has started
+    reason = grid.ask(VICTIM, grid.held[VICTIM]).error.reason
+    assert reason.startswith("ConfigError: a client with credentials needs a journal of its own")
+    assert "--node-config 'secagg-store=" in reason
+
+
+@pytest.mark.parametrize("path", ["journal", 7])
+def test_a_journals_path_is_absolute(path):
+    grid = held()
+    grid.node_config = {"secagg-store": path}
+    assert grid.ask(VICTIM, grid.held[VICTIM]).error.reason.startswith("ConfigError: node configuration secagg-store")
+
+
+def test_a_simulation_says_that_its_ledger_is_kept_in_memory(caplog):
+    mod = SecAggMod(credentials=lambda context: FEDERATION.known[str(context.node_id)])
+    FEDERATION.run(FEDERATION.grid(mod=mod), model_record(), weight_max=400)
+    (said,) = [record for record in caplog.records if "kept in memory" in record.getMessage()]
+    assert said.name == "flwr.secagg"

@@ -1,5 +1,5 @@
-"""What the attacks of this folder have in common: an active federation of honest clients, each with the default mod, an
-identity and a ledger of its own, and a server that may lie.
+"""What attacks on clients by their server have in common: an active federation of honest clients, each with the default
+mod, an identity and a ledger of its own, and a server that may lie.
 """
 
 import random
@@ -25,8 +25,8 @@ class Federation:
         self.mod = SecAggMod(credentials=lambda context: self.known[str(context.node_id)])
         self.how = {"options": {"adversary": "active"}, "roster": self.known[str(self.nodes[0])].roster}
 
-    def grid(self, train=None, kind=MemoryGrid, mod=None):
-        return kind({node: client_app((mod or self.mod,), train) for node in self.nodes})
+    def grid(self, train=None, kind=MemoryGrid, mod=None, **how):
+        return kind({node: client_app((mod or self.mod,), train) for node in self.nodes}, **how)
 
     def run(self, grid, model, config=None, **encoding):
         """One round: (its outcome, the model's arrays after it, None where there is no sum)."""
