@@ -3,7 +3,6 @@
 import logging
 import os
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from flwr.app import Context, Error, Message, MessageType
 from flwr.clientapp.typing import ClientAppCallable
 from flwr.common.constant import ErrorCode
 
-from secagg.adapters.flower import envelope, model, seen
+from secagg.adapters.flower import envelope, model, node, seen
 from secagg.adapters.flower.memory import ContextMemory, NodeMemory, is_deployed
 from secagg.adapters.flower.own import OwnError, own
 from secagg.arguments import checked
@@ -24,11 +23,6 @@ from secagg.scheme import Credentials, Policy, Scheme
 
 log = logging.getLogger("flwr.secagg")
 
-MIN_COHORT, MIN_THRESHOLD = "secagg-min-cohort", "secagg-min-threshold"
-"""Keys of a node's own configuration (`flower-supernode --node-config`); they only raise what the mod asks for."""
-STORE = "secagg-store"
-"""Key of a node's own configuration: the absolute path of its journal."""
-
 
 class SecAggMod:
     """A mod for `ClientApp(mods=[...])`; `secagg_mod` is one with all defaults.
@@ -39,17 +33,20 @@ class SecAggMod:
     message from another strategy is refused. Evaluate and query messages pass unchanged, and so do their replies,
     except those with an ArrayRecord, which are refused; lists in metrics and bytes in configuration pass.
 
-    What the client refuses, and every error, goes to the server as an error reply, which counts as a loss. Of an error
-    about the user's own update or weight, and of whatever the user's functions raise, the server is told the class
-    alone, since the text may quote data; the client's log has the whole of it.
+    What the client refuses, by public words and numbers alone, goes to the server as an error reply, which counts as a
+    loss. Training that fails, or ends in an update or a weight that cannot be summed, is counted in the sum and adds
+    nothing to it, so that nobody learns whose it was; the client's log has the reason. Of whatever else the user's
+    functions raise the server is told the class alone, since the text may quote data.
+
+    The node's own configuration narrows all that; `secagg.adapters.flower.node` has its keys.
 
     Args:
-        policy: this client's limits; `MIN_COHORT` and `MIN_THRESHOLD` in a node's configuration can raise two of them.
+        policy: this client's limits.
         protocols: names in `PROTOCOLS` that the server may choose from.
         scheme: takes the place of `protocols` where the server was given a scheme object: an equal one.
         credentials: from this node's context to its identity and the roster, for schemes that are `authenticated`;
             parties are named by their node ids as text. With it, only such schemes are accepted, and a deployed node
-            needs a journal (`STORE` in its configuration), which no SuperLink can put back; a simulated one does not.
+            needs a journal, which no SuperLink can put back; a simulated one does not.
         assumptions: with `credentials`, the least rate of corrupt clients ("corrupt") and bits of security ("sigma")
             that the server's options may assume; 0.05 and 40 where not given.
         entropy: source of all secrets.
@@ -91,15 +88,15 @@ class SecAggMod:
 
     def _memory(self, context: Context) -> ContextMemory:
         """The node's own journal if its configuration names one. Raises ConfigError where it has to."""
-        path = context.node_config.get(STORE)
+        path = context.node_config.get(node.STORE)
         if path is not None:
-            if not Path(checked(f"node configuration {STORE}", path, str)).is_absolute():
-                raise ConfigError(f"node configuration {STORE}: expected an absolute path")
+            if not Path(checked(f"node configuration {node.STORE}", path, str)).is_absolute():
+                raise ConfigError(f"node configuration {node.STORE}: expected an absolute path")
             return NodeMemory(context, str(path))
         if self._credentials is not None and is_deployed(context):
             raise ConfigError(
                 f"a client with credentials needs a journal of its own, which no server can put back: "
-                f"flower-supernode --node-config '{STORE}=\"/var/lib/secagg/journal\"', in a folder that lasts"
+                f"flower-supernode --node-config '{node.STORE}=\"/var/lib/secagg/journal\"', in a folder that lasts"
             )
         if self._credentials is not None and not self._warned:
             self._warned = True
@@ -107,12 +104,9 @@ class SecAggMod:
         return ContextMemory(context)
 
     def _limits(self, context: Context) -> Limits:
-        cohort = _raised(context, MIN_COHORT, self._policy.min_cohort)
-        threshold = _raised(context, MIN_THRESHOLD, self._policy.min_threshold)
-        policy = replace(self._policy, min_cohort=cohort, min_threshold=threshold)
         with own():
             credentials = None if self._credentials is None else self._credentials(context)
-        return Limits(policy, self._schemes, credentials)
+        return Limits(node.policy_of(context, self._policy), self._schemes, credentials, node.unusable_of(context))
 
 
 def _answered(client: Client, message: Message, context: Context, call_next: ClientAppCallable) -> Message:
@@ -167,11 +161,6 @@ def _raised_reply(error: Exception, code: int, message: Message) -> Message:
     """As Flower reports an exception, without its text, which may quote a patient's row: that stays in this log."""
     log.error("secure aggregation: an exception outside the protocol", exc_info=error)
     return Message(Error(code, f"{type(error).__name__}: this client's own log says why"), reply_to=message)
-
-
-def _raised(context: Context, key: str, least: int) -> int:
-    """The larger of `least` and the node's own setting. Raises OutOfRange for one that is no integer."""
-    return max(checked(f"node configuration {key}", context.node_config.get(key, least), int), least)
 
 
 secagg_mod = SecAggMod()

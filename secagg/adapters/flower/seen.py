@@ -13,10 +13,9 @@ from flwr.serverapp import Grid
 from flwr.supercore.date import now
 
 from secagg.federation.context import digest_of, sorted_by_key
-from secagg.federation.update import Arrays
 
 
-def context_of(metadata: Metadata, run_config: UserConfig, content: RecordDict) -> bytes:
+def received_of(metadata: Metadata, run_config: UserConfig, content: RecordDict) -> bytes:
     """The digest of all that a train function sees and the server says, in the order in which it sees it.
 
     Args:
@@ -34,14 +33,6 @@ def context_of(metadata: Metadata, run_config: UserConfig, content: RecordDict) 
 
 def _parts(value: Any) -> Any:
     return (value.dtype, tuple(value.shape), value.stype, value.data) if isinstance(value, Array) else value
-
-
-def model_of(arrays: Arrays) -> bytes:
-    """The digest of a model's arrays alone: names in order, dtypes, shapes, entries. By it a ledger tells sums apart.
-
-    Over the entries and not the bytes that Flower sends, which a server may serialize in many ways.
-    """
-    return digest_of("secagg/flower/model/1", arrays)
 
 
 def handed(message: Message, context: Context, content: RecordDict) -> tuple[Message, Context]:

@@ -63,7 +63,7 @@ class SecureAggregation(Strategy):
 
     Args:
         strategy: any that needs no single updates.
-        weight_max, bits, clip, rounding, metrics: how updates are summed; see `EncodingSpec`.
+        weight_max, weight_min, bits, clip, rounding, metrics: how updates are summed; see `EncodingSpec`.
         scheme: a key of `PROTOCOLS`, or a scheme that `SecAggMod(scheme=...)` is given too.
         options: of the protocol's factory, such as {"threshold": 7}; for a name only.
         min_cohort: rounds with fewer sampled nodes are skipped before any message; clients refuse them by policy.
@@ -89,6 +89,7 @@ class SecureAggregation(Strategy):
         strategy: Strategy,
         weight_max: int | None,
         *,
+        weight_min: int | None = None,
         scheme: str | Scheme = "secagg",
         options: Mapping[str, Any] | None = None,
         bits: int = 16,
@@ -104,7 +105,7 @@ class SecureAggregation(Strategy):
     ) -> None:
         check_strategy(strategy)
         self.strategy = strategy
-        encoding = EncodingSpec(bits, clip, weight_max, metrics or {}, rounding)
+        encoding = EncodingSpec(bits, clip, weight_max, metrics or {}, rounding, weight_min)
         weighted_by_key = checked("weighted_by_key", weighted_by_key, str | None)
         inner = str(getattr(strategy, "weighted_by_key", weighted_by_key or "num-examples"))
         weighted_by = weighted_by_key or inner
@@ -207,7 +208,7 @@ class SecureAggregation(Strategy):
         by_node, first = {str(message.metadata.dst_node_id): message for message in messages}, messages[0]
         self._array_name, record = model.only_arrays(first.content, "the strategy's train message")
         arrays = model.numpy_arrays(record, "the strategy's train message")
-        context = seen.context_of(first.metadata, seen.run_config_of(grid), first.content)
+        context = seen.received_of(first.metadata, seen.run_config_of(grid), first.content)
         last = server_round == self._last
         return SecureRound(self._server.open(by_node, Model(arrays, context), last), by_node, grid)
 

@@ -25,13 +25,14 @@ class Federation:
         self.mod = SecAggMod(credentials=lambda context: self.known[str(context.node_id)])
         self.how = {"options": {"adversary": "active"}, "roster": self.known[str(self.nodes[0])].roster}
 
-    def grid(self, train=None, kind=MemoryGrid, mod=None, **how):
+    def grid(self, train=None, kind=MemoryGrid, mod=None, weights="10,400", **how):
+        how["node_config"] = {"secagg-weights": weights}
         return kind({node: client_app((mod or self.mod,), train) for node in self.nodes}, **how)
 
     def run(self, grid, model, config=None, **encoding):
         """One round: (its outcome, the model's arrays after it, None where there is no sum)."""
         averaging = FedAvg(fraction_evaluate=0.0, min_train_nodes=3)
-        strategy = SecureAggregation(averaging, **{"clip": CLIP, "rounding": "nearest", **self.how, **encoding})
+        strategy = SecureAggregation(averaging, **{"clip": CLIP, **self.how, **encoding})
         random.seed(7)  # Flower samples by it, so that the nodes come in the same order every time
         result = strategy.start(grid, model, num_rounds=1, train_config=config)
         return strategy.outcomes[1], arrays_of(result.arrays) if result.arrays else None

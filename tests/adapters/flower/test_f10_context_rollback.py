@@ -262,7 +262,7 @@ def test_a_deployed_node_with_credentials_and_without_a_journal_takes_no_part(mo
 @pytest.mark.parametrize("path", ["journal", 7])
 def test_a_journals_path_is_absolute(path):
     grid = held()
-    grid.node_config = {"secagg-store": path}
+    grid.node_config["secagg-store"] = path
     assert grid.ask(VICTIM, grid.held[VICTIM]).error.reason.startswith("ConfigError: node configuration secagg-store")
 
 
