@@ -299,11 +299,10 @@ class Participant:
         return frame.wrap(frame.REPLY, ask.phase, ask.party, self._tag, ask.checksum, codec.encode(message))
 
     def _encoded(self, update: Update | Callable[[], Update], weight: int) -> Lanes:
-        update = update() if callable(update) else update
+        update, encoding = update() if callable(update) else update, self.session.encoding
         try:
-            return self.session.encoding.encode(
-                update, self.seat.policy.weight(weight), self.seat.noise or self.seat.entropy
-            )
+            weight = weight if encoding.weights is None else self.seat.policy.weight(weight)
+            return encoding.encode(update, weight, self.seat.noise or self.seat.entropy)
         except InputError as error:
             raise error.of(self.me) from None
 

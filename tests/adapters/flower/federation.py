@@ -17,6 +17,8 @@ from flwr.supercore.task_identity import TaskIdentity
 from secagg.adapters.flower import envelope, secagg_mod
 
 RUN = 7
+WEIGHTS = {"secagg-weights": "10,400"}
+"""A node's configuration, as active mode wants it: its declared range, within that of `beside_plain.secure`."""
 SERVER = 1
 
 
