@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from federation import MODEL, arrays_of, client_app, examples_of, grid_of, identify, model_record
+from federation import MODEL, WEIGHTS, arrays_of, client_app, examples_of, grid_of, identify, model_record
 from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
 from flwr.serverapp import strategy as flower
 from test_flower_strategy import WEIGHT_MAX, close, fedavg, mean_step
@@ -359,7 +359,7 @@ def active(nodes):
     known = Credentials.generate(names, SeededEntropy("flower"))
     mod = SecAggMod(credentials=lambda context: known[str(context.node_id)])
     how = {"options": {"adversary": "active"}, "roster": known[names[0]].roster}
-    return grid_of(nodes, mods=(mod,)), how
+    return grid_of(nodes, mods=(mod,), node_config=WEIGHTS), how
 
 
 def test_active_mode():
@@ -470,7 +470,7 @@ def test_a_node_prepares_only_what_it_would_take_part_in():
     identify()
     grid = grid_of(3, mods=(SecAggMod(protocols=["secagg+"]),))
     node = next(iter(grid.apps))
-    terms = Invitation("secagg", "{}", PairwiseMasking().fingerprint, "num-examples").to_bytes()
+    terms = Invitation("secagg", "{}", PairwiseMasking().fingerprint, "num-examples", bytes(32)).to_bytes()
     request = envelope.ask_record(Ask(PREPARE, b"", terms, None, Ahead("00" * 16, 7, 3)))
     assert "this client allows" in grid.ask(node, Message(request, node, "train")).error.reason
     assert "secagg.prepared" not in grid.states[node]

@@ -9,6 +9,7 @@ from beside_plain import WEIGHT_MAX, close, fedavg, secure, steps_in
 from federation import (
     MODEL,
     RUN,
+    WEIGHTS,
     arrays_of,
     client_app,
     examples_of,
@@ -55,7 +56,7 @@ def test_five_rounds_stay_within_the_stated_bound_of_plain_fedavg():
         assert abs(found - wanted) <= outcome.error_bound["metrics/train_loss"]
 
 
-@pytest.mark.parametrize("bits", [8, 16, 32])
+@pytest.mark.parametrize("bits", [12, 16, 32])
 def test_every_round_adds_what_plain_fedavg_adds_within_that_rounds_bound(bits):
     strategy = secure(bits=bits)
     found, wanted = steps_in(strategy, grid_of(5)), steps_in(fedavg(), grid_of(5, mods=()))
@@ -235,6 +236,25 @@ def test_where_the_mod_has_no_credentials_no_failure_asks_for_it():
     assert HINT not in strategy.outcomes[1].failure
 
 
+def test_a_round_in_which_all_abstain_leaves_the_model_and_training_goes_on():
+    grid, seen = grid_of(4), []
+    whole = grid.apps
+
+    def failing(message, context):
+        raise ValueError("no patients today")
+
+    def evaluate(server_round, arrays):
+        grid.apps = whole if server_round else dict.fromkeys(whole, client_app(train=failing))
+        seen.append(arrays_of(arrays))
+
+    strategy = secure()
+    strategy.start(grid, model_record(), num_rounds=2, evaluate_fn=evaluate)
+    assert "all 4 contributors abstain" in strategy.outcomes[1].failure
+    assert strategy.outcomes[2].failure is None
+    for name in MODEL:
+        np.testing.assert_array_equal(seen[1][name], MODEL[name])
+
+
 def test_evaluation_is_the_wrapped_strategys():
     grid = grid_of(3)
     result = SecureAggregation(flower.FedAvg(), weight_max=WEIGHT_MAX).start(grid, model_record(), num_rounds=1)
@@ -250,8 +270,8 @@ def test_unweighted_mean():
     close(arrays_of(result.arrays), wanted, strategy.outcomes[1].error_bound)
 
 
-@pytest.mark.parametrize("examples", [0, 1])
-def test_a_node_without_examples_is_lost_unless_it_counts_as_one_and_moves_nothing(examples):
+@pytest.mark.parametrize("examples", [0, 1, 50])
+def test_a_node_without_examples_abstains_and_one_of_few_counts_as_the_lightest(examples):
     grid = grid_of(4)
     empty, *others = grid.apps
 
@@ -260,13 +280,13 @@ def test_a_node_without_examples_is_lost_unless_it_counts_as_one_and_moves_nothi
         return Message(RecordDict({"arrays": message.content["arrays"], "metrics": metrics}), reply_to=message)
 
     grid.apps[empty] = client_app(train=train)
-    strategy = secure()
+    strategy, counted = secure(weight_min=10), {0: 0, 1: 10, 50: 50}[examples]
     result = strategy.start(grid, model_record(), num_rounds=1)
     outcome, total = strategy.outcomes[1], sum(map(examples_of, others))
-    assert outcome.lost == ({} if examples else {str(empty): "masked"})
-    assert outcome.weight == total + examples
+    assert (outcome.lost, outcome.abstained) == ({}, examples == 0)
+    assert outcome.weight == total + counted
     step = mean_step(others, 1)
-    wanted = {name: array + step[name] * total / (total + examples) for name, array in MODEL.items()}
+    wanted = {name: array + step[name] * total / (total + counted) for name, array in MODEL.items()}
     close(arrays_of(result.arrays), wanted, outcome.error_bound)
 
 
@@ -486,7 +506,7 @@ def test_active_mode():
     names = list(map(str, grid_of(4).apps))
     known = Credentials.generate(names, SeededEntropy("flower"))
     mod = SecAggMod(credentials=lambda context: known[str(context.node_id)])
-    grid = grid_of(4, mods=(mod,))
+    grid = grid_of(4, mods=(mod,), node_config=WEIGHTS)
     strategy = secure(options={"adversary": "active"}, roster=known[names[0]].roster)
     result = strategy.start(grid, model_record(), num_rounds=2)
     assert [phase for phase, _ in grid.trips[:5]] == ["keys", "shares", "masked", "consistency", "unmask"]
@@ -499,7 +519,8 @@ def test_active_clients_open_no_second_sum_of_nearly_the_same_cohort():
     """The same model and round again, with one client less: the difference would be that client's update."""
     names = list(map(str, grid_of(5).apps))
     known = Credentials.generate(names, SeededEntropy("flower"))
-    grid = grid_of(5, mods=(SecAggMod(credentials=lambda context: known[str(context.node_id)]),))
+    mod = SecAggMod(credentials=lambda context: known[str(context.node_id)])
+    grid = grid_of(5, mods=(mod,), node_config=WEIGHTS)
     how = {"options": {"adversary": "active", "threshold": 4}, "roster": known[names[0]].roster}
     secure(**how).start(grid, model_record(), num_rounds=1)
     grid.lose = losing({next(iter(grid.apps)): "keys"})
@@ -516,7 +537,7 @@ def test_active_clients_say_how_many_may_be_corrupt(assumptions, agreed):
     names = list(map(str, grid_of(4).apps))
     known = Credentials.generate(names, SeededEntropy("flower"))
     mod = SecAggMod(credentials=lambda context: known[str(context.node_id)], assumptions=assumptions)
-    grid = grid_of(4, mods=(mod,))
+    grid = grid_of(4, mods=(mod,), node_config=WEIGHTS)
     strategy = secure(options={"adversary": "active", "corrupt": 0.0}, roster=known[names[0]].roster)
     strategy.start(grid, model_record(), num_rounds=1)
     assert (strategy.outcomes[1].failure is None) == agreed
