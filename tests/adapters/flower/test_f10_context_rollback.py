@@ -231,6 +231,7 @@ def test_with_a_journal_a_node_that_has_lost_its_context_enters_no_round_again(t
 def test_neither_the_journal_nor_the_context_opens_the_round_alone(tmp_path):
     grid = held(tmp_path)
     assert set(grid.states[VICTIM]["secagg"]) == {"key"}
+    assert len({grid.states[node]["secagg"]["key"] for node in grid.apps}) == NODES
     assert grid.states[VICTIM]["secagg"]["key"] not in (tmp_path / str(VICTIM)).read_bytes()
 
 

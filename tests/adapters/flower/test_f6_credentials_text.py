@@ -6,7 +6,7 @@ from contextlib import nullcontext
 
 import pytest
 from federation import model_record
-from lying import Federation, refusals
+from lying import Federation, refusals, replied
 
 from secagg.adapters.flower import SecAggMod
 from secagg_protocols import PaillierKeys
@@ -56,4 +56,16 @@ def test_what_is_wrong_in_a_journal_names_no_file(damage, tmp_path, caplog):
         (tmp_path / f"{node}.latch").write_bytes(b"1\n")
     (reason,) = told(FEDERATION.mod, stores=tmp_path)
     assert reason.endswith("Error: this client's own log says why")
+    assert str(tmp_path) in caplog.text
+
+
+def test_what_goes_wrong_in_a_journal_while_a_client_trains_names_no_file(tmp_path, caplog):
+    def train(message, context):
+        """Meanwhile, on this node's disk."""
+        (tmp_path / str(context.node_id)).write_bytes(b"?")
+        return replied(message, message.content["arrays"], **{"num-examples": 50})
+
+    grid = FEDERATION.grid(train, stores=tmp_path)
+    FEDERATION.run(grid, model_record(), weight_max=400)
+    assert set(refusals(grid).values()) == {"StateError: this client's own log says why"}
     assert str(tmp_path) in caplog.text
