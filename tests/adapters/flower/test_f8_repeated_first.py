@@ -1,9 +1,7 @@
-"""Flower may deliver a message twice. A first ask that was answered by fresh keys each time cost the client its round,
-and a server could have two advertisements of one client in one session. It no longer works: closed by the house. A
-client that is in a session already answers a repeated ask by the same bytes, whatever the phase, until it has answered
-the last one; then it is in no round, and says so.
-
-Closed when: it is, already.
+"""Flower may deliver a message twice. A first ask that was answered by fresh keys each time would cost the client its
+round, and give a server two advertisements of one client in one session. A client that is in a session already answers
+a repeated ask by the same bytes, whatever the phase, until it has answered the last one; then it is in no round, and
+says so.
 """
 
 import pytest
