@@ -42,7 +42,7 @@ LAX = Policy(weight_ratio=500, levels=1)
 def trained(weight, rounds=ROUNDS, **how):
     """(model, strategy) after `rounds`; all noise is fixed."""
     grid = grid_of(NODES, train=moving(weight), mods=(SecAggMod(entropy=SeededEntropy("nodes")),))
-    strategy = SecureAggregation(fedavg(), clip=CLIP, entropy=SeededEntropy("server"), **how)
+    strategy = SecureAggregation(fedavg(), entropy=SeededEntropy("server"), **{"clip": CLIP, **how})
     return arrays_of(strategy.start(grid, model_record(MODEL), num_rounds=rounds).arrays), strategy
 
 
@@ -73,7 +73,7 @@ def test_small_updates_track_plain_fedavg(weight, weight_max):
 @pytest.mark.parametrize("clip", [1.0, 100.0])
 def test_nearest_rounding_loses_the_same_part_in_every_round(clip):
     """The weakened twin, within its stated bound all the while: at a clip of 100 nothing ever moves."""
-    found, strategy = trained(1, weight_max=None, clip={"weights": clip}, rounding="nearest")
+    found, strategy = trained(1, weight_max=None, clip={**CLIP, "weights": clip}, rounding="nearest")
     error = found["weights"] - ROUNDS * MOVE
     assert abs(error.mean()) > 10 * deviation(MOVE, clip, 1) / np.sqrt(error.size)
     assert np.abs(error).max() <= sum(outcome.error_bound["weights"] for outcome in strategy.outcomes.values())

@@ -347,7 +347,7 @@ def test_arguments_of_another_type(wrong, words):
 
 def test_metrics_that_were_clipped_are_named_as_metrics(caplog):
     with caplog.at_level(logging.WARNING, "flwr.secagg"):
-        strategy = secure(metrics={"train_loss": 1e-9})
+        strategy = secure(metrics={"train_loss": 1e-3})
         strategy.start(grid_of(4), model_record(), num_rounds=1)
     outcome = strategy.outcomes[1]
     assert (outcome.saturated, outcome.clipped_metrics) == (4, {"train_loss"})
