@@ -9,7 +9,7 @@ from typing import Any
 from nvflare.apis.event_type import EventType
 from nvflare.apis.executor import Executor
 from nvflare.apis.filter import Filter
-from nvflare.apis.fl_constant import FLContextKey, ReturnCode
+from nvflare.apis.fl_constant import EventScope, FLContextKey, ReturnCode
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable, make_reply
 from nvflare.apis.signal import Signal
@@ -18,14 +18,17 @@ from nvflare.job_config.defs import FilterType
 
 from secagg.adapters.nvflare import envelope, model
 from secagg.adapters.nvflare.envelope import TASK
-from secagg.adapters.nvflare.memory import RunFolder
-from secagg.adapters.nvflare.site import read_limits
-from secagg.errors import PolicyRefused, WireError
+from secagg.adapters.nvflare.gate import TaskGate
+from secagg.adapters.nvflare.memory import LEDGER, RunFolder
+from secagg.adapters.nvflare.site import FILE, read_limits, store_of, validates
+from secagg.errors import ConfigError, PolicyRefused, WireError
 from secagg.federation.client import Client
 from secagg.federation.update import Arrays
 from secagg.primitives.entropy import Entropy
 
 _CLIENT, _TRAINING = "secagg.client", "secagg.training"
+_CODES = {code for name, code in vars(ReturnCode).items() if name.isupper()}
+"""What an executor may tell the server of a task that failed."""
 PACKAGES = "secagg", "secagg_protocols"
 """Installed at every site, so NVFLARE need not copy their sources into the job."""
 
@@ -58,7 +61,11 @@ class SecAggExecutor(Executor):
 
     Participant, and keys for the next round, live in the memory of the job's process, and are gone with it: a site
     whose process dies has lost its round. The simulator ends processes between two tasks where it has fewer threads
-    than sites, so there, and only there, the state is in the run folder before each reply leaves.
+    than sites, so there, and only there, the state is in the run folder before each reply leaves. With an identity,
+    what the site has helped to open lies in the store that its own file names, for all its jobs (in the simulator,
+    where it names none, in the run folder).
+
+    Tasks of this job come one at a time (`TaskGate`), and federated events are for others: a server can send any.
 
     Errors are logged here. The server is told NVFLARE's return code alone, and counts the site as lost.
 
@@ -79,22 +86,40 @@ class SecAggExecutor(Executor):
         job.check_kwargs(args_to_check=kwargs, args_expected={})
         job.job.set_app_packages(sorted({*job.job.app_packages, *PACKAGES}))
         job.add_executor(self, tasks=[TASK], ctx=ctx)
-        for task in (*(self.tasks or [AppConstants.TASK_TRAIN]), AppConstants.TASK_SUBMIT_MODEL):
+        others = AppConstants.TASK_SUBMIT_MODEL, AppConstants.TASK_VALIDATION
+        for task in (*(self.tasks or [AppConstants.TASK_TRAIN]), *others):
             job.add_filter(SecAggTaskFilter(), FilterType.TASK_DATA, [task], ctx)
             job.add_filter(SecAggResultFilter(), FilterType.TASK_RESULT, [task], ctx)
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
-        """Be found by the filters; remember what the simulator's processes do not."""
+        """Be found by the filters; remember what the simulator's processes do not.
+
+        Raises ConfigError or StateError at the start of a run in which this site can take no part.
+        """
+        if fl_ctx.get_prop(FLContextKey.EVENT_SCOPE, EventScope.LOCAL) != EventScope.LOCAL:
+            return  # a server may call its event anything
         if event_type == EventType.START_RUN:
-            workspace, me = fl_ctx.get_workspace(), fl_ctx.get_identity_name()
-            local = Path(workspace.get_site_config_dir())
-            self._memory = RunFolder(Path(workspace.get_run_dir(fl_ctx.get_job_id())))
-            self._client = Client(me, lambda: read_limits(local, me), self._memory, self._entropy)
-            fl_ctx.set_prop(_CLIENT, self._client, private=True, sticky=True)
+            self._start(fl_ctx)
         elif event_type == EventType.SWAP_IN and self._memory is not None:
-            self._memory.lasting = True  # the simulator says so before every task, and nobody else does
+            # The simulator says so before every task, and nobody else does.
+            self._memory.lasting = _simulated(fl_ctx)
         elif event_type == EventType.END_RUN and self._client is not None:
             self._client.end()
+
+    def _start(self, fl_ctx: FLContext) -> None:
+        local, me, simulated = _site(fl_ctx), fl_ctx.get_identity_name(), _simulated(fl_ctx)
+        run = Path(fl_ctx.get_workspace().get_run_dir(fl_ctx.get_job_id()))
+        self._memory = RunFolder(run, lambda: _ledger_of(local, me, run if simulated else None))
+        self._client = Client(me, lambda: read_limits(local, me), self._memory, self._entropy)
+        fl_ctx.set_prop(_CLIENT, self._client, private=True, sticky=True)
+        runner = fl_ctx.get_prop(FLContextKey.RUNNER)
+        runner._process_task = TaskGate(runner._process_task)
+        if read_limits(local, me).credentials is not None:
+            self._memory.own()
+            if simulated and store_of(local, me) is None:
+                self.log_info(
+                    fl_ctx, f"simulation: what {me} helps to open is remembered in {run / LEDGER}, for this job"
+                )
 
     def execute(self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal) -> Shareable:  # noqa: ARG002
         """Answer one phase without training. Raises SecaggError, which NVFLARE logs and replies by its code."""
@@ -115,7 +140,10 @@ class SecAggTaskFilter(Filter):
     def process(self, shareable: Shareable, fl_ctx: FLContext) -> Shareable:
         """The task as plain FedAvg sends it. Raises SecaggError, which NVFLARE replies by its code."""
         task = fl_ctx.get_prop(FLContextKey.TASK_NAME)
-        if _training(fl_ctx) is not None or task in (TASK, AppConstants.TASK_VALIDATION):
+        if _training(fl_ctx) is not None or task == TASK:
+            return shareable
+        if task == AppConstants.TASK_VALIDATION:
+            _check_validation(fl_ctx)
             return shareable
         if envelope.KEY not in shareable:
             raise PolicyRefused(
@@ -123,15 +151,16 @@ class SecAggTaskFilter(Filter):
                 "this site's updates leave it inside a secure sum only"
             )
         client, ask = _client(fl_ctx), envelope.read(shareable, envelope.Ask)
-        content = envelope.users_part(shareable)
+        job, content = str(fl_ctx.get_job_id()), model.received(shareable)
         received = model.arrays_of(model.dxo_of(content, "task").data, "task")
         with client.leaving():
             if not client.begin(ask):
                 raise WireError(f"an ask of phase {ask.phase!r} in a training task")
-            client.check(model.context_of(str(fl_ctx.get_job_id()), task, content), received)
+            client.check(model.context_of(job, task, content), received)
         received = {name: array.copy() for name, array in received.items()}
         training = _Training(str(fl_ctx.get_prop(FLContextKey.TASK_ID)), ask, received)
         fl_ctx.set_prop(_TRAINING, training, private=True, sticky=False)
+        fl_ctx.set_peer_context(_nameless(job))
         return content
 
 
@@ -147,7 +176,7 @@ class SecAggResultFilter(Filter):
         training, code = _training(fl_ctx), shareable.get_return_code()
         task = fl_ctx.get_prop(FLContextKey.TASK_NAME)
         if code != ReturnCode.OK:
-            return make_reply(code)
+            return make_reply(code if code in _CODES else ReturnCode.EXECUTION_EXCEPTION)
         if task == TASK or (training is not None and training.sealed):
             return envelope.put(make_reply(code), envelope.read(shareable, envelope.Reply))
         if training is None:
@@ -168,6 +197,45 @@ def _training(fl_ctx: FLContext) -> _Training | None:
     """The training task that this context is about, if it is one."""
     training: _Training | None = fl_ctx.get_prop(_TRAINING)
     return training if training is not None and training.task == str(fl_ctx.get_prop(FLContextKey.TASK_ID)) else None
+
+
+def _nameless(job: str) -> FLContext:
+    """In place of the server's own context, whose public properties may be anything, and other ones at each site."""
+    peer = FLContext()
+    peer.set_prop(FLContextKey.CURRENT_RUN, job, private=False, sticky=False)
+    return peer
+
+
+def _site(fl_ctx: FLContext) -> Path:
+    """The site's own folder."""
+    return Path(fl_ctx.get_workspace().get_site_config_dir())
+
+
+def _simulated(fl_ctx: FLContext) -> bool:
+    """NVFLARE's simulator says so to itself alone; its proof of concept (`poc`) is a deployment."""
+    return bool(fl_ctx.get_prop(FLContextKey.SIMULATE_MODE, False))
+
+
+def _ledger_of(local: Path, me: str, run: Path | None) -> Path:
+    """Where the ledger is; `run` takes a store's place in the simulator. Raises ConfigError."""
+    store = store_of(local, me)
+    if store is not None:
+        return store
+    if run is None:
+        raise ConfigError(
+            f"{FILE} of site {me!r} names an identity and no store: a server could start another job over a model that "
+            'this site has helped to open. Add "store": "secagg.ledger", a file beside it that outlives all jobs'
+        )
+    return run / LEDGER
+
+
+def _check_validation(fl_ctx: FLContext) -> None:
+    me = fl_ctx.get_identity_name()
+    if not validates(_site(fl_ctx), me):
+        raise PolicyRefused(
+            f"task 'validate': its numbers leave in clear, for any model that the server sends; site {me!r} has an "
+            f'identity since the server may lie. "validate": true in {FILE} allows it all the same'
+        )
 
 
 def _client(fl_ctx: FLContext) -> Client:

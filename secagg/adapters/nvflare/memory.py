@@ -1,13 +1,15 @@
-"""A site's memory: its run folder. Between two processes of the simulator, which has fewer threads than sites, state
-and keys lie in it, each key beside what it locks; only the simulator, which holds all sites' data, ever has them so."""
+"""A site's memory. The ledger lies where the site's own file says, for all its jobs. Between two processes of the
+simulator, which has fewer threads than sites, state and keys lie in the run folder, each key beside what it locks; only
+the simulator, which holds all sites' data, ever has them so."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from secagg.api import Journal
+from secagg.api.shared import SharedJournal
 from secagg.federation.memory import Memory, SavedKeys, SavedRound
 
 FILES = {SavedRound.NAME: "secagg.swapped", SavedKeys.NAME: "secagg.prepared"}
@@ -15,10 +17,16 @@ LEDGER = "secagg.ledger"
 
 
 class RunFolder(Memory):
-    """Files that their owner alone may read; `lasting` in the simulator alone."""
+    """Files that their owner alone may read; `lasting` in the simulator alone.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: of the job's run.
+        ledger: where the ledger is; asked in active mode alone.
+    """
+
+    def __init__(self, folder: Path, ledger: Callable[[], Path]) -> None:
         self._folder = folder
+        self._ledger = ledger
         self.lasting = False
 
     def _read(self, name: str) -> Any:
@@ -36,6 +44,6 @@ class RunFolder(Memory):
         """Remove it, secrets included."""
         (self._folder / FILES[kind.NAME]).unlink(missing_ok=True)
 
-    def own(self) -> Journal:
-        """What this site has entered and helped to open in this job, on disk before a share leaves."""
-        return Journal(self._folder / LEDGER)
+    def own(self) -> SharedJournal:
+        """What this site has entered and helped to open, in any job, on disk before a share leaves."""
+        return SharedJournal(self._ledger())

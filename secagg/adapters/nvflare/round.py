@@ -88,7 +88,7 @@ class SecureRound:
 def model_in(content: Shareable, job: str, task: str) -> Model:
     """What sites train, and the digest of it. Raises ConfigError or InputError for what no sum can serve."""
     arrays = model.arrays_of(model.dxo_of(content, "the model").data, "the model")
-    return Model(arrays, model.context_of(job, task, content))
+    return Model(arrays, model.context_of(job, task, model.received(content)))
 
 
 def no_update(arrays: Arrays) -> FLModel:

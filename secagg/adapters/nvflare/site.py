@@ -29,25 +29,49 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     protocols: tuple[str, ...] = PROTOCOLS
     identity: _Identity | None = None
     assumptions: dict[str, float] = {}
+    store: str | None = None
+    validate: bool | None = None
 
 
 def read_limits(folder: Path, name: str) -> Limits:
     """The limits in `folder`'s file, the defaults where there is none.
 
     The file is a JSON object: {"min_cohort": 3, "min_threshold": 2, "max_dim": 268435456, "protocols": ["secagg",
-    "secagg+"], "identity": {"key": FILE, "passphrase": FILE, "roster": FILE}, "assumptions": {"corrupt": 0.05,
-    "sigma": 40}}, all optional; the files that it names lie in the same folder. Raises ConfigError, or StateError
-    for a key that does not open.
+    "secagg+"], "identity": {"key": FILE, "passphrase": FILE, "roster": FILE}, "store": FILE, "assumptions": {"corrupt":
+    0.05, "sigma": 40}, "validate": false}, all optional; the files that it names lie in the same folder. Raises
+    ConfigError, or StateError for a key that does not open.
     """
-    path = folder / FILE
-    try:
-        file = msgspec.json.decode(path.read_bytes(), type=_File) if path.exists() else _File()
-    except (OSError, msgspec.DecodeError) as error:
-        raise ConfigError(f"{FILE} of site {name!r}: {error}") from None
+    file = _read(folder, name)
     credentials = None if file.identity is None else _credentials(folder, file.identity, name)
     policy = Policy(min_cohort=file.min_cohort, max_dim=file.max_dim, min_threshold=file.min_threshold)
     schemes = AllowedSchemes(frozenset(file.protocols), None, credentials is not None, file.assumptions)
     return Limits(policy, schemes, credentials)
+
+
+def store_of(folder: Path, name: str) -> Path | None:
+    """Where this site keeps what it has entered and helped to open, from job to job; None where the file says nothing.
+
+    Raises ConfigError.
+    """
+    store = _read(folder, name).store
+    return None if store is None else folder / store
+
+
+def validates(folder: Path, name: str) -> bool:
+    """Whether this site answers `validate`, whose numbers leave it in clear: with an identity only if its file says so.
+
+    Raises ConfigError.
+    """
+    file = _read(folder, name)
+    return file.identity is None if file.validate is None else file.validate
+
+
+def _read(folder: Path, name: str) -> _File:
+    path = folder / FILE
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_File) if path.exists() else _File()
+    except (OSError, msgspec.DecodeError) as error:
+        raise ConfigError(f"{FILE} of site {name!r}: {error}") from None
 
 
 def read_roster(path: Path) -> Roster:

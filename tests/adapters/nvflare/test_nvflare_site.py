@@ -18,7 +18,7 @@ from nvflare.private.privacy_manager import Scope
 from secagg import Credentials
 from secagg.adapters.nvflare import NVFLARE, SecAggResultFilter, SecAggTaskFilter, envelope, model
 from secagg.adapters.nvflare._installed import check_nvflare
-from secagg.adapters.nvflare.memory import FILES, RunFolder
+from secagg.adapters.nvflare.memory import FILES, LEDGER, RunFolder
 from secagg.adapters.nvflare.site import read_limits
 from secagg.errors import ConfigError, StateError, WireError
 from secagg.federation.memory import SavedKeys, SavedRound
@@ -394,7 +394,7 @@ def test_filters_before_ours_see_the_plain_update(tmp_path):
 
 @pytest.mark.parametrize("record", [SavedRound(b"KEY" * 11, b"{}", 3, b"STATE"), SavedKeys(b"KEY" * 11, b"STATE")])
 def test_state_between_processes_is_for_its_owner_and_goes(tmp_path, record):
-    memory, kind = RunFolder(tmp_path), type(record)
+    memory, kind = RunFolder(tmp_path, lambda: tmp_path / LEDGER), type(record)
     memory.store(record)
     (path,) = tmp_path.iterdir()
     assert path.name == FILES[kind.NAME]
