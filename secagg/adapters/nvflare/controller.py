@@ -5,9 +5,10 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 from nvflare.apis.client import Client
 from nvflare.apis.controller_spec import ClientTask, Task
 from nvflare.apis.fl_constant import FLContextKey, ReservedKey
@@ -34,6 +35,16 @@ from secagg.federation.update import Clip, EncodingSpec
 from secagg.primitives.entropy import Entropy
 from secagg.scheme import Policy
 
+_SECONDS = whole(0, why=" (seconds, 0 for no limit)")
+_KINDS = {
+    "train_timeout": _SECONDS,
+    "phase_timeout": _SECONDS,
+    "scheme": str,
+    "options": Annotated[dict[str, Any] | None, Meta(title="a dict of the protocol's options")],
+    "metrics": Annotated[dict[str, Any] | None, Meta(title="a dict {name: clip}")],
+    "roster": Annotated[str | None, Meta(title="a file's name")],
+}
+"""Of the arguments that nothing else looks at."""
 SUM = "secure-sum"
 """Under which name the controller gets the one result of a round."""
 OUTCOMES = "secagg_outcomes.json"
@@ -96,6 +107,8 @@ class SecureRounds(ModelController):
         entropy: Entropy = os.urandom,
         **kwargs: Any,
     ) -> None:
+        for name, kind in _KINDS.items():
+            checked(name, locals()[name], kind)
         super().__init__(*args, **kwargs)
         # NVFLARE writes a job's configuration from attributes that are named like parameters.
         self.weight_max, self.scheme, self.options = weight_max, scheme, options
@@ -112,8 +125,16 @@ class SecureRounds(ModelController):
         self._check()
 
     def _check(self) -> None:
-        for name in ("train_timeout", "phase_timeout"):
-            checked(name, getattr(self, name), whole(0, why=" (seconds, 0 for no limit)"))
+        """Raise ConfigError for what no round could be run with."""
+        sampled = getattr(self, "num_clients", None)
+        if sampled:
+            scheme = self._choice.made(sampled)
+            if scheme.authenticated and self.roster is None:
+                raise ConfigError(f"{scheme} needs the sites' identities: roster names a file in the server's `local`")
+            if self.min_cohort > sampled:
+                raise ConfigError(
+                    f"min_cohort is {self.min_cohort}: {sampled} sites are sampled, so no round would run"
+                )
         if getattr(self, "aggregator", None) is not None:
             raise ConfigError("an aggregator of your own sees one mean alone in a secure sum: leave it out")
         if getattr(self, "aggregation_weights", None):

@@ -281,8 +281,10 @@ def test_clipped_entries_are_counted(tmp_path):
 
 
 def test_too_few_sites_are_not_asked(tmp_path):
-    federation = Federation(tmp_path, 2)
-    controller = federation.secure()
+    federation = Federation(tmp_path, 3)
+    controller = SecureFedAvg(num_clients=3, num_rounds=1, persistor_id="", model=dict(MODEL), weight_max=5)
+    federation.names.pop()
+    federation.control(controller)
     assert federation.wire.tasks == []
     assert "2 sites sampled, 3 needed" in controller.outcomes[0].failure
     assert all((federation.models[0][name] == MODEL[name]).all() for name in MODEL)
