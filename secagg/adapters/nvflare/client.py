@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from nvflare.apis.event_type import EventType
 from nvflare.apis.executor import Executor
@@ -38,7 +39,7 @@ class _Training:
     """A training task on its way through this site.
 
     Attributes:
-        task: its id.
+        task: its id at this site.
         ask: what the result answers.
         received: copies of the parameters, since the training script may change those it is given.
         sealed: whether the result has gone into the sum.
@@ -158,9 +159,8 @@ class SecAggTaskFilter(Filter):
                 raise WireError(f"an ask of phase {ask.phase!r} in a training task")
             client.check(model.context_of(job, task, content), received)
         received = {name: array.copy() for name, array in received.items()}
-        training = _Training(str(fl_ctx.get_prop(FLContextKey.TASK_ID)), ask, received)
+        training = _Training(_withhold(fl_ctx, job), ask, received)
         fl_ctx.set_prop(_TRAINING, training, private=True, sticky=False)
-        fl_ctx.set_peer_context(_nameless(job))
         return content
 
 
@@ -199,11 +199,16 @@ def _training(fl_ctx: FLContext) -> _Training | None:
     return training if training is not None and training.task == str(fl_ctx.get_prop(FLContextKey.TASK_ID)) else None
 
 
-def _nameless(job: str) -> FLContext:
-    """In place of the server's own context, whose public properties may be anything, and other ones at each site."""
-    peer = FLContext()
+def _withhold(fl_ctx: FLContext, job: str) -> str:
+    """Take from a task's context what the server may make another at each site; the id that the task has from here on.
+
+    Its own context's public properties may be anything.
+    """
+    peer, task = FLContext(), str(uuid4())
     peer.set_prop(FLContextKey.CURRENT_RUN, job, private=False, sticky=False)
-    return peer
+    fl_ctx.set_peer_context(peer)
+    fl_ctx.set_prop(FLContextKey.TASK_ID, task, private=True, sticky=False)
+    return task
 
 
 def _site(fl_ctx: FLContext) -> Path:

@@ -14,7 +14,7 @@ from nvflare.apis.executor import Executor
 from nvflare.apis.fl_constant import EventScope, FilterKey, FLContextKey, ReturnCode
 from nvflare.apis.fl_context import FLContextManager
 from nvflare.apis.impl.wf_comm_server import WFCommServer
-from nvflare.apis.shareable import make_reply
+from nvflare.apis.shareable import ReservedHeaderKey, make_reply
 from nvflare.apis.signal import Signal
 from nvflare.apis.workspace import Workspace
 from nvflare.app_common.abstract.fl_model import FLModel
@@ -156,15 +156,25 @@ class Site:
         self.start()
         self.fire(EventType.SWAP_IN)
 
-    def do(self, name: str, data, task_id: str = "t", scope=None):
+    def do(self, name: str, data, task_id: str = "t", scope=None, session: str | None = None):
         """The result of a task, as it leaves this site."""
         with self.engine.new_context() as fl_ctx, Engine(self.folder, "server", job=self.job).new_context() as peer:
+            peer.set_prop("said", "at this site alone", private=False)
             fl_ctx.set_peer_context(peer)
+            fl_ctx.set_prop(FLContextKey.SSID, session, private=True, sticky=False)
             if scope is not None:
                 fl_ctx.set_prop(FLContextKey.SCOPE_OBJECT, scope, private=True, sticky=False)
-            return through_the_wire(
-                self.runner._process_task(TaskAssignment(name, task_id, through_the_wire(data)), fl_ctx)
-            )
+            result = self.runner._process_task(TaskAssignment(name, task_id, through_the_wire(data)), fl_ctx)
+            self.sent = fl_ctx.get_prop(FLContextKey.TASK_ID), fl_ctx.get_prop(FLContextKey.SSID)
+            return through_the_wire(result)
+
+    def push(self, name: str, data):
+        """The result of a task that the server does not wait to have fetched."""
+        data.set_header(ReservedHeaderKey.TASK_NAME, name)
+        data.set_header(ReservedHeaderKey.TASK_ID, "pushed")
+        with self.engine.new_context() as fl_ctx, Engine(self.folder, "server", job=self.job).new_context() as peer:
+            fl_ctx.set_peer_context(peer)
+            return self.runner._handle_do_task("", through_the_wire(data), fl_ctx)
 
 
 class Wire(WFCommServer):

@@ -229,7 +229,7 @@ def active(federation, folder, **more):
         (local / "roster.json").write_bytes(mine.roster.to_bytes())
         identity = {"key": "me.pem", "passphrase": "passphrase", "roster": "roster.json"}
         (local / "secagg.json").write_text(json.dumps({"identity": identity} | more))
-    (folder / "server" / "local").mkdir(parents=True)
+    (folder / "server" / "local").mkdir(parents=True, exist_ok=True)
     (folder / "server" / "local" / "roster.json").write_bytes(known[federation.names[0]].roster.to_bytes())
 
 
