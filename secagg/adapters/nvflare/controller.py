@@ -67,7 +67,7 @@ class SecureRounds(ModelController):
     update of zero: the model stays.
 
     Args:
-        weight_max, bits, clip, rounding, metrics: how updates are summed; see `EncodingSpec`.
+        weight_max, weight_min, bits, clip, rounding, metrics: how updates are summed; see `EncodingSpec`.
         scheme: a key of `PROTOCOLS`.
         options: of the protocol's factory, such as {"threshold": 7}.
         min_cohort: rounds with fewer sampled sites are skipped before any task; sites refuse them by policy.
@@ -93,6 +93,7 @@ class SecureRounds(ModelController):
         self,
         *args: Any,
         weight_max: int | None,
+        weight_min: int | None = None,
         scheme: str = "secagg",
         options: dict[str, Any] | None = None,
         bits: int = 16,
@@ -111,14 +112,14 @@ class SecureRounds(ModelController):
             checked(name, locals()[name], kind)
         super().__init__(*args, **kwargs)
         # NVFLARE writes a job's configuration from attributes that are named like parameters.
-        self.weight_max, self.scheme, self.options = weight_max, scheme, options
+        self.weight_max, self.weight_min, self.scheme, self.options = weight_max, weight_min, scheme, options
         self.bits, self.clip, self.rounding, self.metrics = bits, clip, rounding, metrics
         self.min_cohort, self.max_late = min_cohort, max_late
         self.train_timeout, self.phase_timeout, self.roster = train_timeout, phase_timeout, roster
         self.outcomes: dict[int, Outcome] = {}
         self._entropy = entropy
         self._choice = SchemeChoice(scheme, dict(options or {}))
-        self._encoding = EncodingSpec(bits, clip, weight_max, dict(metrics or {}), rounding)
+        self._encoding = EncodingSpec(bits, clip, weight_max, dict(metrics or {}), rounding, weight_min)
         self._late = LatePolicy(max_late, Policy(min_cohort=min_cohort).min_cohort)
         self._server: Server | None = None
         self._requests: list[Task] = []

@@ -6,9 +6,10 @@ import msgspec
 
 from secagg.errors import ConfigError
 from secagg.federation.choice import AllowedSchemes
-from secagg.federation.client import Limits
+from secagg.federation.client import Limits, Unusable
 from secagg.primitives import signing
 from secagg.scheme import Credentials, Policy, Roster
+from secagg.scheme.policy import CLIPS
 
 FILE = "secagg.json"
 """In the site's `local` folder."""
@@ -26,6 +27,10 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     min_cohort: int = 3
     min_threshold: int = 2
     max_dim: int = 2**28
+    clip: tuple[float, float] | dict[str, tuple[float, float]] = CLIPS
+    bits: tuple[int, int] = (2, 32)
+    weights: tuple[int, int] | None = None
+    unusable: Unusable = "zero"
     protocols: tuple[str, ...] = PROTOCOLS
     identity: _Identity | None = None
     assumptions: dict[str, float] = {}
@@ -36,16 +41,24 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def read_limits(folder: Path, name: str) -> Limits:
     """The limits in `folder`'s file, the defaults where there is none.
 
-    The file is a JSON object: {"min_cohort": 3, "min_threshold": 2, "max_dim": 268435456, "protocols": ["secagg",
-    "secagg+"], "identity": {"key": FILE, "passphrase": FILE, "roster": FILE}, "store": FILE, "assumptions": {"corrupt":
-    0.05, "sigma": 40}, "validate": false}, all optional; the files that it names lie in the same folder. Raises
-    ConfigError, or StateError for a key that does not open.
+    The file is a JSON object: {"min_cohort": 3, "min_threshold": 2, "max_dim": 268435456, "clip": [0.0001, 10000],
+    "bits": [2, 32], "weights": [LEAST, MOST], "unusable": "zero", "protocols": ["secagg", "secagg+"], "identity":
+    {"key": FILE, "passphrase": FILE, "roster": FILE}, "store": FILE, "assumptions": {"corrupt": 0.05, "sigma": 40},
+    "validate": false}, all optional; the files that it names lie in the same folder. Raises ConfigError, or StateError
+    for a key that does not open.
     """
     file = _read(folder, name)
     credentials = None if file.identity is None else _credentials(folder, file.identity, name)
-    policy = Policy(min_cohort=file.min_cohort, max_dim=file.max_dim, min_threshold=file.min_threshold)
+    policy = Policy(
+        min_cohort=file.min_cohort,
+        max_dim=file.max_dim,
+        min_threshold=file.min_threshold,
+        clip=file.clip,
+        bits=file.bits,
+        weights=file.weights,
+    )
     schemes = AllowedSchemes(frozenset(file.protocols), None, credentials is not None, file.assumptions)
-    return Limits(policy, schemes, credentials)
+    return Limits(policy, schemes, credentials, file.unusable)
 
 
 def store_of(folder: Path, name: str) -> Path | None:

@@ -5,7 +5,7 @@ import json
 import msgspec
 import numpy as np
 import pytest
-from flare_federation import JOB, MODEL, Federation, Trainer, close, mean_move, phase_of
+from flare_federation import JOB, MODEL, WEIGHT_MAX, Federation, Trainer, close, mean_move, phase_of
 from hypothesis import given
 from hypothesis import strategies as st
 from nvflare.apis.dxo import DXO, DataKind, MetaKey
@@ -228,11 +228,12 @@ def active(federation, folder, **more):
         (local / "passphrase").write_bytes(b"six words drawn with dice\n")
         (local / "roster.json").write_bytes(mine.roster.to_bytes())
         identity = {"key": "me.pem", "passphrase": "passphrase", "roster": "roster.json"}
-        (local / "secagg.json").write_text(json.dumps({"identity": identity} | more))
+        (local / "secagg.json").write_text(json.dumps({"identity": identity, "weights": WEIGHTS} | more))
     (folder / "server" / "local").mkdir(parents=True, exist_ok=True)
     (folder / "server" / "local" / "roster.json").write_bytes(known[federation.names[0]].roster.to_bytes())
 
 
+WEIGHTS = (20, WEIGHT_MAX)
 ACTIVE = {"options": {"adversary": "active", "threshold": 3}, "roster": "roster.json"}
 
 
