@@ -10,7 +10,7 @@ from nvflare.apis.shareable import Shareable, make_copy
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 
 from secagg.adapters.nvflare import envelope, model
-from secagg.errors import ProtocolError
+from secagg.errors import PeerMisbehaved, ProtocolError
 from secagg.federation.round import Round
 from secagg.federation.update import Arrays, Model, leaf_dtype
 
@@ -33,7 +33,6 @@ class SecureRound:
         self.arrived_late: SimpleQueue[tuple[str, Shareable | None]] = SimpleQueue()
         self._content = content
         self._weight_max = weight_max
-        self._filtered = 0
 
     def asks(self) -> dict[str, Shareable]:
         """{site: task data} of the open phase; with the model where sites train."""
@@ -50,21 +49,16 @@ class SecureRound:
         if code == ReturnCode.OK:
             self.protocol.receive(site, partial(envelope.read, result, envelope.Reply))
         else:
-            self._filtered += code == ReturnCode.TASK_RESULT_FILTER_ERROR
             self.protocol.warn(site, f"{code}; the site's own log says why")
 
     def failed(self, error: ProtocolError) -> str:
-        """Why there is no sum, with the likeliest cause where sites could not seal their results."""
-        failed, why = self._filtered, str(error)
-        if not failed:
-            return why
-        if failed == 1:
-            why = f"{why}; the result of 1 site did not pass its filters, and that site's log says why"
-        else:
-            why = f"{why}; results of {failed} sites did not pass their filters, and those sites' logs say why"
+        """Why there is no sum, with the likeliest cause where no site had an update."""
+        if not isinstance(error, PeerMisbehaved) or error.culprits:
+            return str(error)
+        why = f"{error}; the sites' own logs say why"
         if self._weight_max is None:
             return why
-        wanted = f"do the scripts send {model.WEIGHTED_BY} in FLModel.meta, a whole number in 1..{self._weight_max}"
+        wanted = f"do the scripts send {model.WEIGHTED_BY} in FLModel.meta, a whole number of 1 or more"
         return f"{why}: {wanted}? weight_max=None asks for none"
 
     def leave(self) -> None:

@@ -19,6 +19,8 @@ from test_nvflare_site import active, held_at, plain_task
 
 from secagg.adapters.nvflare import model
 from secagg.errors import ConfigError
+from secagg.federation import client as federation_client
+from secagg.federation import round as federation_round
 from secagg.federation.context import digest_of
 from secagg.federation.messages import Invitation
 
@@ -90,8 +92,14 @@ class Obedient(Trainer):
         return FLModelUtils.to_shareable(FLModel(params=params, meta=meta))
 
 
+def of_names(arrays):
+    return digest_of(sorted(arrays.items()))
+
+
 def unbound(monkeypatch):
-    """A twin: the digest is of the parameters, by name."""
+    """A twin: the digests are of the parameters, by name."""
+    monkeypatch.setattr(federation_client, "model_of", of_names)
+    monkeypatch.setattr(federation_round, "model_of", of_names)
     monkeypatch.setattr(
         model, "context_of", lambda job, task, content: digest_of(job, task, sorted(content["DXO"]["data"].items()))
     )
