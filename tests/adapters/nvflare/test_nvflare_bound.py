@@ -321,6 +321,25 @@ def test_a_second_job_over_one_model_opens_no_second_cohort(tmp_path, stored):
     assert (again(federation, "job-9").failure is not None) == stored
 
 
+@pytest.mark.parametrize("stored", [True, False], ids=["", "twin"])
+def test_of_two_jobs_at_a_time_over_one_model_one_is_opened(tmp_path, stored):
+    """The second begins, and ends, while the sites of the first are about to open theirs."""
+    more = {"store": "secagg.ledger"} if stored else {}
+    first, second = (Federation(tmp_path, 5, simulated=not stored) for _ in range(2))
+    active(first, tmp_path, **more)
+    second.lose = lambda site, phase: "silent" if site == "site-1" else None
+    meanwhile = []
+
+    def begin_another(site, phase):
+        if phase == "unmask" and not meanwhile:
+            meanwhile.append(again(second, "job-9"))
+
+    first.lose = begin_another
+    outcome = again(first, "job-8")
+    assert meanwhile[0].failure is None
+    assert (outcome.failure is not None) == stored
+
+
 def test_an_identity_without_a_store_takes_part_in_the_simulator_alone(tmp_path, caplog):
     federation = Federation(tmp_path, 4, simulated=False)
     active(federation, tmp_path)
