@@ -15,6 +15,7 @@ from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable, make_reply
 from nvflare.apis.signal import Signal
 from nvflare.app_common.app_constant import AppConstants
+from nvflare.app_common.logging.constants import is_log_streaming_allowed
 from nvflare.job_config.defs import FilterType
 
 from secagg.adapters.nvflare import envelope, model
@@ -23,7 +24,7 @@ from secagg.adapters.nvflare.gate import TaskGate
 from secagg.adapters.nvflare.memory import LEDGER, RunFolder
 from secagg.adapters.nvflare.site import FILE, read_limits, store_of, validates
 from secagg.errors import ConfigError, PolicyRefused, WireError
-from secagg.federation.client import Client
+from secagg.federation.client import Client, Limits
 from secagg.federation.update import Arrays
 from secagg.primitives.entropy import Entropy
 
@@ -110,17 +111,16 @@ class SecAggExecutor(Executor):
     def _start(self, fl_ctx: FLContext) -> None:
         local, me, simulated = _site(fl_ctx), fl_ctx.get_identity_name(), _simulated(fl_ctx)
         run = Path(fl_ctx.get_workspace().get_run_dir(fl_ctx.get_job_id()))
+        streams = not simulated and is_log_streaming_allowed(fl_ctx)
         self._memory = RunFolder(run, lambda: _ledger_of(local, me, run if simulated else None))
-        self._client = Client(me, lambda: read_limits(local, me), self._memory, self._entropy)
+        self._client = Client(me, lambda: _limits_of(local, me, streams), self._memory, self._entropy)
         fl_ctx.set_prop(_CLIENT, self._client, private=True, sticky=True)
         runner = fl_ctx.get_prop(FLContextKey.RUNNER)
         runner._process_task = TaskGate(runner._process_task)
-        if read_limits(local, me).credentials is not None:
+        if _limits_of(local, me, streams).credentials is not None:  # what forbids all rounds is told before the first
             self._memory.own()
             if simulated and store_of(local, me) is None:
-                self.log_info(
-                    fl_ctx, f"simulation: what {me} helps to open is remembered in {run / LEDGER}, for this job"
-                )
+                self.log_info(fl_ctx, f"simulation: what {me} helps to open is remembered for this job, {run / LEDGER}")
 
     def execute(self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal) -> Shareable:  # noqa: ARG002
         """Answer one phase without training. Raises SecaggError, which NVFLARE logs and replies by its code."""
@@ -232,6 +232,17 @@ def _ledger_of(local: Path, me: str, run: Path | None) -> Path:
             'this site has helped to open. Add "store": "secagg.ledger", a file beside it that outlives all jobs'
         )
     return run / LEDGER
+
+
+def _limits_of(local: Path, me: str, streams: bool) -> Limits:
+    """What the site's file says. Raises ConfigError where a server that may lie would get this site's log."""
+    limits = read_limits(local, me)
+    if streams and limits.credentials is not None:
+        raise ConfigError(
+            f"site {me!r} has an identity since the server may lie, and streams its log to it, the texts of errors "
+            'included: "allow_log_streaming": false in its resources.json ends that'
+        )
+    return limits
 
 
 def _check_validation(fl_ctx: FLContext) -> None:

@@ -62,7 +62,11 @@ class Engine:
         self.clients = [Client(client, "") for client in clients]
         self.handlers = []
         self.events = []
-        private = {FLContextKey.WORKSPACE_OBJECT: self.workspace, FLContextKey.SIMULATE_MODE: simulated}
+        private = {
+            FLContextKey.WORKSPACE_OBJECT: self.workspace,
+            FLContextKey.WORKSPACE_ROOT: str(folder),
+            FLContextKey.SIMULATE_MODE: simulated,
+        }
         self.contexts = FLContextManager(self, name, job, {}, private)
 
     def new_context(self):

@@ -349,6 +349,20 @@ def test_an_identity_without_a_store_takes_part_in_the_simulator_alone(tmp_path,
     assert "names an identity and no store" in caplog.text
 
 
+def test_an_identity_and_a_log_that_the_server_gets_do_not_go_together(tmp_path, caplog):
+    """NVFLARE's startup kits let a site stream its error log to the server, tracebacks and all."""
+    federation = Federation(tmp_path, 4, simulated=False)
+    active(federation, tmp_path, store="secagg.ledger")
+    (tmp_path / "site-1" / "local" / "resources.json").unlink()
+    with pytest.raises(ConfigError, match="allow_log_streaming"):
+        federation.sites["site-1"].start()
+    for name in federation.names[1:]:
+        federation.sites[name].start()
+    outcome = federation.secure(options={"adversary": "active", "threshold": 3}, roster="roster.json").outcomes[0]
+    assert outcome.lost == {"site-1": "keys"}
+    assert "streams its log to it" in caplog.text
+
+
 def test_the_simulator_says_where_it_remembers(tmp_path, caplog):
     federation = Federation(tmp_path, 4)
     active(federation, tmp_path)

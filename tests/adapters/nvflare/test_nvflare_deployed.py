@@ -1,6 +1,7 @@
 """Real processes: a server and three sites with mutual TLS, one of which is killed in a round."""
 
 import json
+import os
 import re
 from contextlib import closing
 from pathlib import Path
@@ -27,7 +28,7 @@ def policy() -> str:
 def identified(deployment, sites) -> None:
     """Identity, store and declared weights for every site, the roster for the server."""
     words = b"six words drawn with dice"
-    known = Credentials.generate(sites)
+    known = Credentials.generate(sites, os.urandom)
     for name, mine in known.items():
         local = deployment.local(name)
         (local / "me.pem").write_bytes(signing.save_private(mine.identity, words))
@@ -36,6 +37,8 @@ def identified(deployment, sites) -> None:
         identity = {"key": "me.pem", "passphrase": "passphrase", "roster": "roster.json"}
         file = {"identity": identity, "store": "secagg.ledger", "weights": [1, 60]}
         (local / "secagg.json").write_text(json.dumps(file))
+        resources = json.loads((local / "resources.json.default").read_text())
+        (local / "resources.json").write_text(json.dumps(resources | {"allow_log_streaming": False}))
     (deployment.local("localhost") / "roster.json").write_bytes(known[sites[0]].roster.to_bytes())
 
 

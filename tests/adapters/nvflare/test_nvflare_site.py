@@ -199,6 +199,7 @@ def active(federation, folder, **more):
         (local / "me.pem").write_bytes(signing.save_private(mine.identity, b"six words drawn with dice"))
         (local / "passphrase").write_bytes(b"six words drawn with dice\n")
         (local / "roster.json").write_bytes(mine.roster.to_bytes())
+        (local / "resources.json").write_text(json.dumps({"allow_log_streaming": False}))
         identity = {"key": "me.pem", "passphrase": "passphrase", "roster": "roster.json"}
         (local / "secagg.json").write_text(json.dumps({"identity": identity, "weights": WEIGHTS} | more))
     (folder / "server" / "local").mkdir(parents=True, exist_ok=True)
