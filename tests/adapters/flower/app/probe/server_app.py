@@ -52,9 +52,7 @@ def main(grid, context):
     )
     outcomes = {
         server_round: {
-            **asdict(outcome),
-            "contributors": sorted(outcome.contributors),
-            "left_out": sorted(outcome.left_out),
+            name: sorted(value) if isinstance(value, frozenset) else value for name, value in asdict(outcome).items()
         }
         for server_round, outcome in strategy.outcomes.items()
     }
