@@ -30,8 +30,9 @@ from secagg.federation.server import Server
 from secagg.federation.update import EncodingSpec, Model
 from secagg.scheme import Store
 from secagg.testing import SeededEntropy, rewritten
+from secagg.wire import frame
 from secagg.wire.packed import pack_bits
-from secagg_protocols.pairwise.messages import AskUnmask
+from secagg_protocols.pairwise.messages import AskMasked, AskUnmask
 
 NAMES = ["a", "b", "c", "d"]
 ARRAYS = {"w": np.linspace(-1, 1, 5), "n": np.array(7)}
@@ -360,11 +361,38 @@ def test_a_refusal_is_final_and_stray_bytes_are_not(lasting):
     with pytest.raises(WireError):
         party.answer(Ask("shares", b"no frame at all"))
     party.answer(ask)
-    keys = Federation(lasting).asked_of_a("keys")
+    keys = Federation(lasting).asked_of_a("keys").frame
+    with pytest.raises(WireError, match="a late copy"):
+        party.answer(Ask("keys", keys))
+    party.answer(ask)
+    found = frame.unwrap(keys)
+    other = frame.wrap(found.direction, found.phase, found.party, found.tag, b"another ask here", found.body)
     with pytest.raises(PeerMisbehaved):
-        party.answer(Ask("keys", keys.frame))
+        party.answer(Ask("keys", other))
     with pytest.raises(StateError, match="in no round"):
         party.answer(ask)
+
+
+@pytest.mark.parametrize("lasting", [False, True])
+def test_nobody_trains_for_a_malformed_ask_nor_twice_for_one(lasting):
+    """The first has it leave the round; an ask that was answered gets the same bytes."""
+    times = []
+
+    def train():
+        times.append(1)
+        return trained()()
+
+    party, ask = held_at("masked", lasting=lasting)
+    malformed = structs.replace(ask, frame=rewritten(ask.frame, AskMasked, hashes=b""))
+    for error in (WireError, StateError):
+        with pytest.raises(error):
+            party.answer(malformed, train=train)
+    with pytest.raises(StateError, match="in no round"):
+        party.answer(ask, train=train)
+    assert times == []
+    party, ask = held_at("masked", lasting=lasting)
+    assert party.answer(ask, train=train) == party.answer(ask, train=train)
+    assert times == [1]
 
 
 def test_what_a_client_does_not_allow():
