@@ -11,7 +11,7 @@ from secagg.fedavg.trust import among_hospitals
 from secagg.scheme import Scheme
 from secagg.scheme.facts import Facts
 from secagg_protocols import FACTS
-from secagg_protocols.pairwise.demand import Adversary
+from secagg_protocols.pairwise.demand import Adversary, usual_loss
 
 _SUMS = {"panel": "Secure sums"}
 _HOW = among_hospitals("; ".join(f"{name}: {facts.names[name]}" for name, facts in FACTS.items()))
@@ -65,12 +65,14 @@ class Protocol:
         return FACTS[self.name]
 
     def scheme(self, n: int, dropout: float) -> Scheme:
-        """The scheme for n clients, of which a share of `dropout` may be lost: told to protocols that ask for it.
+        """The scheme for n clients, each lost with odds of `dropout`: told to protocols that ask for it.
+
+        They plan for a share; of few clients a larger one than the odds is lost often enough.
 
         Raises:
             OutOfRange, ConfigError: naming the option.
         """
-        told = {"dropout": dropout} if _takes(self.name, "dropout") else {}
+        told = {"dropout": max(dropout, usual_loss(n))} if _takes(self.name, "dropout") else {}
         return secagg_protocols.PROTOCOLS[self.name](n, **told, **self._chosen)
 
     def note(self, n: int) -> str | None:

@@ -44,7 +44,7 @@ class Limits:
         schemes: that the server may choose from.
         credentials: identity and roster; with them the client takes part in active rounds only, and in weighted ones
             only if its policy declares its range of weights.
-        unusable: what becomes of an update that cannot be summed, or of training that fails. "zero": it is counted in
+        unusable: what becomes of an update that cannot be summed, or of training that raises. "zero": it is counted in
             the sum and adds nothing (`ABSTAIN`), so that nobody learns whose it was, and a sum may be of fewer updates
             than `min_cohort`. "silent": the client is lost, which the server sees.
     """
@@ -198,6 +198,7 @@ class Client:
         unusable = self._limits().unusable
         log.warning("no update in this round's sum (%s): %s", unusable, error, exc_info=error)
         if unusable == "silent":
+            self.leave()  # or it would train once more for the asking
             raise InputError("this client has no update in this round; its own log says why") from error
         return self._answered(part, frame, ABSTAIN)
 

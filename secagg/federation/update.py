@@ -191,7 +191,7 @@ def leaf_dtype(array: NDArray[Any]) -> np.dtype[Any]:
 
 
 def weight_of(values: Mapping[str, Any], key: str) -> int:
-    """The reply's weight. Raises BadWeight where it is missing or no whole number."""
+    """The reply's weight. Raises BadWeight where it is missing, negative or no whole number."""
     if key not in values:
         raise BadWeight(
             f"reply without {key!r}, expected the weight of this client's update; with weight_max=None the server asks "
@@ -200,4 +200,6 @@ def weight_of(values: Mapping[str, Any], key: str) -> int:
     value = values[key]
     if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not float(value).is_integer():
         raise BadWeight(f"{key!r} is no whole number, expected an integer weight")
+    if value < 0:
+        raise BadWeight(f"{key!r} is negative, expected a weight")
     return int(value)

@@ -401,3 +401,15 @@ def test_errors_of_a_machine_carry_none_of_its_frames(kind):
     assert kind is WireError or isinstance(caught.value, OSError)
     assert "64 digits" in text
     assert KEY.hex() not in text
+
+
+def test_where_there_are_no_weights_a_declared_range_changes_none():
+    out = new_round(policy=Policy(weights=(5, 60))).run()
+    assert (out.weight, out.abstained, out.contributors) == (4, 0, set(PARTIES))
+
+
+def test_a_weight_outside_the_declared_range_counts_as_its_end():
+    session = Session.create(PARTIES, UPDATES["a"], weight_max=60, weight_min=5)
+    weights = dict(zip(PARTIES, (7, 61, 10**9, 60), strict=True))
+    out = TestRound(SCHEME, session, UPDATES, weights=weights, policy=Policy(weights=(5, 50))).run()
+    assert out.weight == 7 + 3 * 50

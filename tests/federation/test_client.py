@@ -16,7 +16,6 @@ from secagg.errors import (
     LocalMisuse,
     PeerMisbehaved,
     PolicyRefused,
-    SecaggError,
     StateError,
     WireError,
 )
@@ -240,18 +239,16 @@ def test_an_update_trained_by_what_was_not_compared_is_not_taken():
         party.client.answer(ask, trained())
 
 
-class Private(SecaggError):
-    """Of the user's own code, with a path in its text."""
-
-
 def fails():
-    raise Private("/home/ada/patients.csv: no row 17")
+    """Raises an error of this library, of the user's own making."""
+    raise PeerMisbehaved("ada/patients.csv: no row 17")
 
 
 UNUSABLE = {
     "another structure": trained(arrays={"w": ARRAYS["w"]}),
     "not finite": trained(arrays={**ARRAYS, "w": ARRAYS["w"] * np.nan}),
     "no whole weight": trained(weight=2.5),
+    "a weight below nothing": trained(weight=-3),
     "no weight": trained(weight=None),
     "nothing to train on": trained(weight=0),
     "training fails": fails,
@@ -282,9 +279,11 @@ def test_who_would_rather_fall_silent_does_so_without_a_word(why):
         party.answer(ask, train=UNUSABLE[why])
     assert told(caught.value) == "InputError: this client has no update in this round; its own log says why"
     assert told(PolicyRefused("too few")) == "PolicyRefused: too few"
+    with pytest.raises(StateError, match="in no round"):  # nor does it train again for the asking
+        party.answer(ask)
 
 
-@pytest.mark.parametrize(("weight", "counts_as"), [(1, 2), (2, 2), (5, 5), (9, 8), (10**9, 8), (-3, 2)])
+@pytest.mark.parametrize(("weight", "counts_as"), [(1, 2), (2, 2), (5, 5), (9, 8), (10**9, 8)])
 def test_a_weight_beyond_the_declared_range_counts_as_its_end(weight, counts_as):
     federation = Federation()
     for party in federation.parties.values():

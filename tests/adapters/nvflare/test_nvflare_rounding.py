@@ -29,7 +29,7 @@ def moving(weight):
 def trained(folder, weight, **how):
     """(last model, outcomes) of a run; all noise is fixed."""
     federation = Federation(folder, SITES, result=moving(weight), entropy=SeededEntropy("sites"))
-    controller = federation.run(ROUNDS, MODEL, clip=CLIP, entropy=SeededEntropy("server"), **how)
+    controller = federation.run(ROUNDS, MODEL, entropy=SeededEntropy("server"), **{"clip": CLIP} | how)
     assert federation.fatal == []
     return federation.models[-1], controller.outcomes.values()
 

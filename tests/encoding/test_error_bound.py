@@ -1,11 +1,8 @@
-"""`Aggregate.error_bound` is a promise, and it is false where the clip is beyond what the update's own dtype holds:
-the mean ends at the dtype's edge, and the bound says nothing of that. Whoever names the clip (the server) or sends
-updates in a wider dtype than the session's gets a mean that is wrong by any factor, and a bound that calls it right.
+"""`Aggregate.error_bound` is a promise, held against exact arithmetic over sessions drawn at random.
 
-Against exact arithmetic, over sessions drawn at random: of the entries whose clip the dtype holds, none is off by more
-than its bound; of the others many are.
-
-Closed when: such a clip is refused by `Session.create`, or its bound covers the edge: no entry at all is outside.
+It was false where the clip is beyond what the update's own dtype holds: the mean ended at the dtype's edge, and the
+bound said nothing of that. Whoever names the clip (the server) would get a mean that is wrong by any factor, and a
+bound that calls it right. No session has such a clip now.
 """
 
 from fractions import Fraction
@@ -13,6 +10,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from secagg.encoding import clips
+from secagg.errors import OutOfRange
 from secagg.scheme import Session
 from secagg.testing import SeededEntropy
 
@@ -26,6 +25,16 @@ def exact(x):
     return Fraction(high) + Fraction(float(x - type(x)(high)))
 
 
+def weighting(draw):
+    if draw.random() < 0.4:
+        return {"rounding": ["nearest", "stochastic"][draw.integers(2)]}
+    return {"weight_max": int(2 ** draw.uniform(0, 48)), "weight_min": 1}
+
+
+def largest(dtype):
+    return float(min(np.finfo(dtype).max, np.finfo(np.float64).max))
+
+
 def drawn_session(draw):
     dim, dtype = int(draw.integers(1, 6)), DTYPES[draw.integers(4)]
     exponent = draw.choice(EXPONENTS) if draw.random() < 0.7 else draw.uniform(-280, 280)
@@ -36,8 +45,7 @@ def drawn_session(draw):
         np.zeros(dim, dtype),
         bits=int(draw.integers(2, 33)),
         clip=clip,
-        weight_max=None if draw.random() < 0.4 else int(2 ** draw.uniform(0, 48)),
-        rounding=["nearest", "stochastic"][draw.integers(2)],
+        **weighting(draw),
     )
     return session, dtype, clip
 
@@ -66,29 +74,43 @@ def outside(session, clip, inputs):
     return wrong
 
 
-def test_the_bound_is_false_where_the_dtype_ends_before_the_clip_and_nowhere_else():
-    draw, held, beyond = np.random.default_rng(0), [], []
-    for _ in range(600):
+def drawn(sessions):
+    """(whether the dtype holds its clip, whether the mean is outside its bound) of each entry."""
+    draw = np.random.default_rng(0)
+    for _ in range(sessions):
         session, dtype, clip = drawn_session(draw)
         most = session.encoding.weight_max
         given = dtype if draw.random() < 0.7 else DTYPES[draw.integers(4)]
         weights = [1 if most is None else int(draw.integers(1, most + 1)) for _ in session.parties]
         inputs = [(drawn_update(draw, clip, given), weight) for weight in weights]
-        for wrong, edge in zip(outside(session, clip, inputs), clip, strict=True):
-            (held if edge <= float(min(np.finfo(dtype).max, np.finfo(np.float64).max)) else beyond).append(wrong)
+        yield from zip(clip <= largest(dtype), outside(session, clip, inputs), strict=True)
+
+
+def test_where_the_dtype_holds_the_clip_no_mean_is_outside_its_bound(monkeypatch):
+    """And of the others many would be."""
+    monkeypatch.setattr(clips, "check_dtypes", lambda clip, layout: None)
+    found = list(drawn(600))
+    held, beyond = ([wrong for holds, wrong in found if holds == each] for each in (True, False))
     assert len(held) > 1000
     assert not any(held)
     assert len(beyond) > 200
     assert sum(beyond) > 20
 
 
+def test_where_it_does_not_there_is_no_session():
+    draw, refused = np.random.default_rng(0), 0
+    for _ in range(300):
+        try:
+            _, dtype, clip = drawn_session(draw)
+        except OutOfRange as error:
+            assert "the largest float" in str(error)  # noqa: PT017
+            refused += 1
+        else:
+            assert clip.max() <= largest(dtype)
+    assert 30 < refused < 200
+
+
 @pytest.mark.parametrize(("dtype", "edge"), [(np.float16, 65504.0), (np.float32, float(np.finfo(np.float32).max))])
-def test_a_mean_that_is_a_billionth_of_the_true_one_is_called_right_to_a_percent(dtype, edge):
-    true = 1e10 * edge
-    session = Session.create(range(3), np.zeros(1, dtype), bits=16, clip=2 * true)
-    update = np.full(1, true)
-    vectors = [session.encoding.encode(update, 1, SeededEntropy("bound")) for _ in range(3)]
-    found = session.encoding.decode(session.ring.reduce(np.sum(vectors, axis=0, dtype=vectors[0].dtype)), 3)
-    assert float(found.mean[0]) == edge
-    assert found.error_bound < 0.01 * true
-    assert true - float(found.mean[0]) > 90 * found.error_bound
+def test_a_mean_that_is_a_billionth_of_the_true_one_is_not_called_right_to_a_percent(dtype, edge):
+    with pytest.raises(OutOfRange, match=r"expected at most .* the largest float"):
+        Session.create(range(3), np.zeros(1, dtype), bits=16, clip=2e10 * edge)
