@@ -28,6 +28,7 @@ from secagg.errors import (
 )
 from secagg.primitives.entropy import Entropy
 from secagg.scheme import Credentials, Policy, Scheme, Seat, Session
+from secagg.scheme.policy import USUAL
 from secagg.scheme.session import party_id
 
 P = TypeVar("P", bound=PartyId)
@@ -82,7 +83,7 @@ def aggregate(
         raise BadCohort("0 parties: expected 2 or more")
     inputs: dict[PartyId, Update] = dict[Any, Update](updates)
     counts: dict[PartyId, int] | None = (
-        None if weights is None else {party: (policy or Policy()).weight(weight) for party, weight in weights.items()}
+        None if weights is None else {party: (policy or USUAL).weight(weight) for party, weight in weights.items()}
     )
     first = next((party for party, update in inputs.items() if update is not ABSTAIN), None)
     if first is None:
@@ -210,7 +211,7 @@ def seats_for(
     """A seat of every party, with identities made for this round (or `credentials`) where the scheme authenticates."""
     if credentials is None:
         credentials = Credentials.generate(session.parties, entropy) if scheme.authenticated else {}
-    own = policy or Policy()
+    own = policy or USUAL
     return {party: Seat(party, own, None, entropy, credentials.get(party)) for party in session.parties}
 
 

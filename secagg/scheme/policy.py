@@ -140,6 +140,10 @@ class Policy:
             )
 
 
+USUAL = Policy()
+"""All defaults."""
+
+
 def _refuse_outside(name: str, least: float, most: float, allowed: tuple[float, float], of: str = "") -> None:
     if not allowed[0] <= least <= most <= allowed[1]:
         found = f"{least:g}" if least == most else f"{least:g}..{most:g}"

@@ -2,13 +2,13 @@
 
 import os
 from collections.abc import Callable, Iterable, Set
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from secagg.arguments import check_kind
 from secagg.errors import ConfigError, PartyId, PeerMisbehaved
 from secagg.primitives.entropy import Entropy
 from secagg.scheme.credentials import Credentials
-from secagg.scheme.policy import Policy
+from secagg.scheme.policy import USUAL, Policy
 from secagg.scheme.roster import Roster
 from secagg.scheme.session import Session, context_of, party_id
 from secagg.scheme.store import Store
@@ -39,7 +39,7 @@ class Seat:
     """
 
     party: PartyId
-    policy: Policy = field(default_factory=Policy)
+    policy: Policy = USUAL
     context: bytes | None = None
     entropy: Entropy = os.urandom
     credentials: Credentials | None = None
