@@ -189,6 +189,12 @@ class Encoding(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
         for step, (path, array) in zip(self.steps, self.layout.flatten(update), strict=True):
             step.check(path, array)
 
+    def saturation(self, update: Update) -> float:
+        """The share of an update's floats that lie beyond their clips, 0..1. Raises as `encode` does."""
+        leaves = zip(self.steps, self.layout.flatten(update), strict=True)
+        floats = [(step, array) for step, (_, array) in leaves if step.leaf.is_float]
+        return sum(step.clipped(array) for step, array in floats) / max(1, sum(step.leaf.size for step, _ in floats))
+
     def encode(self, update: Update, weight: int, entropy: Entropy) -> Lanes:
         """The ring vector (dim,) of one party; of one that gives `ABSTAIN`, whatever its weight.
 

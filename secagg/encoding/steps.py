@@ -75,6 +75,10 @@ class LeafStep(ABC):
         """Raise NotFinite or OutOfRing naming the position of an entry that cannot be summed."""
 
     @abstractmethod
+    def clipped(self, array: NDArray[Any]) -> int:
+        """How many entries `write` clips."""
+
+    @abstractmethod
     def write(self, array: NDArray[Any], ratio: float, out: Lanes, noise: Callable[[int], bytes]) -> int:
         """Write the entries of a checked array to `out` (size,); returns how many were clipped."""
 
@@ -106,6 +110,10 @@ class Quantized(LeafStep):
         bad = int(kernels.first_not_finite(flat))
         if bad >= 0:
             raise NotFinite(f"{position(path, self.leaf.shape, bad)} is {flat[bad]}, expected a finite number")
+
+    def clipped(self, array: NDArray[Any]) -> int:
+        """Those beyond the clip."""
+        return int(np.count_nonzero(np.abs(contiguous(array)) > self.clip))
 
     def write(self, array: NDArray[Any], ratio: float, out: Lanes, noise: Callable[[int], bytes]) -> int:
         """Stochastic rounding takes 4 bytes of noise an entry."""
@@ -141,6 +149,10 @@ class Counted(LeafStep):
             f"{where} is {array.reshape(-1)[outside]}: "
             f"integers are summed as they are and must lie in 0..{self.largest} (bits={self.bits})"
         )
+
+    def clipped(self, array: NDArray[Any]) -> int:  # noqa: ARG002
+        """None: what does not fit is refused."""
+        return 0
 
     def write(self, array: NDArray[Any], ratio: float, out: Lanes, noise: Callable[[int], bytes]) -> int:  # noqa: ARG002
         """As they are; nothing is clipped."""

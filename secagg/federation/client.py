@@ -4,7 +4,9 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
 
 from secagg.api import Participant, Prepared, prepare
 from secagg.arguments import checked
@@ -32,6 +34,7 @@ from secagg.scheme.policy import CLIPS, DEFAULT
 
 KEY_BYTES = 32
 Unusable = Literal["zero", "silent"]
+Share = Annotated[float, Meta(ge=0, le=1)]
 log = logging.getLogger("secagg.federation")
 
 
@@ -47,15 +50,20 @@ class Limits:
         unusable: what becomes of an update that cannot be summed, or of training that raises. "zero": it is counted in
             the sum and adds nothing (`ABSTAIN`), so that nobody learns whose it was, and a sum may be of fewer updates
             than `min_cohort`. "silent": the client is lost, which the server sees.
+        saturation: largest share, 0..1, of an update that may lie beyond the clip, where a server that may lie names it
+            for a weighted sum; an update with more cannot be summed. All that is left beyond the clip is signs, and
+            sums of signs times weights can be taken apart. The better limit is `Policy.clip`.
     """
 
     policy: Policy
     schemes: AllowedSchemes
     credentials: Credentials | None = None
     unusable: Unusable = "zero"
+    saturation: Share = 0.25
 
     def __post_init__(self) -> None:
         checked("unusable", self.unusable, Unusable)
+        checked("saturation", self.saturation, Share)
 
 
 @dataclass(frozen=True, repr=False)
@@ -186,12 +194,23 @@ class Client:
             return self._answered(part, frame)
         try:
             update, weight = part.input_of(train())
+            self._check_saturation(part, update)
         except Exception as error:  # of the user's code, too: whose training fails is as private as what comes of it
             return self._without(part, frame, error)
         try:
             return self._answered(part, frame, update, weight)
         except InputError as error:
             return self._without(part, frame, error)
+
+    def _check_saturation(self, part: _Part, update: Update) -> None:
+        limits = self._limits()
+        if limits.credentials is None or not part.weighted or update is ABSTAIN:
+            return
+        share = part.participant.session.encoding.saturation(update)
+        if share > limits.saturation:
+            raise InputError(
+                f"{share:.0%} of the update lie beyond the clip, this client allows {limits.saturation:.0%}"
+            )
 
     def _without(self, part: _Part, frame: bytes, error: Exception) -> bytes | None:
         """The reply of a party that has nothing to sum. Raises InputError where it falls silent."""

@@ -151,6 +151,14 @@ def test_saturation_is_counted_exactly(bits, dtype, rows):
     assert out.saturated == sum(abs(x) > 1 for row in rows for x in row)
 
 
+@given(rows=st.lists(st.floats(-3, 3, width=16), min_size=9, max_size=9), dtype=st.sampled_from(FLOATS))
+def test_saturation_is_the_share_of_what_is_clipped(rows, dtype):
+    update = {"w": np.array(rows, dtype), "n": 3}
+    enc = encoding(update)
+    assert enc.saturation(update) == decoded(enc, [update]).saturated / 9
+    assert encoding({"n": 3}).saturation({"n": 3}) == 0
+
+
 @pytest.mark.parametrize("bits", [2, 3, 16])
 @pytest.mark.parametrize("entries", [1, 3, 4, 65535, 65536])
 def test_a_full_count_of_saturated_entries_does_not_wrap(bits, entries):

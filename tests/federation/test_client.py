@@ -324,6 +324,17 @@ def test_ranges_of_clips_are_of_arrays_and_not_of_metrics():
     assert party.answer(ask).frame is not None
 
 
+@pytest.mark.parametrize(("active", "allowed", "abstained"), [(True, 0.25, 1), (True, 0.9, 0), (False, 0.25, 0)])
+def test_of_an_update_that_is_mostly_signs_nothing_is_summed_for_a_server_that_may_lie(active, allowed, abstained):
+    """Signs times known weights can be taken apart, and the clip is the server's word."""
+    federation = Federation(active=active)
+    for party in federation.parties.values():
+        party.limits = replace(party.limits, saturation=allowed)
+    federation.trains["b"] = trained(arrays={**ARRAYS, "w": ARRAYS["w"] + [1, -1, 1, -1, 1]})  # of 8 floats 5
+    outcome, _ = federation.round()
+    assert (outcome.abstained, outcome.saturated) == (abstained, 0 if abstained else 5)
+
+
 @pytest.mark.parametrize("loss", [None, np.nan, np.inf, "much", True])
 def test_a_metric_that_one_party_lacks_is_of_the_others(loss):
     federation = Federation()

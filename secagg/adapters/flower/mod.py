@@ -106,7 +106,7 @@ class SecAggMod:
     def _limits(self, context: Context) -> Limits:
         with own():
             credentials = None if self._credentials is None else self._credentials(context)
-        return Limits(node.policy_of(context, self._policy), self._schemes, credentials, node.unusable_of(context))
+        return Limits(node.policy_of(context, self._policy), self._schemes, credentials, **node.unusable_of(context))
 
 
 def _answered(client: Client, message: Message, context: Context, call_next: ClientAppCallable) -> Message:

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from flwr.app import Context
 
 from secagg.arguments import checked
 from secagg.errors import ConfigError
-from secagg.federation.client import Unusable
+from secagg.federation.client import Share, Unusable
 from secagg.scheme import Policy
 from secagg.scheme.policy import CLIPS, DEFAULT
 
@@ -20,6 +20,8 @@ WEIGHTS = "secagg-weights"
 """The node's declared range of weights, such as "10,1000"."""
 UNUSABLE = "secagg-unusable"
 """What becomes of an update that cannot be summed: see `Limits.unusable`."""
+SATURATION = "secagg-saturation"
+"""The share of an update that may lie beyond the clip, such as 0.25: see `Limits.saturation`."""
 STORE = "secagg-store"
 """The absolute path of the node's journal."""
 
@@ -38,10 +40,17 @@ def policy_of(context: Context, policy: Policy) -> Policy:
     )
 
 
-def unusable_of(context: Context) -> Unusable:
-    """Raises ConfigError for another word."""
-    found: Unusable = checked(f"node configuration {UNUSABLE}", context.node_config.get(UNUSABLE, "zero"), Unusable)
-    return found
+def unusable_of(context: Context) -> dict[str, Any]:
+    """What an update is that cannot be summed, and what becomes of it, as `Limits` has them.
+
+    Raises ConfigError or OutOfRange for what is neither.
+    """
+    asked = {"unusable": (UNUSABLE, Unusable), "saturation": (SATURATION, Share)}
+    return {
+        name: checked(f"node configuration {key}", context.node_config[key], kind)
+        for name, (key, kind) in asked.items()
+        if key in context.node_config
+    }
 
 
 def _raised(context: Context, key: str, least: int) -> int:

@@ -31,6 +31,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bits: tuple[int, int] = (2, 32)
     weights: tuple[int, int] | None = None
     unusable: Unusable = "zero"
+    saturation: float = 0.25
     protocols: tuple[str, ...] = PROTOCOLS
     identity: _Identity | None = None
     assumptions: dict[str, float] = {}
@@ -42,10 +43,10 @@ def read_limits(folder: Path, name: str) -> Limits:
     """The limits in `folder`'s file, the defaults where there is none.
 
     The file is a JSON object: {"min_cohort": 3, "min_threshold": 2, "max_dim": 268435456, "clip": [0.0001, 10000],
-    "bits": [2, 32], "weights": [LEAST, MOST], "unusable": "zero", "protocols": ["secagg", "secagg+"], "identity":
-    {"key": FILE, "passphrase": FILE, "roster": FILE}, "store": FILE, "assumptions": {"corrupt": 0.05, "sigma": 40},
-    "validate": false}, all optional; the files that it names lie in the same folder. Raises ConfigError, or StateError
-    for a key that does not open.
+    "bits": [2, 32], "weights": [LEAST, MOST], "unusable": "zero", "saturation": 0.25, "protocols": ["secagg",
+    "secagg+"], "identity": {"key": FILE, "passphrase": FILE, "roster": FILE}, "store": FILE, "assumptions": {"corrupt":
+    0.05, "sigma": 40}, "validate": false}, all optional; the files that it names lie in the same folder. Raises
+    ConfigError, or StateError for a key that does not open.
     """
     file = _read(folder, name)
     credentials = None if file.identity is None else _credentials(folder, file.identity, name)
@@ -58,7 +59,7 @@ def read_limits(folder: Path, name: str) -> Limits:
         weights=file.weights,
     )
     schemes = AllowedSchemes(frozenset(file.protocols), None, credentials is not None, file.assumptions)
-    return Limits(policy, schemes, credentials, file.unusable)
+    return Limits(policy, schemes, credentials, file.unusable, file.saturation)
 
 
 def store_of(folder: Path, name: str) -> Path | None:

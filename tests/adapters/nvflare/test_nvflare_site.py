@@ -165,6 +165,7 @@ def test_a_model_is_trained_in_its_own_phase_only(tmp_path, caplog, how):
         ({"weights": [1, 40]}, {}, "this party declares (1, 40)"),
         ({"weights": [40, 4]}, {}, "weights is (40, 4)"),
         ({"unusable": "loud"}, {}, "secagg.json of site 'site-1'"),
+        ({"saturation": 1.5}, {}, "saturation is 1.5"),
         ({"protocols": ["secagg+"]}, {}, "this client allows"),
         ({"protocols": ["sekagg"]}, {}, "'sekagg' is unknown"),
         ({"min_cohort": 1}, {}, "min_cohort is 1"),
