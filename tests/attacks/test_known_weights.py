@@ -1,5 +1,6 @@
 """What a weighted sum says to a server that knows the weights, such as the examples that hospitals publish: which of
-them are in it. Documented, not prevented: the total weight is part of the mean. Where it matters, sum without weights.
+them are in it, and how much of it is the heaviest one's. Documented, not prevented: all of that is in the mean itself.
+Where it matters, sum without weights, or take a smaller `Policy.weight_ratio`.
 """
 
 from itertools import combinations
@@ -43,3 +44,12 @@ def test_the_share_of_a_metric_says_who_has_it():
     assert [found for found in summing_to(round(share)) if len(found) == out.sum["reporting"]["auc"]["parties"]] == [
         having
     ]
+
+
+def test_a_heavy_client_stands_out_by_nature():
+    draw = np.random.default_rng(0)
+    updates = {name: draw.normal(0, 0.3, 2000).clip(-1, 1) for name in "abcdefghij"}
+    weights = dict.fromkeys(updates, 100) | {"d": 10_000}
+    out = secagg.aggregate(updates, PairwiseMasking(), weights=weights, weight_max=10_000)
+    error = out.sum / weights["d"] - updates["d"]
+    assert np.sqrt((error**2).mean() / (updates["d"] ** 2).mean()) < 0.035

@@ -424,6 +424,17 @@ def test_a_phase_that_the_scheme_does_not_have():
         party.answer(Ask("unmusk", ask.frame))
 
 
+@pytest.mark.parametrize("name", ["shares", "unmask"])
+def test_a_phase_by_another_name_than_its_frames_trains_nobody(name):
+    """The frame decides; in its own name the ask is answered all the same."""
+    party, ask = held_at("masked")
+    with pytest.raises(InputError):
+        party.answer(structs.replace(ask, phase=name))
+    assert party.answer(ask).frame is not None
+    party, ask = held_at("shares")
+    assert party.answer(structs.replace(ask, phase="masked"), train=pytest.fail).frame is not None
+
+
 def test_what_was_prepared_for_another_round_is_forgotten():
     party, ask = held_at("keys")
     terms = ask.terms
