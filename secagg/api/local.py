@@ -82,9 +82,7 @@ def aggregate(
     if not updates:
         raise BadCohort("0 parties: expected 2 or more")
     inputs: dict[PartyId, Update] = dict[Any, Update](updates)
-    counts: dict[PartyId, int] | None = (
-        None if weights is None else {party: (policy or USUAL).weight(weight) for party, weight in weights.items()}
-    )
+    counts: dict[PartyId, int] | None = None if weights is None else dict[Any, int](weights)
     first = next((party for party, update in inputs.items() if update is not ABSTAIN), None)
     if first is None:
         raise BadCohort(f"all {len(inputs)} parties abstain: expected an update of one")
@@ -105,8 +103,8 @@ def aggregate(
         raise error.of(first) from None
     _check_weights(inputs, counts)
     silent = _silent(session, scheme, dict[Any, str](lost or {}))
-    _check_updates(session, inputs, counts)
     seats = {party: replace(seat, noise=noise) for party, seat in seats_for(scheme, session, policy, entropy).items()}
+    _check_updates(session, inputs, counts, policy or USUAL)
     return LocalRound(scheme, session, inputs, counts, silent, seats).run()
 
 
@@ -267,11 +265,12 @@ def _silent(session: Session, scheme: Scheme, lost: Mapping[PartyId, str]) -> di
     return {party_id(party): phase for party, phase in lost.items()}
 
 
-def _check_updates(session: Session, updates: Mapping[PartyId, Update], weights: Mapping[PartyId, int] | None) -> None:
+def _check_updates(
+    session: Session, updates: Mapping[PartyId, Update], weights: Mapping[PartyId, int] | None, policy: Policy
+) -> None:
     """All inputs before the first message."""
     for party, update in updates.items():
         try:
-            if update is not ABSTAIN:
-                session.encoding.check_update(update, 1 if weights is None else weights[party])
+            session.encoding.check_update(update, 1 if weights is None else policy.clamped(weights[party]))
         except InputError as error:
             raise error.of(party) from None

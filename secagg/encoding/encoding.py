@@ -9,6 +9,7 @@ the second; one over the whole vector, such as noise, after the third.
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import Enum
 from functools import cached_property
 from typing import Annotated, Any
 
@@ -36,17 +37,20 @@ MAX_DIM = 2**36
 """Entries whose uint64 lanes stay within 2**40 bytes of mask stream a key."""
 
 
-class Abstention:
+class Abstention(Enum):
     """The input of a party that has none that can be summed."""
 
+    ABSTAIN = "abstain"
+
     def __repr__(self) -> str:
-        return "ABSTAIN"
+        return self.name
 
 
-ABSTAIN = Abstention()
-"""In an update's place: adds nothing to the sum, weighs nothing, and is counted in it (`Decoded.abstained`).
+ABSTAIN = Abstention.ABSTAIN
+"""In an update's place: an update of zeros, of its party's weight, that the sum counts (`Decoded.abstained`).
 
-A server sees no difference between the vector of a party that abstains and any other.
+A server sees no difference between the vector of a party that abstains and any other. The weight stays in the sum, or
+what is missing there would say whose it is.
 """
 
 
@@ -61,9 +65,9 @@ class Decoded:
         ring_sum: (entries,) unsigned, the exact sum of the update's ring values.
         error_bound: largest possible |mean - true mean of the clipped updates| of the floats, a number, or the
             update's structure where clips differ.
-        weight: sum of the weights of those that gave an update, or their number.
+        weight: sum of the contributors' weights, or their number.
         saturated: entries clipped, all contributors together.
-        abstained: contributors that gave no update: neither `mean` nor `weight` counts them.
+        abstained: contributors that gave `ABSTAIN`; their updates count as zeros.
     """
 
     mean: Update
@@ -186,52 +190,53 @@ class Encoding(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
     def check_update(self, update: Update, weight: int) -> None:
         """Raise the InputError that `encode` would."""
         self._checked_weight(weight)
+        if update is ABSTAIN:
+            return
         for step, (path, array) in zip(self.steps, self.layout.flatten(update), strict=True):
             step.check(path, array)
 
     def saturation(self, update: Update) -> float:
         """The share of an update's floats that lie beyond their clips, 0..1. Raises as `encode` does."""
-        leaves = zip(self.steps, self.layout.flatten(update), strict=True)
-        floats = [(step, array) for step, (_, array) in leaves if step.leaf.is_float]
-        return sum(step.clipped(array) for step, array in floats) / max(1, sum(step.leaf.size for step, _ in floats))
+        clipped, floats = 0, 0
+        for step, (path, array) in zip(self.steps, self.layout.flatten(update), strict=True):
+            step.check(path, array)
+            if isinstance(step, Quantized):
+                clipped += step.clipped(array)
+                floats += step.leaf.size
+        return clipped / max(1, floats)
 
     def encode(self, update: Update, weight: int, entropy: Entropy) -> Lanes:
-        """The ring vector (dim,) of one party; of one that gives `ABSTAIN`, whatever its weight.
+        """The ring vector (dim,) of one party.
 
         Raises ShapeMismatch, BadDtype, NotFinite, OutOfRing or BadWeight, naming the position.
         """
-        vector = self.ring.zeros(self.dim)
-        if isinstance(update, Abstention):
+        weight, vector = self._checked_weight(weight), self.ring.zeros(self.dim)
+        if update is ABSTAIN:
             for step, out in self._placed(vector):
-                out[:] = step.nothing
-            self._append(vector, 0, 0, 1)
+                out[:] = step.zero
+            self._append(vector, weight, 0, abstains=True)
             return vector
-        ratio = self._checked_weight(weight) / (self.weight_max or 1)
         noise, clipped = prg.stretched(entropy), 0
         for (step, out), (path, array) in zip(self._placed(vector), self.layout.flatten(update), strict=True):
             step.check(path, array)
-            clipped += step.write(array, ratio, out, noise)
-        self._append(vector, int(weight), clipped, 0)
+            clipped += step.write(array, weight / (self.weight_max or 1), out, noise)
+        self._append(vector, weight, clipped, abstains=False)
         return vector
 
     def decode(self, total: Lanes, contributors: int) -> Decoded:
         """What the ring sum (dim,) of `contributors` >= 1 vectors says.
 
         Raises PeerMisbehaved when the summed weight, or the number of abstentions, is impossible (a lie inside the
-        ring, of an unknown party), and where nobody gave an update.
+        ring, of an unknown party).
         """
-        *weights, saturated, abstained = self._appended(total)
-        given = contributors - abstained
-        weight = weights[0] if weights else given
-        least, most = self.weights or (1, 1)
-        if given < 0 or not given * least <= weight <= given * most:
+        *weights, saturated, abstained = (limbs.read(part) for limbs, part in self._appended(total))
+        weight, (least, most) = weights[0] if weights else contributors, self.weights or (1, 1)
+        if abstained > contributors or not contributors * least <= weight <= contributors * most:
             raise PeerMisbehaved(
                 f"weights of {contributors} contributors, {abstained} of whom abstain, add up to {weight}: "
                 "some weight or count was out of range"
             )
-        if not given:
-            raise PeerMisbehaved(f"all {contributors} contributors abstain: none has an update that can be summed")
-        share = Share(contributors, given, most, weight)
+        share = Share(contributors, most, weight)
         found = [step.read(part, share) for step, part in self._placed(total)]
         return Decoded(
             mean=self.layout.build([each.mean for each in found]),
@@ -250,16 +255,13 @@ class Encoding(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
             yield step, vector[start : start + step.leaf.size]
             start += step.leaf.size
 
-    def _append(self, vector: Lanes, weight: int, clipped: int, abstains: int) -> None:
-        values = (clipped, abstains) if self.weights is None else (weight, clipped, abstains)
-        for (limbs, part), value in zip(self._appended_to(vector), values, strict=True):
+    def _append(self, vector: Lanes, weight: int, clipped: int, abstains: bool) -> None:
+        values = (weight, clipped, int(abstains))[-len(self._appendix) :]
+        for (limbs, part), value in zip(self._appended(vector), values, strict=True):
             limbs.write(value, part)
 
-    def _appended(self, total: Lanes) -> list[int]:
-        """The sum of the weights, where there are weights, of the counts and of the abstentions."""
-        return [limbs.read(part) for limbs, part in self._appended_to(total)]
-
-    def _appended_to(self, vector: Lanes) -> Iterator[tuple[Limbs, Lanes]]:
+    def _appended(self, vector: Lanes) -> Iterator[tuple[Limbs, Lanes]]:
+        """Each number of the appendix, and its place in the vector."""
         start = self.entries
         for limbs in self._appendix:
             yield limbs, vector[start : start + limbs.size]

@@ -28,13 +28,11 @@ class Share:
 
     Attributes:
         inputs: how many parties' entries were added.
-        given: how many of them hold an update; the others are the step's `nothing`.
         weight_max: public bound of the weights, by which each party's floats were divided; 1 without weights.
-        weight: sum of the parties' weights, or the number of those that gave an update.
+        weight: sum of the parties' weights, or their number.
     """
 
     inputs: int
-    given: int
     weight_max: int
     weight: int
 
@@ -67,16 +65,12 @@ class LeafStep(ABC):
 
     @property
     @abstractmethod
-    def nothing(self) -> int:
-        """The entry that adds nothing to a sum."""
+    def zero(self) -> int:
+        """The entry that stands for zero."""
 
     @abstractmethod
     def check(self, path: str, array: NDArray[Any]) -> None:
         """Raise NotFinite or OutOfRing naming the position of an entry that cannot be summed."""
-
-    @abstractmethod
-    def clipped(self, array: NDArray[Any]) -> int:
-        """How many entries `write` clips."""
 
     @abstractmethod
     def write(self, array: NDArray[Any], ratio: float, out: Lanes, noise: Callable[[int], bytes]) -> int:
@@ -100,7 +94,7 @@ class Quantized(LeafStep):
     quantizer: Quantizer
 
     @property
-    def nothing(self) -> int:
+    def zero(self) -> int:
         """The offset."""
         return self.quantizer.offset
 
@@ -112,7 +106,7 @@ class Quantized(LeafStep):
             raise NotFinite(f"{position(path, self.leaf.shape, bad)} is {flat[bad]}, expected a finite number")
 
     def clipped(self, array: NDArray[Any]) -> int:
-        """Those beyond the clip."""
+        """How many entries `write` clips, of a checked array."""
         return int(np.count_nonzero(np.abs(contiguous(array)) > self.clip))
 
     def write(self, array: NDArray[Any], ratio: float, out: Lanes, noise: Callable[[int], bytes]) -> int:
@@ -122,7 +116,7 @@ class Quantized(LeafStep):
     def read(self, total: Lanes, share: Share) -> Read:
         """Floats keep their dtype in the mean and are float64 in the sum."""
         summed = self.quantizer.dequantize(total, self.clip, share.inputs)
-        bound = self.quantizer.error(self.clip) * (share.given * share.scale) + self._cast_error
+        bound = self.quantizer.error(self.clip) * (share.inputs * share.scale) + self._cast_error
         mean = _cast(summed * share.scale, self.leaf)
         return Read(self.leaf.made_of(mean), self.leaf.made_of(summed * share.weight_max), bound)
 
@@ -137,7 +131,7 @@ class Quantized(LeafStep):
 class Counted(LeafStep):
     """Integers and bools: summed as they are, and never weighted."""
 
-    nothing = 0
+    zero = 0
 
     def check(self, path: str, array: NDArray[Any]) -> None:
         """Raise OutOfRing."""
@@ -150,10 +144,6 @@ class Counted(LeafStep):
             f"integers are summed as they are and must lie in 0..{self.largest} (bits={self.bits})"
         )
 
-    def clipped(self, array: NDArray[Any]) -> int:  # noqa: ARG002
-        """None: what does not fit is refused."""
-        return 0
-
     def write(self, array: NDArray[Any], ratio: float, out: Lanes, noise: Callable[[int], bytes]) -> int:  # noqa: ARG002
         """As they are; nothing is clipped."""
         out[:] = array.reshape(-1)
@@ -161,7 +151,7 @@ class Counted(LeafStep):
 
     def read(self, total: Lanes, share: Share) -> Read:
         """Exact in the sum, the nearest float64 in the mean. 2**20 parties' entries below 2**32 fit an int64."""
-        return Read(self.leaf.made_of(total / share.given), self.leaf.made_of(total.astype(np.int64)), np.zeros(()))
+        return Read(self.leaf.made_of(total / share.inputs), self.leaf.made_of(total.astype(np.int64)), np.zeros(()))
 
 
 @dataclass(frozen=True)

@@ -40,12 +40,14 @@ class _Round(codec.State):
     Attributes:
         answered: {phase: checksum of its ask}, in the order of the phases.
         reply: to the last of them; empty to an announcement.
+        heard: checksum of an ask that is in order and not answered yet; no other is taken before it.
         failure: why it has left the round.
         vector, contributors: what it has learnt, in protocols where parties learn something.
     """
 
     answered: dict[int, bytes] = {}
     reply: bytes = b""
+    heard: bytes | None = None
     failure: str | None = None
     vector: bytes | None = None
     contributors: set[int] = set()
@@ -74,7 +76,9 @@ class _Saved(codec.State):
     session: bytes
     me: int
     context: bytes
-    policy: tuple[int, int, int]
+    model: bytes | None
+    terms: bytes
+    policy: Policy
     keeps: bool
     prepared: bool
     round: _Round
@@ -123,7 +127,7 @@ class Participant:
         self._tag = tag_of(scheme, session)
         self._prepared = prepared
         self._round = _Round()
-        self._heard: bytes | None = None  # checksum of an ask that is in order and not answered yet
+        self._ready = False  # whether the machine has read the ask that was heard
         self._turn = Turn(f"party {self.me!r}")
 
     def __reduce__(self) -> NoReturn:
@@ -199,13 +203,16 @@ class Participant:
         """Whether `answer` to this ask will use an update; all that can be checked of the ask has been then.
 
         For callers whose training is elsewhere: what a server cannot have answered, it cannot have trained for. The
-        arguments and the errors are those of `answer`, as final. No other ask is taken before this one is answered.
+        arguments and the errors are those of `answer`, as final. No other ask is taken before this one is answered,
+        after a restart neither.
         """
         with self._turn.change():
             found = self._opened(ask)
             if self._round.answered.get(found.phase) == found.checksum:
                 return False
-            return self._heeded(found, store).wants_vector
+            wants = self._heeded(found, store).wants_vector
+            self._keep(store)
+            return wants
 
     def _opened(self, ask: bytes) -> frame.Frame:
         """The frame, if it is this party's to answer, or was the last one. Nothing that is refused here is final."""
@@ -223,7 +230,7 @@ class Participant:
         """The machine, which has read the ask."""
         assert self._machine is not None, "it has not left the round"
         try:
-            if self._heard != ask.checksum:
+            if self._round.heard != ask.checksum or not self._ready:
                 self._read(ask, self._machine)
         except SecaggError as error:
             self._refuse(error, store)
@@ -241,7 +248,8 @@ class Participant:
         except SecaggError as error:
             vector = None
             self._refuse(error, store)
-        known, self._heard = self._round, None
+        known, self._ready = self._round, False
+        known.heard = None
         known.reply = b"" if answer.reply is None else self._wrap(ask, answer.reply)
         known.answered[ask.phase] = ask.checksum
         if answer.result is not None:
@@ -250,13 +258,13 @@ class Participant:
     def _read(self, ask: frame.Frame, machine: PartySide) -> None:
         """All that can be checked before this party gives an input."""
         phase = self._next_phase(ask.phase)
-        if self._heard is not None:
+        if self._round.heard not in (None, ask.checksum):
             raise PeerMisbehaved(f"a second, different ask in phase {phase.name!r}")
         message = codec.decode(ask.body, phase.ask)
         if not self._round.answered:
             self.seat.check_round(self.session)
         machine.read(phase, message)
-        self._heard = ask.checksum
+        self._round.heard, self._ready = ask.checksum, True
 
     def _refuse(self, error: SecaggError, store: Callable[["Participant"], object] | None) -> NoReturn:
         """Leave the round, after a restart too; no secret is kept, for nothing is answered any more."""
@@ -301,7 +309,7 @@ class Participant:
     def _encoded(self, update: Update | Callable[[], Update], weight: int) -> Lanes:
         update, encoding = update() if callable(update) else update, self.session.encoding
         try:
-            weight = weight if encoding.weights is None else self.seat.policy.weight(weight)
+            weight = weight if encoding.weights is None else self.seat.policy.clamped(weight)
             return encoding.encode(update, weight, self.seat.noise or self.seat.entropy)
         except InputError as error:
             raise error.of(self.me) from None
@@ -318,7 +326,9 @@ class Participant:
                 session=self.session.to_bytes(),
                 me=self.session.index(self.me),
                 context=self.seat.bound_context,
-                policy=(self.seat.policy.min_cohort, self.seat.policy.max_dim, self.seat.policy.min_threshold),
+                model=self.seat.model,
+                terms=self.seat.terms,
+                policy=self.seat.policy,
                 keeps=self.seat.store is not None,
                 prepared=self._prepared,
                 round=self._round,
@@ -348,10 +358,12 @@ class Participant:
         try:
             saved = codec.load(data, _Saved)
             check_fingerprint(saved.fingerprint, scheme)
-            session, policy = Session.from_bytes(saved.session), Policy(*saved.policy)
+            session, policy = Session.from_bytes(saved.session), saved.policy
             check_indices(len(session.parties), [saved.me])
             saved.round.check(session, len(scheme.phases))
-            seat = replace(seat, policy=policy.strictest(seat.policy), context=_as_saved(saved, session, seat, latch))
+            _check_saved(saved, session, seat, latch)
+            policy = policy.strictest(seat.policy)
+            seat = replace(seat, policy=policy, context=saved.context, model=saved.model, terms=saved.terms)
             seat.check_session(session, len(scheme.clients(session)))
         except (WireError, ConfigError, PolicyRefused) as error:
             raise StateError(f"not a saved party: {error}") from error
@@ -374,18 +386,18 @@ def _seated(seat: Seat | PartyId, policy: Policy | None) -> Seat:
     return Seat(seat, policy)
 
 
-def _as_saved(saved: _Saved, session: Session, seat: Seat, latch: int) -> bytes:
-    """The context under which state was saved. Raises StateError unless it is this seat's state, and not an old one."""
+def _check_saved(saved: _Saved, session: Session, seat: Seat, latch: int) -> None:
+    """Raise StateError unless it is this seat's state, and not an old one."""
     if session.parties[saved.me] != seat.party:
         raise StateError(f"state of party {session.parties[saved.me]!r}, expected that of {seat.party!r}")
     if saved.keeps and seat.store is None:
         raise StateError("this party keeps a ledger of what it has helped to open: restore it with its store")
-    if seat.context not in (None, saved.context):
+    if seat.context not in (None, saved.context) or seat.model not in (None, saved.model):
         raise StateError(
-            "state of a round that this party knows under another context; of an earlier round, if that was never ended"
+            "state of a round that this party knows under another context or model; of an earlier round, if that was "
+            "never ended"
         )
     if saved.round.step() < latch:
         raise StateError(f"state at step {saved.round.step()}, but this party is known to have reached step {latch}")
     if (saved.machine is None) != (saved.round.failure is not None):
         raise StateError("state of a party that has left the round and holds secrets, or the other way round")
-    return saved.context

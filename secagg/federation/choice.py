@@ -1,7 +1,7 @@
 """Which scheme a round runs: named by the server, built at both ends, allowed by the client."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import ceil, inf
 from typing import Annotated, Any
@@ -88,9 +88,9 @@ class SchemeChoice:
             f"state it, such as options={{'dropout': {ceil(100 * lost / parties) / 100}}}"
         )
 
-    def invitation(self, scheme: Scheme, model: bytes, weighted_by: str, metrics: Collection[str]) -> Invitation:
+    def invitation(self, scheme: Scheme, model: bytes, weighted_by: str, metrics: Mapping[str, float]) -> Invitation:
         """What a client needs to build `scheme`, and what of its reply is summed."""
-        return Invitation(self.name, self._text(), scheme.fingerprint, weighted_by, model, list(metrics))
+        return Invitation(self.name, self._text(), scheme.fingerprint, weighted_by, model, dict(metrics))
 
     def _text(self) -> str:
         try:

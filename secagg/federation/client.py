@@ -4,13 +4,14 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
 from secagg.api import Participant, Prepared, prepare
 from secagg.arguments import checked
-from secagg.encoding.encoding import ABSTAIN
+from secagg.encoding.encoding import ABSTAIN, Abstention, Encoding
 from secagg.encoding.layout import Update
 from secagg.errors import (
     InconsistentModel,
@@ -23,14 +24,14 @@ from secagg.errors import (
     WireError,
 )
 from secagg.federation.choice import AllowedSchemes
-from secagg.federation.context import context_of, model_of
+from secagg.federation.context import context_of, model_of, terms_of
 from secagg.federation.memory import Memory, SavedKeys, SavedRound
 from secagg.federation.messages import PREPARE, Ahead, Ask, Invitation, Reply
-from secagg.federation.metrics import METRICS, REPORTING, chosen
+from secagg.federation.metrics import ARRAYS, given_metrics
 from secagg.federation.update import Arrays, update_of, weight_of
 from secagg.primitives.entropy import Entropy
 from secagg.scheme import Credentials, Policy, Scheme, Seat, Session
-from secagg.scheme.policy import CLIPS, DEFAULT
+from secagg.scheme.policy import DEFAULT
 
 KEY_BYTES = 32
 Unusable = Literal["zero", "silent"]
@@ -47,9 +48,10 @@ class Limits:
         schemes: that the server may choose from.
         credentials: identity and roster; with them the client takes part in active rounds only, and in weighted ones
             only if its policy declares its range of weights.
-        unusable: what becomes of an update that cannot be summed, or of training that raises. "zero": it is counted in
-            the sum and adds nothing (`ABSTAIN`), so that nobody learns whose it was, and a sum may be of fewer updates
-            than `min_cohort`. "silent": the client is lost, which the server sees.
+        unusable: what becomes of an update that cannot be summed, and of training that raises, where the adapter hands
+            it on (in NVFLARE a server can make it fail at one site, so there it is a loss). "zero": it counts as zeros,
+            of the client's weight, and is counted (`ABSTAIN`), so that nobody learns whose it was; a sum may be of
+            fewer updates than `min_cohort` then. "silent": the client is lost, which the server sees.
         saturation: largest share, 0..1, of an update that may lie beyond the clip, where a server that may lie names it
             for a weighted sum; an update with more cannot be summed. All that is left beyond the clip is signs, and
             sums of signs times weights can be taken apart. The better limit is `Policy.clip`.
@@ -96,21 +98,23 @@ class _Part:
     compared: bool = False
 
     @property
-    def weighted(self) -> bool:
-        return self.participant.session.encoding.weight_max is not None
+    def encoding(self) -> Encoding:
+        return self.participant.session.encoding
 
-    def input_of(self, trained: Trained) -> tuple[Update, int]:
-        """(update, weight); a party that weighs nothing abstains. Raises InputError, saying what was expected."""
-        weight = 1
-        if self.weighted:
-            encoding, policy = self.participant.session.encoding, self.participant.seat.policy
-            found = weight_of(trained.values, self.invitation.weighted_by)
-            if found == 0:
-                return ABSTAIN, 1
-            # Outside its range it would be a refusal, and by many of those a server finds every weight.
-            weight = policy.weight(found, encoding.weights)
-        metrics = chosen(trained.metrics, self.invitation.metrics)
-        return update_of(trained.received, trained.arrays, metrics), weight
+    @property
+    def least(self) -> int:
+        """What this client weighs at least: where nothing is known of it, and where it has nothing to train on."""
+        weights = self.participant.seat.policy.weights
+        return 1 if self.encoding.weights is None or weights is None else weights[0]
+
+    def weight(self, trained: Trained) -> int:
+        """What the update weighs, as it says. Raises BadWeight."""
+        return 1 if self.encoding.weights is None else weight_of(trained.values, self.invitation.weighted_by)
+
+    def update(self, trained: Trained) -> Update:
+        """What is summed. Raises InputError."""
+        metrics = given_metrics(trained.metrics, self.invitation.metrics, self.encoding.bits)
+        return {ARRAYS: update_of(trained.received, trained.arrays), **metrics}
 
 
 class Client:
@@ -169,7 +173,7 @@ class Client:
     def sums_values(self) -> bool:
         """Whether this round sums anything beside arrays, and so needs `Trained.values` or `Trained.metrics`."""
         part = self._current()
-        return part.weighted or bool(part.invitation.metrics)
+        return part.encoding.weights is not None or bool(part.invitation.metrics)
 
     def answer(self, ask: Ask, train: Callable[[], Trained] | None = None) -> Reply:
         """The reply, stored before this returns; whoever refuses, or has answered the last phase, leaves the round.
@@ -184,45 +188,43 @@ class Client:
             part = self._current()
             if train is not None and not part.compared:
                 raise LocalMisuse("trained by what was not compared with the session: check comes first")
-            frame = self._answered(part, ask.frame) if train is None else self._trained(part, ask.frame, train)
+            if train is None:
+                frame = part.participant.answer(ask.frame, store=partial(self._store, part))
+            else:
+                frame = self._trained(part, ask.frame, train)
         if ask.phase == part.scheme.phases[-1].name:
             self.leave()
         return Reply(ask.phase, frame, None if ask.ahead is None else self._prepare(part.scheme, ask.ahead))
 
     def _trained(self, part: _Part, frame: bytes, train: Callable[[], Trained]) -> bytes | None:
-        if not part.participant.wants_update(frame, store=lambda _: self._store(part)):
-            return self._answered(part, frame)
+        store = partial(self._store, part)
+        if not part.participant.wants_update(frame, store=store):
+            return part.participant.answer(frame, store=store)
+        weight = part.least
         try:
-            update, weight = part.input_of(train())
-            self._check_saturation(part, update)
+            trained = train()
+            found = part.weight(trained)
+            weight = found or weight
+            update = self._checked(part.encoding, part.update(trained)) if found else ABSTAIN
         except Exception as error:  # of the user's code, too: whose training fails is as private as what comes of it
-            return self._without(part, frame, error)
-        try:
-            return self._answered(part, frame, update, weight)
-        except InputError as error:
-            return self._without(part, frame, error)
+            update = self._instead(error)
+        return part.participant.answer(frame, update, weight, store)
 
-    def _check_saturation(self, part: _Part, update: Update) -> None:
-        limits = self._limits()
-        if limits.credentials is None or not part.weighted or update is ABSTAIN:
-            return
-        share = part.participant.session.encoding.saturation(update)
-        if share > limits.saturation:
-            raise InputError(
-                f"{share:.0%} of the update lie beyond the clip, this client allows {limits.saturation:.0%}"
-            )
+    def _checked(self, encoding: Encoding, update: Update) -> Update:
+        """The same. Raises InputError where it cannot be summed, or had better not be."""
+        share, limits = encoding.saturation(update), self._limits()
+        if limits.credentials is not None and encoding.weights is not None and share > limits.saturation:
+            raise InputError(f"{share:.0%} of the update lie beyond the clip, expected {limits.saturation:.0%} or less")
+        return update
 
-    def _without(self, part: _Part, frame: bytes, error: Exception) -> bytes | None:
-        """The reply of a party that has nothing to sum. Raises InputError where it falls silent."""
+    def _instead(self, error: Exception) -> Abstention:
+        """What a party gives that has nothing to sum. Raises InputError where it falls silent."""
         unusable = self._limits().unusable
         log.warning("no update in this round's sum (%s): %s", unusable, error, exc_info=error)
         if unusable == "silent":
             self.leave()  # or it would train once more for the asking
             raise InputError("this client has no update in this round; its own log says why") from error
-        return self._answered(part, frame, ABSTAIN)
-
-    def _answered(self, part: _Part, frame: bytes, update: Update = None, weight: int = 1) -> bytes | None:
-        return part.participant.answer(frame, update, weight, store=lambda _: self._store(part))
+        return ABSTAIN
 
     @contextmanager
     def leaving(self) -> Iterator[None]:
@@ -273,23 +275,33 @@ class Client:
         limits, prepared = self._limits(), self._taken()
         scheme = limits.schemes.made(invitation, len(session.parties))
         # The session's context, since `check` compares it with what came before anything is trained on it.
-        seat = self._seat(limits, invitation, session.context)
-        if limits.credentials is not None and session.encoding.weights is not None and seat.policy.weights is None:
+        seat, weights = self._seat(limits, invitation, session.context), session.encoding.weights
+        if limits.credentials is not None and weights is not None and seat.policy.weights is None:
             raise PolicyRefused(
                 "a weighted sum, and this client does not declare its range of weights (Policy.weights): by sums at "
                 "many ranges of its own choice a lying server finds how heavy the clients are"
             )
+        if seat.policy.weights is None:
+            # Outside the session's range a weight would be a refusal, and by many of those a server finds every weight.
+            seat = replace(seat, policy=replace(seat.policy, weights=weights))
         fits = prepared is not None and prepared.fits(scheme, session, seat)
         participant = Participant(scheme, session, seat, prepared=prepared if fits else None)
         return _Part(invitation, scheme, participant, self._entropy(KEY_BYTES))
 
     def _seat(self, limits: Limits, invitation: Invitation | None = None, context: bytes | None = None) -> Seat:
         """What this client brings. No store in passive mode: a ledger is for servers that lie."""
-        own = None if limits.credentials is None else self._memory.own()
-        model = None if invitation is None else invitation.model
-        return Seat(self._me, _of_updates(limits.policy), context, self._entropy, limits.credentials, own, model)
+        return Seat(
+            self._me,
+            _of_updates(limits.policy),
+            context,
+            self._entropy,
+            limits.credentials,
+            store=None if limits.credentials is None else self._memory.own(),
+            model=None if invitation is None else invitation.model,
+            terms=b"" if invitation is None else terms_of(invitation.weighted_by, invitation.metrics),
+        )
 
-    def _store(self, part: _Part) -> None:
+    def _store(self, part: _Part, _: Participant) -> None:
         if self._memory.lasting:
             parties, state = len(part.participant.session.parties), part.participant.save(part.key)
             self._memory.store(SavedRound(part.key, part.invitation.to_bytes(), parties, state))
@@ -321,10 +333,11 @@ class Client:
 
 
 def _of_updates(policy: Policy) -> Policy:
-    """A policy whose clips are of arrays, for updates that hold them beside metrics."""
-    arrays = policy.clip if isinstance(policy.clip, Mapping) else {DEFAULT: policy.clip}
-    named = {"arrays" if name == DEFAULT else f"arrays/{name}": clip for name, clip in arrays.items()}
-    return replace(policy, clip={**named, METRICS: CLIPS, REPORTING: (1.0, 1.0)})
+    """A policy whose clips are named by array, for updates in which these stand beside other things."""
+    if not isinstance(policy.clip, Mapping):
+        return policy
+    named = {name if name == DEFAULT else f"{ARRAYS}/{name}": clip for name, clip in policy.clip.items()}
+    return replace(policy, clip=named)
 
 
 def told(error: SecaggError) -> str:

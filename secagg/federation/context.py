@@ -32,6 +32,11 @@ def model_of(arrays: Mapping[str, Any]) -> bytes:
     return digest_of("secagg/model/1", arrays)
 
 
+def terms_of(weighted_by: str, metrics: Mapping[str, float]) -> bytes:
+    """The digest of what, beside model and encoding, decides which vector an update becomes."""
+    return digest_of("secagg/terms/1", weighted_by, metrics)
+
+
 def context_of(received: bytes, terms: bytes) -> bytes:
     """A session's context: what reaches the user's code (`digest_of` it), and what of its results is summed and how."""
     return digest_of("secagg/round/1", received, terms)

@@ -10,7 +10,7 @@ import numpy as np
 from secagg.api import Aggregate
 from secagg.encoding.quantize import Quantizer
 from secagg.errors import PartyId
-from secagg.federation.metrics import reporting
+from secagg.federation.metrics import ARRAYS, METRICS
 from secagg.federation.round import Round
 from secagg.federation.update import EncodingSpec
 
@@ -28,14 +28,14 @@ class Outcome(msgspec.Struct, frozen=True):
         contributors: parties in the sum, their ids as text.
         lost: {party: phase} of all who went silent; one that was lost at the last phase is in the sum.
         misbehaved: {party: why}.
-        weight: sum of the weights of those that gave an update, or their number.
+        weight: sum of the contributors' weights, or their number.
         error_bound: {array or metric: largest possible |mean - true mean of the clipped values|}, in each array's
             units, before the mean is rounded to its array's dtype; metrics are named "metrics/" + name.
-        saturated: entries that were clipped, all contributors together: of updates, and metrics, one an entry.
-        clipped_metrics: metrics whose mean lies at its clip, so that those of all contributors do; where only some are
-            clipped, `saturated` alone tells.
-        abstained: contributors without an update that can be summed; their own logs say why. They weigh nothing.
-        reporting: {metric: how many contributors have a number for it}.
+        saturated: entries of updates that were clipped, all contributors together.
+        clipped_metrics: metrics whose mean lies at its clip, so that those of all who have one do.
+        abstained: contributors without an update that can be summed; their own logs say why. In the mean they count as
+            ones that did not move.
+        reporting: {metric: how many contributors have a number for it}; its mean is over these.
         accused: {party: why} of those of whom others say so, who may lie; they stay in the sum.
         left_out: those that were sampled and had no keys ready: they were asked for some, for the next round. None in
             the run's last round, as far as the server knows it, which waits for the keys of all.
@@ -58,17 +58,17 @@ class Outcome(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, current: Round) -> "Outcome":
         """Of a round that gave a sum of updates {"arrays": ..., "metrics": ...}."""
-        result = current.result()
+        result, metrics = current.result(), current.metrics()
         return cls(
             contributors=frozenset(map(str, result.contributors)),
             lost=_texts(result.lost),
             misbehaved=_texts(result.misbehaved),
             weight=result.weight,
-            error_bound=bounds_of(result),
+            error_bound=bounds_of(result) | {f"{_METRIC}{name}": each.bound for name, each in metrics.items()},
             saturated=result.saturated,
             abstained=result.abstained,
-            reporting=reporting(result),
-            clipped_metrics=_at_clip(result, current.metric_clips),
+            reporting=dict.fromkeys(result.sum[METRICS], 0) | {name: each.parties for name, each in metrics.items()},
+            clipped_metrics=frozenset(name for name, each in metrics.items() if each.clipped),
             accused=_texts(result.accused),
             left_out=current.left_out,
         )
@@ -93,28 +93,21 @@ class Outcome(msgspec.Struct, frozen=True):
         for each, why in self.accused.items():
             yield logging.WARNING, f"others accuse {party} {each}: {why}"
         if self.abstained:
-            yield logging.WARNING, f"{self.abstained} {party}s abstained: they had no update that can be summed"
+            yield logging.WARNING, f"{self.abstained} {party}s abstained: what they had could not be summed"
         given = len(self.contributors) - self.abstained
         for metric, found in self.reporting.items():
             if found < given:
                 yield logging.WARNING, f"metric {metric!r} is of {found} of {given} {party}s"
         if self.saturated:
-            yield logging.WARNING, f"{self.saturated} {self._summed} were clipped"
+            yield logging.WARNING, f"{self.saturated} entries of updates were clipped"
         for name in sorted(self.clipped_metrics):
             yield logging.WARNING, f"metric {name!r} lies at its clip: state a larger one"
-
-    @property
-    def _summed(self) -> str:
-        """What an entry that was clipped may have been."""
-        metrics = sorted(name.removeprefix(_METRIC) for name in self.error_bound if name.startswith(_METRIC))
-        return f"entries of updates or metrics ({', '.join(metrics)})" if metrics else "entries of updates"
 
 
 def coarse(encoding: EncodingSpec, outcome: Outcome) -> str | None:
     """What to log of a round whose error bound is above `COARSE` of the clip; None where it is not."""
     weight_max, bits = encoding.weight_max, encoding.bits
-    given = len(outcome.contributors) - outcome.abstained
-    ratio = 1.0 if weight_max is None else weight_max * given / outcome.weight
+    ratio = 1.0 if weight_max is None else weight_max * len(outcome.contributors) / outcome.weight
     bound = ratio * float(Quantizer(bits, encoding.rounding).error(np.ones(())))
     if bound <= COARSE:
         return None
@@ -125,22 +118,13 @@ def coarse(encoding: EncodingSpec, outcome: Outcome) -> str | None:
     return f"{cause}the error bound is {bound:.1%} of the clip at {bits} bits; {' or '.join(advice)}"
 
 
-def _at_clip(result: Aggregate, clips: Mapping[str, float]) -> frozenset[str]:
-    """Metrics whose mean is their clip, as far as a settled sum can say."""
-    bounds, found = bounds_of(result), reporting(result)
-    return frozenset(
-        name
-        for name, mean in result.mean["metrics"].items()
-        if result.saturated >= found[name] and abs(mean) >= clips[name] - bounds[_METRIC + name]
-    )
-
-
 def _texts(values: Mapping[PartyId, str]) -> dict[str, str]:
     return {str(party): text for party, text in values.items()}
 
 
 def bounds_of(result: Aggregate) -> dict[str, float]:
-    """{array or "metrics/" + metric: bound}, the largest over an array's entries, of a settled result."""
-    bound = result.error_bound
-    named = {**bound["arrays"], **{f"{_METRIC}{name}": value for name, value in bound["metrics"].items()}}
-    return {name: float(np.max(value, initial=0.0)) for name, value in named.items()}
+    """{array: bound}, the largest over an array's entries."""
+    bound, arrays = result.error_bound, result.mean[ARRAYS]
+    if not isinstance(bound, Mapping):
+        return dict.fromkeys(arrays, float(bound))
+    return {name: float(np.max(bound[ARRAYS][name], initial=0.0)) for name in arrays}

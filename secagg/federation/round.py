@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, TypeVar
 
 from msgspec import Meta
@@ -13,7 +13,7 @@ from secagg.errors import ConfigError, PartyId, WireError
 from secagg.federation.choice import SchemeChoice
 from secagg.federation.context import context_of, model_of
 from secagg.federation.messages import PREPARE, Ahead, Ask, Reply
-from secagg.federation.metrics import settled
+from secagg.federation.metrics import MeanMetric, read_metrics
 from secagg.federation.update import EncodingSpec, Model
 from secagg.primitives.entropy import Entropy
 from secagg.scheme import Roster
@@ -145,8 +145,14 @@ class Round:
             ahead, slot, prepared = start.ahead(len(parties)), (start.run, start.number), start.prepared
         invitation = plan.choice.invitation(scheme, model_of(model.arrays), plan.weighted_by, plan.encoding.metrics)
         self._terms = invitation.to_bytes()
-        bound = replace(model, context=context_of(model.context, self._terms))
-        session = plan.encoding.session(parties, bound, plan.entropy, *slot)
+        session = plan.encoding.session(
+            parties,
+            model,
+            context=context_of(model.received, self._terms),
+            run=slot[0],
+            round=slot[1],
+            entropy=plan.entropy,
+        )
         self.coordinator = Coordinator(scheme, session, plan.roster, prepared)
         self._plan, self._ahead = plan, ahead
         self._session = session.to_bytes()
@@ -154,11 +160,6 @@ class Round:
         self._last = [phase.name for phase in scheme.phases if phase.role == "client"][-1]
         self._greeted: set[PartyId] = set()
         self._asked: frozenset[PartyId] = frozenset()
-
-    @property
-    def metric_clips(self) -> Mapping[str, float]:
-        """{metric that is summed: its clip}."""
-        return self._plan.encoding.metrics
 
     @property
     def takes_input(self) -> bool:
@@ -209,11 +210,13 @@ class Round:
         self._plan.say(logging.WARNING, f"secure aggregation: {self._plan.party} {party}: {why}")
 
     def result(self) -> Aggregate:
-        """The aggregate after the last phase, `settled`.
-
-        Raises PeerMisbehaved, or ConfigError where the server learns none.
-        """
+        """The aggregate after the last phase. Raises PeerMisbehaved, or ConfigError where the server learns none."""
         result = self.coordinator.result
         if result is None:
             raise ConfigError("this scheme gives the sum to the clients alone, and a framework needs it at the server")
-        return settled(result, self._plan.encoding.metrics)
+        return result
+
+    def metrics(self) -> dict[str, MeanMetric]:
+        """The metrics that somebody has. Raises what `result` does."""
+        encoding = self._plan.encoding
+        return read_metrics(self.result().sum, encoding.metrics, encoding.bits)

@@ -12,8 +12,7 @@ from secagg.arguments import checked
 from secagg.encoding.layout import Update
 from secagg.encoding.quantize import Rounding
 from secagg.errors import BadDtype, BadWeight, ConfigError, OutOfRange, PartyId, ShapeMismatch
-from secagg.federation.metrics import clips_with_metrics, with_metrics
-from secagg.primitives.entropy import Entropy
+from secagg.federation.metrics import ARRAYS, blank_metrics
 from secagg.scheme import Session
 
 Arrays: TypeAlias = dict[str, NDArray[Any]]
@@ -32,14 +31,14 @@ class Model:
 
     Attributes:
         arrays: by name.
-        context: digest of all that reaches the code that trains them (`context.digest_of`), 32 bytes.
+        received: digest of all that reaches the code that trains them (`context.digest_of`), 32 bytes.
         counters: names of arrays that hold integers, or did so in earlier rounds: a mean of integers is a float.
             One of a single number (BatchNorm's) counts something; more numbers may as well be weights that start as
             zeros, so their clip has to be named.
     """
 
     arrays: Arrays
-    context: bytes
+    received: bytes
     counters: frozenset[str] = frozenset()
 
     def after(self, counters: frozenset[str]) -> "Model":
@@ -60,8 +59,8 @@ class EncodingSpec:
             mean. Never the cohort's own maximum. The error bound grows with weight_max / mean weight.
         weight_min: public bound likewise; None for a hundredth of weight_max. What a party weighs beyond either counts
             as the bound.
-        metrics: {name: clip} of the metrics to average inside the sum; others never leave the client. A party that has
-            no number for one leaves it out (`Outcome.reporting`).
+        metrics: {name: clip} of the metrics to average inside the sum, over the parties that have a number for it
+            (`Outcome.reporting`), each counting alike; others never leave the client.
         rounding: of each entry, "stochastic" (unbiased: small updates add up over clients and rounds) or, without
             weights, "nearest" (half the error bound, but what is less than half a step vanishes in every round).
 
@@ -88,13 +87,14 @@ class EncodingSpec:
         """Arrays whose clip has been named."""
         return frozenset(self.clip if isinstance(self.clip, Mapping) else ()) - {DEFAULT}
 
-    def session(
-        self, parties: Iterable[PartyId], model: Model, entropy: Entropy, run: bytes = b"", round: int = 0
-    ) -> Session:
-        """A session whose updates have the structure of `blank_update`. Raises ConfigError."""
+    def session(self, parties: Iterable[PartyId], model: Model, **of_round: Any) -> Session:
+        """A session whose updates have the structure of `blank_update`. Raises ConfigError.
+
+        Args:
+            of_round: context, entropy, run and round, as `Session.create` has them.
+        """
         clip = clip_of(model.arrays, self.clip, model.counters, self.bits, self.metrics)
-        how = {"context": model.context, "run": run, "round": round, "entropy": entropy}
-        return self._session(parties, blank_update(model.arrays, self.metrics), clip, **how)
+        return self._session(parties, blank_update(model.arrays, self.metrics), clip, **of_round)
 
     def _session(self, parties: Iterable[PartyId], like: Update, clip: Update, **how: Any) -> Session:
         return Session.create(
@@ -110,15 +110,15 @@ class EncodingSpec:
 
 
 def blank_update(model: Arrays, metrics: Collection[str]) -> Update:
-    """An update of the right structure: {"arrays": {name: array}} and `with_metrics`.
+    """An update of the right structure: {"arrays": {name: array}} and `blank_metrics`.
 
     Floats keep their dtype; integers and bools (counters, say) travel as float64, since an update may be negative.
     """
     arrays = {name: np.zeros(array.shape, leaf_dtype(array)) for name, array in model.items()}
-    return with_metrics(arrays, dict.fromkeys(metrics, 0.0))
+    return {ARRAYS: arrays, **blank_metrics(metrics)}
 
 
-def clip_of(model: Arrays, clip: Clip, counters: Collection[str], bits: int, metrics: Mapping[str, float]) -> Update:
+def clip_of(model: Arrays, clip: Clip, counters: Collection[str], bits: int, metrics: Collection[str]) -> Update:
     """The clip of every leaf of `blank_update(model, metrics)`.
 
     Args:
@@ -143,7 +143,7 @@ def clip_of(model: Arrays, clip: Clip, counters: Collection[str], bits: int, met
         )
     counted = counter_clip(bits)
     arrays = {name: named.get(name, counted if name in counters else named.get(DEFAULT)) for name in model}
-    return clips_with_metrics(arrays, metrics)
+    return {ARRAYS: arrays, **blank_metrics(metrics)}
 
 
 def counter_clip(bits: int) -> float:
@@ -167,12 +167,12 @@ def counters_of(model: Arrays) -> frozenset[str]:
     return frozenset(name for name, array in model.items() if array.dtype.kind != "f")
 
 
-def update_of(received: Arrays, trained: Arrays, metrics: Mapping[str, float | None]) -> Update:
-    """Trained minus received arrays, in the structure of `blank_update`. Raises ShapeMismatch naming the array."""
+def update_of(received: Arrays, trained: Arrays) -> Arrays:
+    """Trained minus received arrays. Raises ShapeMismatch naming the array."""
     if set(received) != set(trained):
         odd = min(set(received) ^ set(trained))
         raise ShapeMismatch(f"reply's arrays differ from the model's in {odd!r}, expected names {sorted(received)}")
-    return with_metrics({name: _difference(name, trained[name], array) for name, array in received.items()}, metrics)
+    return {name: _difference(name, trained[name], array) for name, array in received.items()}
 
 
 def _difference(name: str, new: NDArray[Any], old: NDArray[Any]) -> NDArray[Any]:

@@ -213,7 +213,10 @@ class PartySide(ABC):
         self._read = None
         if not isinstance(self.stage, phase.after):
             raise PeerMisbehaved(f"{type(ask).__name__} after stage {type(self.stage).__name__}")
-        self._read = phase.answer(self, ask, self.stage)
+        read = phase.answer(self, ask, self.stage)
+        if callable(read) and not phase.takes_input:
+            raise TypeError(f"phase {phase.name!r} takes no input, and its answer waits for one")
+        self._read = read
 
     @property
     def wants_vector(self) -> bool:

@@ -62,16 +62,22 @@ class Policy:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        clips = self.clip if isinstance(self.clip, Mapping) else {DEFAULT: self.clip}
-        ranges: dict[str, tuple[float, float]] = {f"clip[{name!r}]": found for name, found in clips.items()}
-        for name, (least, most) in {**ranges, "bits": self.bits, "weights": self.weights or (1, 1)}.items():
+        ranges: dict[str, tuple[float, float]] = {"bits": self.bits, "weights": self.weights or (1, 1)}
+        if isinstance(self.clip, Mapping):
+            ranges |= {f"clip[{name!r}]": found for name, found in self.clip.items()}
+        else:
+            ranges["clip"] = self.clip
+        for name, (least, most) in ranges.items():
             if not 0 < least <= most:
                 raise OutOfRange(f"{name} is {(least, most)}: expected (least, most), 0 < least <= most")
 
     def strictest(self, other: "Policy") -> "Policy":
-        """`other`, with no laxer limits to sums and secrets than these. Formats are looked at when a session begins."""
+        """These limits, and to sums and secrets none that is laxer than `other`'s.
+
+        Formats and weights stay: what a party has entered a session by counts to its end.
+        """
         return replace(
-            other,
+            self,
             min_cohort=max(self.min_cohort, other.min_cohort),
             max_dim=min(self.max_dim, other.max_dim),
             min_threshold=max(self.min_threshold, other.min_threshold),
@@ -116,12 +122,14 @@ class Policy:
         if self.weights is not None and not least <= self.weights[0] <= self.weights[1] <= most:
             raise PolicyRefused(f"weights {least}..{most}: this party declares {self.weights} (Policy.weights)")
 
-    def weight(self, weight: Any, otherwise: tuple[int, int] | None = None) -> Any:
-        """What `weight` counts as: within this party's own range, or `otherwise`, where there is one."""
-        within = self.weights or otherwise
-        if within is None or isinstance(weight, bool) or not isinstance(weight, int | np.integer):
+    def clamped(self, weight: Any) -> Any:
+        """What a weight counts as: the nearer end of this party's own range where it is outside.
+
+        What is no integer stays what it is: the encoding refuses it.
+        """
+        if self.weights is None or isinstance(weight, bool) or not isinstance(weight, int | np.integer):
             return weight
-        return min(max(int(weight), within[0]), within[1])
+        return min(max(int(weight), self.weights[0]), self.weights[1])
 
     def check_threshold(self, threshold: int) -> None:
         """Raise PolicyRefused for fewer than `min_threshold` shares to a secret."""

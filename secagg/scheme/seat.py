@@ -1,5 +1,6 @@
 """Who a party is, what it brings to a round, and the two questions that it asks itself there."""
 
+import hashlib
 import os
 from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass, replace
@@ -33,6 +34,8 @@ class Seat:
             enters no round of a run twice; it needs a `context` that names model and round.
         model: digest of what updates are functions of, and of nothing beside it that a server could change in order to
             ask for the same updates again; by it the ledger tells sums apart. None for the whole context.
+        terms: digest of what beside the encoding decides which vector an update becomes (which number is its weight,
+            say); the ledger compares it like the encoding.
         noise: source of stochastic rounding, None for `entropy`: a simulation that runs twice may have its own.
 
     Raises ConfigError or BadCohort for a context, a model or an id that is none.
@@ -45,6 +48,7 @@ class Seat:
     credentials: Credentials | None = None
     store: Store | None = None
     model: bytes | None = None
+    terms: bytes = b""
     noise: Entropy | None = None
 
     def __post_init__(self) -> None:
@@ -53,7 +57,7 @@ class Seat:
         check_kind("entropy", self.entropy, Callable, "a function such as os.urandom")
         check_kind("credentials", self.credentials, Credentials | None, "Credentials or None")
         check_kind("store", self.store, Store | None, "a Store, such as a Journal, or None")
-        for name in ("context", "model"):
+        for name in ("context", "model", "terms"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, context_of(getattr(self, name), name))
 
@@ -113,17 +117,17 @@ class Seat:
             raise PeerMisbehaved("the server asks to open a sum but leaves this party's vector out of it")
         self.policy.check_cohort(len(contributors))
         if self.store is not None:
-            self.store.ledger.check(self._subject, session.encoding.digest, contributors)
+            self.store.ledger.check(self._subject, self._encoding(session), contributors)
 
     def open_set(self, session: Session, contributors: Set[PartyId], gives_input: bool) -> None:
         """Remember that the next reply helps to open this set. Raises what `check_set` does."""
         self.check_set(session, contributors, gives_input)
         if self.store is not None:
-            self.store.ledger.add(self._subject, session.encoding.digest, contributors)
+            self.store.ledger.add(self._subject, self._encoding(session), contributors)
 
     @property
     def bound_context(self) -> bytes:
-        """What this party takes a session to be about, at it: what its keys, proofs and ledger are bound to."""
+        """What this party takes a session to be about, at it: what its keys and proofs are bound to."""
         assert self.context is not None, "a seat at a session has a context"
         return self.context
 
@@ -131,3 +135,7 @@ class Seat:
     def _subject(self) -> bytes:
         """What the ledger tells sums apart by."""
         return self.bound_context if self.model is None else self.model
+
+    def _encoding(self, session: Session) -> bytes:
+        """All that decides which vector an update becomes."""
+        return hashlib.sha256(b"secagg/encoded/1" + session.encoding.digest + self.terms).digest()

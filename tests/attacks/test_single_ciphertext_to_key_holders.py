@@ -154,7 +154,7 @@ def test_a_second_cohort_under_one_context_is_refused_with_a_ledger():
     for i in holders(round_):
         machine = round_.participants[i]._machine
         machine.seat = replace(machine.seat, store=Store(ledger))
-        with pytest.raises(PolicyRefused, match="second sum under the same context"):
+        with pytest.raises(PolicyRefused, match="second sum of updates of the same model"):
             ask(round_, i, "decrypt", question(round_, range(N), range(N)))
 
 

@@ -1,5 +1,6 @@
 """The mean of encoded updates is within its error bound of the exact mean; counts, weights and integers are exact."""
 
+import copy
 from fractions import Fraction
 
 import msgspec
@@ -157,6 +158,8 @@ def test_saturation_is_the_share_of_what_is_clipped(rows, dtype):
     enc = encoding(update)
     assert enc.saturation(update) == decoded(enc, [update]).saturated / 9
     assert encoding({"n": 3}).saturation({"n": 3}) == 0
+    with pytest.raises(NotFinite):
+        enc.saturation({**update, "w": np.full(9, np.nan, dtype)})
 
 
 @pytest.mark.parametrize("bits", [2, 3, 16])
@@ -316,7 +319,7 @@ def test_an_impossible_sum_of_weights_is_a_named_error(weight, contributors):
         enc.decode(total, contributors)
 
 
-@pytest.mark.parametrize(("abstained", "weight"), [(3, 0), (1, 0), (1, 11), (2, 1)])
+@pytest.mark.parametrize(("abstained", "weight"), [(3, 2), (2**4 - 1, 2), (1, 1), (1, 21), (2, 0)])
 def test_an_impossible_number_of_abstentions_is_a_named_error(abstained, weight):
     enc = encoding(0, bits=4, weight_max=10, parties=2)
     with pytest.raises(PeerMisbehaved, match=f"2 contributors, {abstained} of whom abstain, add up to {weight}"):
@@ -325,23 +328,33 @@ def test_an_impossible_number_of_abstentions_is_a_named_error(abstained, weight)
 
 @settings(max_examples=250)
 @given(case=rounds(), abstaining=st.integers(0, 19), seed=st.integers(0, 2**32))
-def test_who_abstains_changes_nothing_but_the_count(case, abstaining, seed):
+def test_who_abstains_counts_as_an_update_of_zeros(case, abstaining, seed):
     updates, clip, bits, weights, weight_max, rounding = case
     updates = [{"w": update, "count": 3 % 2**bits} for update in updates]
+    zeros = {"w": np.zeros_like(updates[0]["w"]), "count": 0}
     enc = encoding(updates[0], bits, {"w": clip, "count": 1}, weight_max, 20 + 19, rounding)
-    alone, out = (decoded(enc, updates + [ABSTAIN] * n, weights + [1] * n, seed) for n in (0, abstaining))
-    assert (alone.abstained, out.abstained) == (0, abstaining)
+    weights += [weight_max or 1] * abstaining
+    out, expected = (decoded(enc, updates + [each] * abstaining, weights, seed) for each in (ABSTAIN, zeros))
+    assert (expected.abstained, out.abstained) == (0, abstaining)
     for name in ("mean", "sum"):
         for key in ("w", "count"):
-            np.testing.assert_array_equal(getattr(out, name)[key], getattr(alone, name)[key])
-    np.testing.assert_equal(out.error_bound, alone.error_bound)
-    assert (out.weight, out.saturated) == (alone.weight, alone.saturated)
+            np.testing.assert_array_equal(getattr(out, name)[key], getattr(expected, name)[key])
+    np.testing.assert_equal(out.error_bound, expected.error_bound)
+    assert (out.weight, out.saturated) == (expected.weight, expected.saturated)
 
 
-def test_a_sum_of_abstentions_alone_says_nothing():
+def test_a_sum_of_abstentions_alone_is_zero():
+    out = decoded(encoding(np.zeros(2), weight_max=10), [ABSTAIN] * 3, [5] * 3)
+    assert (out.mean.tolist(), out.weight, out.abstained) == ([0.0, 0.0], 15, 3)
+
+
+def test_an_abstention_is_one_object_and_has_a_weight():
+    assert copy.deepcopy(ABSTAIN) is ABSTAIN
+    assert repr(ABSTAIN) == "ABSTAIN"
     enc = encoding(np.zeros(2), weight_max=10)
-    with pytest.raises(PeerMisbehaved, match="all 3 contributors abstain"):
-        decoded(enc, [ABSTAIN] * 3, [5] * 3)
+    for call in (enc.check_update, lambda *what: enc.encode(*what, SeededEntropy(0))):
+        with pytest.raises(BadWeight, match="weight is 11"):
+            call(ABSTAIN, 11)
 
 
 def test_there_is_no_nearest_rounding_with_weights():

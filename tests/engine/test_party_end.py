@@ -1,6 +1,7 @@
 """A party answers each ask once, in order, keeps the answer before it leaves, and reveals nothing out of turn."""
 
 import traceback
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
@@ -312,10 +313,10 @@ def test_the_policy_is_asked_before_anything_is_made():
 
 def test_nan_is_refused_before_the_vector_is_masked():
     asks, _, party = advanced("masked")
-    before = party.state()
+    before = party._machine.save(), party.step
     with pytest.raises(NotFinite):
         party.answer(asks["masked"], np.full(5, np.inf))
-    assert party.state() == before
+    assert (party._machine.save(), party.step) == before
 
 
 def test_an_announcement_has_no_reply_and_may_carry_the_result():
@@ -413,3 +414,34 @@ def test_a_weight_outside_the_declared_range_counts_as_its_end():
     weights = dict(zip(PARTIES, (7, 61, 10**9, 60), strict=True))
     out = TestRound(SCHEME, session, UPDATES, weights=weights, policy=Policy(weights=(5, 50))).run()
     assert out.weight == 7 + 3 * 50
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        Policy(weights=(100, 200), clip=(1e-5, 1e6), bits=(4, 8)),
+        Policy(weights=(100, 200), clip={"*": (1e-5, 1.0)}, levels=1),
+    ],
+)
+def test_a_party_comes_back_with_the_limits_by_which_it_entered(policy):
+    """By its id alone, as a journal's state is restored."""
+    session = Session.create(PARTIES, UPDATES["a"], weight_max=200, weight_min=100, clip=1e-5, bits=8)
+    round_ = TestRound(SCHEME, session, UPDATES, weights=dict.fromkeys(PARTIES, 150), policy=policy, restart=True)
+    assert round_.run().weight == 4 * 150
+    again = Participant.restore(SCHEME, Participant(SCHEME, session, "a", policy).save(KEY), KEY, "a")
+    assert again.seat.policy == policy
+    stricter = Participant.restore(SCHEME, again.save(KEY), KEY, Seat("a", Policy(min_cohort=4)))
+    assert stricter.seat.policy == replace(policy, min_cohort=4)
+
+
+def test_a_weight_is_clamped_after_a_restart_too():
+    session = Session.create(PARTIES, UPDATES["a"], weight_max=1000)
+    weights, policy = dict.fromkeys(PARTIES, 900), Policy(weights=(100, 200))
+
+    class Restored(TestRound):
+        def answer(self, phase, party, ask):
+            state = self.participants[party].save(KEY)
+            self.participants[party] = Participant.restore(SCHEME, state, KEY, party)
+            return super().answer(phase, party, ask)
+
+    assert Restored(SCHEME, session, UPDATES, weights=weights, policy=policy).run().weight == 4 * 200

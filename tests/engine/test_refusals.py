@@ -265,7 +265,7 @@ def takes_input(name):
 def test_what_training_raises_reaches_the_caller_as_it_is(name, error):
     place, stored = takes_input(name), []
     participant = place.participant()
-    before = participant.state()
+    before = participant._machine.save(), participant.step
 
     def train():
         raise error
@@ -277,7 +277,7 @@ def test_what_training_raises_reaches_the_caller_as_it_is(name, error):
         assert caught.traceback[-1].name == "train"
     assert stored == []
     assert participant.left is None
-    assert participant.state() == before
+    assert (participant._machine.save(), participant.step) == before
     assert participant.answer(place.ask, lambda: UPDATES[place.me]) is not None
 
 
@@ -290,6 +290,18 @@ def test_no_other_ask_is_taken_once_an_update_has_failed(name, update):
     with pytest.raises((AssertionError, InputError)):
         participant.answer(place.ask, update)
     refused(place, participant, rewrapped(place.ask, answers=b"another ask here"), PeerMisbehaved)
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+def test_nor_after_a_restart_once_a_party_has_said_that_it_will_train(name):
+    place, kept = takes_input(name), []
+    participant = place.participant()
+    assert participant.wants_update(place.ask, store=lambda party: kept.append(party.save(KEY)))
+    again = Participant.restore(place.scheme, kept[-1], KEY, place.seat)
+    with pytest.raises(PeerMisbehaved, match="a second, different ask"):
+        again.answer(rewrapped(place.ask, answers=b"another ask here"), never)
+    again = Participant.restore(place.scheme, kept[-1], KEY, place.seat)
+    assert again.answer(place.ask, UPDATES[place.me]) is not None
 
 
 @pytest.mark.parametrize("name", SCHEMES)

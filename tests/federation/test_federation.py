@@ -13,6 +13,7 @@ from secagg.encoding.quantize import Quantizer
 from secagg.errors import ConfigError, OutOfRange, PolicyRefused, WireError
 from secagg.federation.choice import AllowedSchemes, SchemeChoice
 from secagg.federation.messages import Ahead, Invitation
+from secagg.federation.metrics import given_metrics, read_metrics
 from secagg.federation.outcome import COARSE, MAX_BITS, Outcome, coarse
 from secagg.federation.round import LatePolicy, Plan, RoundStart
 from secagg.federation.server import Server
@@ -26,7 +27,7 @@ NAMES = [f"p{number}" for number in range(10)]
 @given(st.sampled_from(["float16", "float32", "float64"]).flatmap(lambda dtype: arrays(dtype, (2, 5))))
 def test_a_difference_of_floats_is_rounded_once(pair):
     new, old = pair
-    update = update_of({"w": old}, {"w": new}, {})["arrays"]["w"]
+    update = update_of({"w": old}, {"w": new})["w"]
     assert update.dtype == old.dtype
     for entry, a, b in zip(update, new, old, strict=True):
         if np.isfinite([a, b]).all() and abs(entry) < np.finfo(entry.dtype).max:
@@ -36,16 +37,16 @@ def test_a_difference_of_floats_is_rounded_once(pair):
 
 def test_a_difference_of_other_numbers_is_a_double():
     for new, old in [(np.array([2**40]), np.array([1])), (np.array([True]), np.array([False]))]:
-        assert update_of({"w": old}, {"w": new}, {})["arrays"]["w"].dtype == np.float64
-    wide = update_of({"w": np.zeros(1, np.float32)}, {"w": np.full(1, 1 + 2.0**-40)}, {})
-    assert wide["arrays"]["w"].dtype == np.float32
+        assert update_of({"w": old}, {"w": new})["w"].dtype == np.float64
+    wide = update_of({"w": np.zeros(1, np.float32)}, {"w": np.full(1, 1 + 2.0**-40)})
+    assert wide["w"].dtype == np.float32
 
 
 @pytest.mark.parametrize("dtype", [">f2", ">f4", ">f8", ">i4"])
 def test_a_foreign_byte_order_makes_no_difference(dtype):
     old, new = np.array([0.5, 3], dtype), np.array([2.5, 1], dtype)
-    found = update_of({"w": old}, {"w": new}, {})["arrays"]["w"]
-    native = update_of({"w": old.astype(old.dtype.newbyteorder("="))}, {"w": new}, {})["arrays"]["w"]
+    found = update_of({"w": old}, {"w": new})["w"]
+    native = update_of({"w": old.astype(old.dtype.newbyteorder("="))}, {"w": new})["w"]
     np.testing.assert_array_equal(found, native)
     assert found.dtype.name == native.dtype.name
 
@@ -72,9 +73,9 @@ def test_arrays_of_integers_are_no_counters_unless_their_clip_is_named(start):
     """Weights that start as integer zeros would be summed in steps of 1/8, and their updates lost."""
     model, spec = Model({"w": start, "n": np.array(3)}, b""), EncodingSpec(16, 1.0, None, {}, "stochastic")
     with pytest.raises(ConfigError, match=r"arrays \['w'\] hold integers: weights have to start as floats; .* clip="):
-        spec.session(NAMES, model.after(frozenset()), SeededEntropy(0))
+        spec.session(NAMES, model.after(frozenset()), entropy=SeededEntropy(0))
     named = EncodingSpec(16, {"w": 2.0, "*": 1.0}, None, {}, "stochastic")
-    clip = named.session(NAMES, model.after(frozenset()), SeededEntropy(0)).encoding.clip
+    clip = named.session(NAMES, model.after(frozenset()), entropy=SeededEntropy(0)).encoding.clip
     assert [float(each) for each in clip] == [2.0, counter_clip(16)]
 
 
@@ -118,7 +119,7 @@ def mean_of(weight=1, parties=4, clip=2.0, **how):
         }
     )
     model, names = {"w": np.zeros(3)}, NAMES[:parties]
-    encoding = spec.session(names, Model(model, b""), SeededEntropy("coarse")).encoding
+    encoding = spec.session(names, Model(model, b""), entropy=SeededEntropy("coarse")).encoding
     update = {"arrays": {"w": np.ones(3)}, "metrics": {}, "reporting": {}}
     total = sum(encoding.encode(update, weight, SeededEntropy("coarse")) for _ in names)
     decoded = encoding.decode(total, parties)
@@ -323,16 +324,31 @@ def test_a_threshold_that_some_cohort_could_use(threshold):
     assert choice.made(threshold).threshold == threshold
 
 
-def test_clipped_entries_are_told_for_what_they_may_be():
+def test_clipped_metrics_are_told_by_name():
     def lines(**of):
         return [text for _, text in Outcome(**of).lines(1, "node")][1:]
 
     assert lines(saturated=7, error_bound={"w": 0.1}) == ["7 entries of updates were clipped"]
-    bounds = {"w": 0.1, "metrics/loss": 0.1, "metrics/auc": 0.1}
-    assert lines(saturated=4, error_bound=bounds, clipped_metrics=frozenset(["loss"])) == [
-        "4 entries of updates or metrics (auc, loss) were clipped",
-        "metric 'loss' lies at its clip: state a larger one",
-    ]
+    assert lines(clipped_metrics=frozenset(["loss"])) == ["metric 'loss' lies at its clip: state a larger one"]
+
+
+@given(
+    st.lists(st.floats(-3, 3) | st.none() | st.just(np.nan), min_size=1, max_size=9),
+    st.sampled_from([0.5, 1.0, 3.3]),
+    st.integers(2, 32),
+)
+def test_the_mean_of_a_metric_is_within_its_bound_whoever_has_one(values, clip, bits):
+    clips = {"auc": clip}
+    given_ = [given_metrics({} if value is None else {"auc": value}, clips, bits) for value in values]
+    summed = {part: {"auc": sum(each[part]["auc"] for each in given_)} for part in ("metrics", "reporting")}
+    known = [Fraction(max(-clip, min(clip, value))) for value in values if value is not None and value == value]
+    found = read_metrics(summed, clips, bits)
+    assert all(0 <= each["metrics"]["auc"] < 2**bits for each in given_)
+    assert set(found) == ({"auc"} if known else set())
+    for each in found.values():
+        assert each.parties == len(known)
+        assert abs(Fraction(each.mean) - sum(known) / len(known)) <= Fraction(each.bound)
+        assert each.clipped == (len({*known}) == 1 and abs(known[0]) == clip) or bits < 32
 
 
 def closed(lost, scheme="secagg+", **options):

@@ -27,7 +27,7 @@ def test_the_rule(context, before, cohort, old, new):
     if context == b"round 1" and (new, cohort) != (old, before):
         why = "with another structure, bits, clip" if cohort == before else f"differs by {len(before ^ cohort)}"
         for use in (ledger.check, ledger.add):
-            with pytest.raises(PolicyRefused, match=f"a second sum under the same context .*{why}"):
+            with pytest.raises(PolicyRefused, match=f"a second sum of updates of the same model .*{why}"):
                 use(context, new, cohort)
     else:
         ledger.check(context, new, cohort)

@@ -216,7 +216,8 @@ class SecureAggregation(Strategy):
         """The one reply that the wrapped strategy gets, from the server to itself. Raises PeerMisbehaved."""
         result = current.protocol.result()
         moved = model.applied(current.protocol.model.arrays, result.mean["arrays"])
-        metrics = MetricRecord({**result.mean["metrics"], self._total_key: result.weight})
+        metrics = {name: each.mean for name, each in current.protocol.metrics().items()}
+        metrics = MetricRecord({**metrics, self._total_key: result.weight})
         content = RecordDict({self._array_name: moved, "metrics": metrics})
         return Message(content, SUPERLINK_NODE_ID, MessageType.TRAIN, group_id=str(server_round))
 

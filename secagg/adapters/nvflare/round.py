@@ -75,7 +75,7 @@ class SecureRound:
         """The mean update as the one result that the controller aggregates; floats keep their arrays' dtypes."""
         mean, arrays = self.protocol.result().mean, self.protocol.model.arrays
         params = {name: np.asarray(mean["arrays"][name], leaf_dtype(array)) for name, array in arrays.items()}
-        metrics = {name: float(value) for name, value in mean["metrics"].items()} or None
+        metrics = {name: each.mean for name, each in self.protocol.metrics().items()} or None
         return FLModel(params_type=ParamsType.DIFF, params=params, metrics=metrics)
 
 

@@ -529,7 +529,7 @@ def test_active_clients_open_no_second_sum_of_nearly_the_same_cohort():
     assert again.outcomes[1].failure is not None
     refusals = [reply.error.reason for reply in grid.replies if reply.has_error()]
     assert len(refusals) == 4
-    assert all("second sum under the same context" in reason for reason in refusals)
+    assert all("second sum of updates of the same model" in reason for reason in refusals)
 
 
 @pytest.mark.parametrize(("assumptions", "agreed"), [(None, False), ({"sigma": 50}, False), ({"corrupt": 0}, True)])

@@ -403,7 +403,7 @@ class TestWhatHoldersRefuse:
         holder = Participant(scheme, round_.session, Seat(0, context=b"model 1", store=Store(ledger)))
         holder.answer(round_.coordinator.asks()[0], UPDATES[0])
         at_phase(round_, "decrypt")
-        with pytest.raises(PolicyRefused, match="second sum under the same context"):
+        with pytest.raises(PolicyRefused, match="second sum of updates of the same model"):
             holder.answer(round_.coordinator.asks()[0])
 
     def test_what_was_opened_is_entered_in_the_ledger(self):
