@@ -3,11 +3,10 @@
 from collections.abc import Callable, Mapping
 from inspect import signature
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from secagg.scheme import Scheme
 from secagg_protocols._extras import load
-from secagg_protocols.pairwise.demand import Odds
 from secagg_protocols.pairwise.scheme import secagg, secagg_plus
 
 if TYPE_CHECKING:
@@ -35,5 +34,11 @@ PROTOCOLS: Mapping[str, Callable[..., Scheme]] = MappingProxyType(
 
 def options_of(name: str) -> frozenset[str]:
     """Names of the options that a protocol's factory takes."""
-    options = signature(PROTOCOLS[name]).parameters.keys() - {"n"}
-    return frozenset(options if "odds" not in options else options - {"odds"} | Odds.__annotations__.keys())
+    options: set[str] = set()
+    for option in signature(PROTOCOLS[name]).parameters.values():
+        if option.kind is option.VAR_KEYWORD:
+            (keywords,) = get_args(option.annotation)  # of Unpack[...]
+            options |= keywords.__annotations__.keys()
+        else:
+            options.add(option.name)
+    return frozenset(options - {"n"})

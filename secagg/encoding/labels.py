@@ -63,6 +63,10 @@ def aligned(array: NDArray[Any], given: Sequence[Axis], wanted: Sequence[Axis], 
     for number, (have, want) in enumerate(zip(given, wanted, strict=True)):
         if have != want:
             here = _all(have, array.shape[number])
+            if len(here) > MAX_LABELS:
+                raise ShapeMismatch(
+                    f"{path}: {len(here)} entries without labels, expected at most {MAX_LABELS} labelled"
+                )
             array = array.take(_order(here, _all(want, len(here)), path), number)
     return array
 

@@ -265,8 +265,8 @@ def _check_axes(axes: tuple[Axis, ...], shape: tuple[int, ...], path: str) -> No
     for axis, size in zip(axes, shape, strict=True):
         if axis is None:
             continue
-        if size > MAX_LEAVES:
-            raise ConfigError(f"{path}: {size} labels, expected at most {MAX_LEAVES}: give an array")
+        if size > labels.MAX_LABELS:
+            raise ConfigError(f"{path}: {size} labels, expected at most {labels.MAX_LABELS}: give an array")
         if not len(set(axis)) == len(axis) == size:
             raise ConfigError(f"{path}: {len(set(axis))} different labels for {size} entries: each needs its own")
 
@@ -300,7 +300,7 @@ def _checked_leaf(leaf: Leaf, value: Any, path: str, broadcast: bool) -> NDArray
     array, axes = _array(value, path), _axes_of(value, path)
     if broadcast and array.shape == ():
         return array
-    if array.ndim == len(leaf.shape):
+    if array.shape == leaf.shape or (axes and array.ndim == len(leaf.shape)):
         array = labels.aligned(array, axes or (None,) * array.ndim, leaf.axes, path)
     if array.shape != leaf.shape:
         raise ShapeMismatch(f"{path}: shape {array.shape}, expected {leaf.shape}")

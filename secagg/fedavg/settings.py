@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from msgspec import Meta
 
 from secagg.arguments import FINITE, check_fields
-from secagg.encoding.encoding import check_weights
+from secagg.encoding.encoding import weight_range
 from secagg.errors import ConfigError
 
 Partition: TypeAlias = Literal["iid", "dirichlet", "uneven", "site"]
@@ -73,17 +73,25 @@ class Training:
     bits: Annotated[int, _sums("Bits of one quantized parameter.", ge=2, le=32)] = 16
     clip: Annotated[float, _sums("Largest change of one parameter in a round.", gt=0, le=FINITE)] = 1.0
     weight_max: Annotated[int, _sums("Most training patients of one hospital, a public bound.", ge=1)] = 1000
-    weight_min: Annotated[int, _sums("Fewest training patients of one hospital, a public bound.", ge=1)] = 10
+    weight_min: (
+        Annotated[
+            int,
+            _sums("Fewest training patients of one hospital, a public bound; a hundredth of the most.", ge=1),
+        ]
+        | None
+    ) = None
     seed: Annotated[int, _learning("Of partition, batches and dropout; never of keys.", ge=0)] = 0
 
     def __post_init__(self) -> None:
         check_fields(self)
-        check_weights(*self.weights)
+        weight_range(self.weight_max, self.weight_min)
 
     @property
     def weights(self) -> tuple[int, int]:
         """Range of a hospital's training patients."""
-        return self.weight_min, self.weight_max
+        found = weight_range(self.weight_max, self.weight_min)
+        assert found is not None, "there is a largest"
+        return found
 
     @property
     def sgd(self) -> SGD:

@@ -33,9 +33,9 @@ from secagg.fedavg.secure import Sums, check_counts, ignore
 from secagg.scheme import Policy
 
 BITS = 32
+"""Bits per quantized entry of means and squares."""
 ANY_CLIP = Policy(clip=(1 / CLIP_LIMIT, CLIP_LIMIT))
 """Clips here are powers of two that a sum of counts found, the same for all; no server names them."""
-"""Bits per quantized entry of means and squares."""
 
 LOWEST, HIGHEST = -128, 127
 """Exponents of the buckets: 2^LOWEST stands for all smaller magnitudes too; above 2^HIGHEST is refused."""

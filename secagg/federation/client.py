@@ -1,7 +1,7 @@
 """A client's end of a training run, for the length of a message or of a process: what it enters, checks and reveals."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -28,10 +28,11 @@ from secagg.federation.context import context_of, model_of, terms_of
 from secagg.federation.memory import Memory, SavedKeys, SavedRound
 from secagg.federation.messages import PREPARE, Ahead, Ask, Invitation, Reply
 from secagg.federation.metrics import ARRAYS, given_metrics
-from secagg.federation.update import Arrays, update_of, weight_of
+from secagg.federation.update import Arrays, fits, update_of, weight_of
 from secagg.primitives.entropy import Entropy
 from secagg.scheme import Credentials, Policy, Scheme, Seat, Session
 from secagg.scheme.policy import DEFAULT
+from secagg.wire import frame
 
 KEY_BYTES = 32
 Unusable = Literal["zero", "silent"]
@@ -46,12 +47,13 @@ class Limits:
     Attributes:
         policy: fewest contributors, fewest shares, most entries.
         schemes: that the server may choose from.
-        credentials: identity and roster; with them the client takes part in active rounds only, and in weighted ones
-            only if its policy declares its range of weights.
-        unusable: what becomes of an update that cannot be summed, and of training that raises, where the adapter hands
-            it on (in NVFLARE a server can make it fail at one site, so there it is a loss). "zero": it counts as zeros,
-            of the client's weight, and is counted (`ABSTAIN`), so that nobody learns whose it was; a sum may be of
-            fewer updates than `min_cohort` then. "silent": the client is lost, which the server sees.
+        credentials: identity and roster. With them the server may lie: the client takes part in active rounds only,
+            and what a sum tells of it is its own word: the range of its weights (`Policy.weights`), and these two.
+        weighted_by: name of the value that is its weight.
+        metrics: names of those that may be summed.
+        unusable: what becomes of an update that cannot be summed. "zero": it counts as zeros, of the client's weight,
+            and is counted (`ABSTAIN`), so that nobody learns whose it was; a sum may be of fewer updates than
+            `min_cohort` then. "silent": the client is lost, which the server sees.
         saturation: largest share, 0..1, of an update that may lie beyond the clip, where a server that may lie names it
             for a weighted sum; an update with more cannot be summed. All that is left beyond the clip is signs, and
             sums of signs times weights can be taken apart. The better limit is `Policy.clip`.
@@ -60,12 +62,35 @@ class Limits:
     policy: Policy
     schemes: AllowedSchemes
     credentials: Credentials | None = None
+    weighted_by: str | None = None
+    metrics: Collection[str] = frozenset()
     unusable: Unusable = "zero"
     saturation: Share = 0.25
 
     def __post_init__(self) -> None:
         checked("unusable", self.unusable, Unusable)
         checked("saturation", self.saturation, Share)
+
+    def check(self, invitation: Invitation, session: Session, scheme: Scheme) -> None:
+        """Raise PolicyRefused for what a server that may lie asks for and this client has not declared.
+
+        Whose weight or metric is of the server's choice stands out in the sum; and a session of no run could be
+        entered again and again.
+        """
+        if self.credentials is None:
+            return
+        if session.encoding.weights is not None:
+            if self.policy.weights is None:
+                raise PolicyRefused(
+                    "a weighted sum, and this client does not declare its range of weights (Policy.weights): by sums "
+                    "at many ranges of its own choice a lying server finds how heavy the clients are"
+                )
+            if invitation.weighted_by != self.weighted_by:
+                raise PolicyRefused(f"weights by {invitation.weighted_by!r}: this client's are {self.weighted_by!r}")
+        if odd := sorted(set(invitation.metrics) - set(self.metrics)):
+            raise PolicyRefused(f"metric {odd[0]!r}: this client declares {sorted(self.metrics) or 'none'}")
+        if scheme.prepares and not session.run:
+            raise PolicyRefused("a session of no run: this client enters each round of a run once")
 
 
 @dataclass(frozen=True, repr=False)
@@ -144,12 +169,13 @@ class Client:
             return False
         if ask.terms is not None and ask.session is not None and not self._is_in(ask.session):
             self.leave()  # whatever comes of it, the last round is over
+            self._limits().policy.check_size(len(ask.terms) + len(ask.session))
             self._part = self._entered(Invitation.from_bytes(ask.terms), Session.from_bytes(ask.session))
-        scheme = self._current().scheme
-        for phase in scheme.phases:
-            if phase.name == ask.phase:
-                return phase.takes_input
-        raise WireError(f"an ask of phase {ask.phase!r}, which {scheme.name} does not have")
+        scheme, number = self._current().scheme, frame.unwrap(ask.frame).phase
+        found = scheme.phases[number] if number < len(scheme.phases) else None
+        if found is None or found.name != ask.phase:
+            raise WireError(f"an ask of phase {ask.phase!r}, expected {found and found.name!r}, whose frame it has")
+        return found.takes_input
 
     def check(self, received: bytes, arrays: Arrays) -> None:
         """Before any training: raise InconsistentModel unless the session is bound to what this client received.
@@ -162,8 +188,13 @@ class Client:
         # Clients that train by different models or configurations can be told apart in their sum: if all but one have
         # a learning rate of zero, it is that one's update. Masks cancel among those of one session alone, so each
         # client compares what it received with what its session names.
-        context = context_of(received, part.invitation.to_bytes())
-        if context != part.participant.session.context or model_of(arrays) != part.invitation.model:
+        context, session = context_of(received, part.invitation.to_bytes()), part.participant.session
+        of_model = model_of(arrays) == part.invitation.model
+        if (
+            context != session.context
+            or not of_model
+            or not fits(session.encoding.layout, arrays, part.invitation.metrics)
+        ):
             raise InconsistentModel(
                 "model, configuration, round or run differ from those that the session was opened for"
             )
@@ -179,8 +210,9 @@ class Client:
         """The reply, stored before this returns; whoever refuses, or has answered the last phase, leaves the round.
 
         Args:
-            train: where `begin` said so, after `check`. Whatever it raises, or returns that cannot be summed, is logged
-                here, and becomes what `Limits.unusable` says.
+            train: where `begin` said so, after `check`. What it returns that cannot be summed is logged here, as are
+                InputErrors, and becomes what `Limits.unusable` says. Whatever else it raises ends the round here: would
+                it abstain, a server that makes it fail at all clients but one would have that one's update.
         """
         if ask.phase == PREPARE:
             return self._prepares(ask)
@@ -206,8 +238,11 @@ class Client:
             found = part.weight(trained)
             weight = found or weight
             update = self._checked(part.encoding, part.update(trained)) if found else ABSTAIN
-        except Exception as error:  # of the user's code, too: whose training fails is as private as what comes of it
+        except InputError as error:
             update = self._instead(error)
+        except Exception:
+            self.leave()  # an error of this library's classes too, if it is the user's
+            raise
         return part.participant.answer(frame, update, weight, store)
 
     def _checked(self, encoding: Encoding, update: Update) -> Update:
@@ -228,11 +263,12 @@ class Client:
 
     @contextmanager
     def leaving(self) -> Iterator[None]:
-        """Whoever refused once reveals nothing more in this round."""
+        """Whoever refused once, or failed, reveals nothing more in this round."""
         try:
             yield
-        except SecaggError as error:
-            if isinstance(error, ProtocolError) or (self._part is not None and self._part.participant.left):
+        except Exception as error:
+            has_left = self._part is not None and self._part.participant.left is not None
+            if has_left or isinstance(error, ProtocolError) or not isinstance(error, SecaggError):
                 self.leave()
             raise
 
@@ -275,15 +311,11 @@ class Client:
         limits, prepared = self._limits(), self._taken()
         scheme = limits.schemes.made(invitation, len(session.parties))
         # The session's context, since `check` compares it with what came before anything is trained on it.
-        seat, weights = self._seat(limits, invitation, session.context), session.encoding.weights
-        if limits.credentials is not None and weights is not None and seat.policy.weights is None:
-            raise PolicyRefused(
-                "a weighted sum, and this client does not declare its range of weights (Policy.weights): by sums at "
-                "many ranges of its own choice a lying server finds how heavy the clients are"
-            )
+        limits.check(invitation, session, scheme)
+        seat = self._seat(limits, invitation, session.context)
         if seat.policy.weights is None:
             # Outside the session's range a weight would be a refusal, and by many of those a server finds every weight.
-            seat = replace(seat, policy=replace(seat.policy, weights=weights))
+            seat = replace(seat, policy=replace(seat.policy, weights=session.encoding.weights))
         fits = prepared is not None and prepared.fits(scheme, session, seat)
         participant = Participant(scheme, session, seat, prepared=prepared if fits else None)
         return _Part(invitation, scheme, participant, self._entropy(KEY_BYTES))

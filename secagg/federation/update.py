@@ -9,7 +9,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from secagg.arguments import checked
-from secagg.encoding.layout import Update
+from secagg.encoding.layout import Layout, Update
 from secagg.encoding.quantize import Rounding
 from secagg.errors import BadDtype, BadWeight, ConfigError, OutOfRange, PartyId, ShapeMismatch
 from secagg.federation.metrics import ARRAYS, blank_metrics
@@ -116,6 +116,11 @@ def blank_update(model: Arrays, metrics: Collection[str]) -> Update:
     """
     arrays = {name: np.zeros(array.shape, leaf_dtype(array)) for name, array in model.items()}
     return {ARRAYS: arrays, **blank_metrics(metrics)}
+
+
+def fits(layout: Layout, arrays: Arrays, metrics: Collection[str]) -> bool:
+    """Whether updates of these arrays have that structure."""
+    return layout == Layout.of(blank_update(arrays, metrics))
 
 
 def clip_of(model: Arrays, clip: Clip, counters: Collection[str], bits: int, metrics: Collection[str]) -> Update:

@@ -47,6 +47,7 @@ class Policy:
         weights: this party's own range of weights, fixed when it is set up and never read from data. It takes part
             where the session's range includes it, and a weight outside counts as its nearer end. None for the
             session's word, at which sums over many sessions can tell how the parties' weights are spread.
+        max_size: most bytes of a session that it reads: ids, structure, clips; for who reads it (`check_size`).
     """
 
     min_cohort: Annotated[
@@ -59,6 +60,7 @@ class Policy:
     weight_ratio: Annotated[int, Meta(ge=1)] = WEIGHT_RATIO
     levels: Annotated[int, Meta(ge=1)] = 16
     weights: WholeRange | None = None
+    max_size: Annotated[int, Meta(ge=1)] = 2**24
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -130,6 +132,13 @@ class Policy:
         if self.weights is None or isinstance(weight, bool) or not isinstance(weight, int | np.integer):
             return weight
         return min(max(int(weight), self.weights[0]), self.weights[1])
+
+    def check_size(self, size: int) -> None:
+        """Raise PolicyRefused for a session of more than `max_size` bytes, before it is read."""
+        if size > self.max_size:
+            raise PolicyRefused(
+                f"a session of {size} bytes: this party's policy reads {self.max_size} (Policy.max_size)"
+            )
 
     def check_threshold(self, threshold: int) -> None:
         """Raise PolicyRefused for fewer than `min_threshold` shares to a secret."""

@@ -1,6 +1,5 @@
 """What a weighted sum says to a server that knows the weights, such as the examples that hospitals publish: which of
-them are in it, and how much of it is the heaviest one's. Documented, not prevented: all of that is in the mean itself.
-Where it matters, sum without weights, or take a smaller `Policy.weight_ratio`.
+them are in it, and how much of it is the heaviest one's. Of who abstains, and of who has a metric, it says how many.
 """
 
 from itertools import combinations
@@ -8,7 +7,8 @@ from itertools import combinations
 import numpy as np
 
 import secagg
-from secagg.federation.metrics import clips_with_metrics, with_metrics
+from secagg.encoding.encoding import Encoding
+from secagg.federation.metrics import given_metrics, read_metrics
 from secagg_protocols import PairwiseMasking
 
 WEIGHTS = dict(zip("abcdefgh", (212, 845, 431, 1390, 98, 977, 640, 303), strict=True))
@@ -20,30 +20,51 @@ def summing_to(weight):
     return [{*some} for size in sizes for some in combinations(WEIGHTS, size) if sum(map(WEIGHTS.get, some)) == weight]
 
 
-def test_the_total_weight_says_who_abstains():
-    updates = dict.fromkeys(WEIGHTS, np.zeros(2)) | {"e": secagg.ABSTAIN}
-    out = secagg.aggregate(updates, PairwiseMasking(), weights=WEIGHTS, weight_max=2000)
-    assert (out.contributors, out.abstained) == ({*WEIGHTS}, 1)
+def test_weights_that_are_missing_in_the_total_say_whose(monkeypatch):
+    """A twin whose abstentions weigh nothing."""
+    encode = Encoding.encode
+
+    def weighing_nothing(self, update, weight, entropy):
+        vector = encode(self, update, weight, entropy)
+        if update is secagg.ABSTAIN:
+            vector[self.entries] = 0
+        return vector
+
+    monkeypatch.setattr(Encoding, "encode", weighing_nothing)
+    out = summed({"e"})
     assert summing_to(sum(WEIGHTS.values()) - out.weight) == [{"e"}]
 
 
-def test_without_weights_the_sum_says_how_many():
-    updates = dict.fromkeys(WEIGHTS, np.zeros(2)) | {"e": secagg.ABSTAIN}
-    out = secagg.aggregate(updates, PairwiseMasking())
-    assert (out.abstained, out.weight) == (1, 7)
+def summed(abstaining):
+    updates = {name: secagg.ABSTAIN if name in abstaining else np.zeros(2) for name in WEIGHTS}
+    return secagg.aggregate(updates, PairwiseMasking(), weights=WEIGHTS, weight_max=2000)
 
 
-def test_the_share_of_a_metric_says_who_has_it():
-    """It is quantized as finely as all else: at 16 bits to a small part of an example."""
+def test_who_abstains_weighs_as_ever():
+    out = summed({"e", "g"})
+    assert (out.contributors, out.abstained, out.weight) == ({*WEIGHTS}, 2, sum(WEIGHTS.values()))
+
+
+def having_auc(kind):
     having = {"a", "d", "e"}
-    updates = {name: with_metrics({"w": np.zeros(2)}, {"auc": 0.8 if name in having else None}) for name in WEIGHTS}
-    clip = clips_with_metrics({"w": 1.0}, {"auc": 1.0})
-    out = secagg.aggregate(updates, PairwiseMasking(), weights=WEIGHTS, weight_max=2000, clip=clip)
-    share = out.sum["reporting"]["auc"]["share"]
-    assert abs(share - 1700) < 0.5
-    assert [found for found in summing_to(round(share)) if len(found) == out.sum["reporting"]["auc"]["parties"]] == [
-        having
-    ]
+    given = {name: given_metrics({"auc": 0.8} if name in having else {}, {"auc": 1.0}, 16) for name in WEIGHTS}
+    share = {name: {"share": float(name in having)} if kind == "by weight" else {} for name in WEIGHTS}
+    updates = {name: {"arrays": np.zeros(2), **given[name], **share[name]} for name in WEIGHTS}
+    return having, secagg.aggregate(updates, PairwiseMasking(), weights=WEIGHTS, weight_max=2000)
+
+
+def test_the_share_of_those_who_have_a_metric_says_who():
+    """A twin that averages metrics by weight: a share is quantized as finely as all else."""
+    having, out = having_auc("by weight")
+    assert abs(out.sum["share"] - 1700) < 0.5
+    assert [found for found in summing_to(round(out.sum["share"])) if len(found) == 3] == [having]
+
+
+def test_of_a_metric_the_sum_says_how_many_have_it():
+    _, out = having_auc("ours")
+    found = read_metrics(out.sum, {"auc": 1.0}, 16)["auc"]
+    assert (found.parties, out.weight) == (3, sum(WEIGHTS.values()))
+    assert abs(found.mean - 0.8) <= found.bound
 
 
 def test_a_heavy_client_stands_out_by_nature():

@@ -9,6 +9,7 @@ import pytest
 from msgspec import structs
 
 from secagg import Credentials, Policy
+from secagg.encoding.layout import Layout
 from secagg.errors import (
     ConfigError,
     InconsistentModel,
@@ -27,7 +28,7 @@ from secagg.federation.messages import PREPARE, Ahead, Ask, Invitation, Reply
 from secagg.federation.round import MAX_PREPARED, LatePolicy, Plan
 from secagg.federation.server import Server
 from secagg.federation.update import EncodingSpec, Model
-from secagg.scheme import Store
+from secagg.scheme import Session, Store
 from secagg.testing import SeededEntropy, rewritten
 from secagg.wire import frame
 from secagg.wire.packed import pack_bits
@@ -64,7 +65,7 @@ class Party:
     def __init__(self, me, lasting=True, credentials=None):
         schemes = AllowedSchemes(frozenset({"secagg"}), None, credentials is not None)
         self.me, self.memory, self.entropy = me, Records(lasting), SeededEntropy(me)
-        self.limits = Limits(Policy(weights=(1, 10)), schemes, credentials)
+        self.limits = Limits(Policy(weights=(1, 10)), schemes, credentials, "weight", {"loss"})
         self.start()
 
     def start(self):
@@ -240,11 +241,6 @@ def test_an_update_trained_by_what_was_not_compared_is_not_taken():
         party.client.answer(ask, trained())
 
 
-def fails():
-    """Raises an error of this library, of the user's own making."""
-    raise PeerMisbehaved("ada/patients.csv: no row 17")
-
-
 UNUSABLE = {
     "another structure": trained(arrays={"w": ARRAYS["w"]}),
     "not finite": trained(arrays={**ARRAYS, "w": ARRAYS["w"] * np.nan}),
@@ -252,7 +248,6 @@ UNUSABLE = {
     "a weight below nothing": trained(weight=-3),
     "no weight": trained(weight=None),
     "nothing to train on": trained(weight=0),
-    "training fails": fails,
 }
 WEIGHED = {"another structure": 3, "not finite": 3}
 """As the client itself; else as the least that it declares."""
@@ -275,7 +270,7 @@ def test_who_cannot_be_summed_is_counted_and_not_seen(why, active, caplog):
     assert len(logged) == (why != "nothing to train on")
 
 
-@pytest.mark.parametrize("why", [why for why in UNUSABLE if why != "nothing to train on"])
+@pytest.mark.parametrize("why", [*UNUSABLE][:-1])
 def test_who_would_rather_fall_silent_does_so_without_a_word(why):
     party, ask = held_at("masked", lasting=False)
     party.limits = replace(party.limits, unusable="silent")
@@ -285,6 +280,71 @@ def test_who_would_rather_fall_silent_does_so_without_a_word(why):
     assert told(PolicyRefused("too few")) == "PolicyRefused: too few"
     with pytest.raises(StateError, match="in no round"):  # nor does it train again for the asking
         party.answer(ask)
+
+
+@pytest.mark.parametrize("lasting", [False, True])
+@pytest.mark.parametrize("error", [RuntimeError, MemoryError, PeerMisbehaved, StateError])
+def test_whose_training_fails_is_out_of_the_round(error, lasting):
+    """Would it abstain, a server that makes all fail but one would have that one's update."""
+    party, ask = held_at("masked", lasting=lasting)
+
+    def train():
+        raise error("ada/patients.csv: no row 17")
+
+    with pytest.raises(error):
+        party.answer(ask, train=train)
+    assert party.memory.records == {}
+    with pytest.raises(StateError, match="in no round"):
+        party.answer(ask)
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"weighted_by": "epochs"}, "weights by 'epochs': this client's are 'weight'"),
+        ({"metrics": {"loss": 1.0, "num-positives": 1.0}}, r"metric 'num-positives': this client declares \['loss'\]"),
+    ],
+)
+def test_a_server_that_may_lie_names_no_weight_and_no_metric(change, match):
+    """A weight that is a count of positives is zero at all who have none: what is left is who has."""
+    for active in (True, False):
+        party, ask = held_at("keys", active=active)
+        terms = structs.replace(Invitation.from_bytes(ask.terms), **change)
+        ask = structs.replace(ask, terms=terms.to_bytes())
+        if active:
+            with pytest.raises(PolicyRefused, match=match):
+                party.answer(ask)
+        else:
+            assert party.answer(ask).frame is not None
+
+
+def test_a_server_that_may_lie_opens_no_session_of_no_run():
+    party, ask = held_at("keys", active=True)
+    session = structs.replace(Session.from_bytes(ask.session), run=b"", round=0)
+    with pytest.raises(PolicyRefused, match="a session of no run"):
+        party.answer(structs.replace(ask, session=session.to_bytes()))
+
+
+def test_a_session_is_measured_before_it_is_read():
+    party, ask = held_at("keys")
+    size = len(ask.terms) + len(ask.session)
+    party.limits = replace(party.limits, policy=Policy(max_size=size - 1))
+    with pytest.raises(PolicyRefused, match=f"a session of {size} bytes: this party's policy reads {size - 1}"):
+        party.answer(structs.replace(ask, session=b"\xff" * len(ask.session)))
+    party.limits = replace(party.limits, policy=Policy(max_size=size))
+    assert party.answer(ask).frame is not None
+
+
+def test_a_session_for_updates_of_another_structure_is_not_trained_for():
+    """All would train, make vectors of the session's size, and have nothing to put into them."""
+    party, first = held_at("keys")
+    session = Session.from_bytes(first.session)
+    another = {"layout": Layout.of({"arrays": np.zeros(2**20)}), "clips": (struct.pack("<d", 1),)}
+    encoding = structs.replace(session.encoding, **another)
+    party.start()
+    party.client.begin(structs.replace(first, session=structs.replace(session, encoding=encoding).to_bytes()))
+    with pytest.raises(InconsistentModel):
+        party.client.check(digest_of(ARRAYS), ARRAYS)
 
 
 @pytest.mark.parametrize(("weight", "counts_as"), [(1, 2), (2, 2), (5, 5), (9, 8), (10**9, 8)])
@@ -426,19 +486,17 @@ def test_what_a_client_does_not_allow():
 
 def test_a_phase_that_the_scheme_does_not_have():
     party, ask = held_at("shares")
-    with pytest.raises(WireError, match="an ask of phase 'unmusk', which pairwise"):
+    with pytest.raises(WireError, match="an ask of phase 'unmusk', expected 'shares'"):
         party.answer(Ask("unmusk", ask.frame))
 
 
-@pytest.mark.parametrize("name", ["shares", "unmask"])
-def test_a_phase_by_another_name_than_its_frames_trains_nobody(name):
-    """The frame decides; in its own name the ask is answered all the same."""
-    party, ask = held_at("masked")
-    with pytest.raises(InputError):
-        party.answer(structs.replace(ask, phase=name))
+@pytest.mark.parametrize(("phase", "name"), [("masked", "shares"), ("masked", "unmask"), ("shares", "masked")])
+def test_a_phase_by_another_name_than_its_frames_trains_nobody(phase, name):
+    """In its own name the ask is answered all the same."""
+    party, ask = held_at(phase)
+    with pytest.raises(WireError, match=f"an ask of phase {name!r}, expected {phase!r}, whose frame it has"):
+        party.answer(structs.replace(ask, phase=name), train=pytest.fail)
     assert party.answer(ask).frame is not None
-    party, ask = held_at("shares")
-    assert party.answer(structs.replace(ask, phase="masked"), train=pytest.fail).frame is not None
 
 
 def test_what_was_prepared_for_another_round_is_forgotten():

@@ -59,7 +59,7 @@ def read_limits(folder: Path, name: str) -> Limits:
         weights=file.weights,
     )
     schemes = AllowedSchemes(frozenset(file.protocols), None, credentials is not None, file.assumptions)
-    return Limits(policy, schemes, credentials, file.unusable, file.saturation)
+    return Limits(policy, schemes, credentials, unusable=file.unusable, saturation=file.saturation)
 
 
 def store_of(folder: Path, name: str) -> Path | None:
