@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 
 from secagg.errors import BadDtype, ShapeMismatch
 
+MAX_NAME = 256
+"""Characters of one label, and of a key."""
+Name: TypeAlias = Annotated[str, Meta(max_length=MAX_NAME)]
 MAX_LABELS = 2**16
 """Labels of one axis, where they are not 0, 1, 2, ..."""
-Axis: TypeAlias = Annotated[tuple[str | int, ...], Meta(max_length=MAX_LABELS)] | None
+Axis: TypeAlias = Annotated[tuple[Name | int, ...], Meta(max_length=MAX_LABELS)] | None
 """Distinct labels of one axis; None where they are 0, 1, 2, ..., as an array's are."""
 _SHOWN = 8
 _SIGNS = ("columns", "coords", "index")

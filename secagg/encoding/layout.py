@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from secagg.arguments import checked
 from secagg.encoding import labels, tensors
-from secagg.encoding.labels import Axis
+from secagg.encoding.labels import MAX_NAME, Axis, Name
 from secagg.errors import BadDtype, ConfigError, ShapeMismatch
 
 MAX_LEAVES = 2**16
@@ -93,7 +93,7 @@ class ListOf(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
 class DictOf(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="dict"):
     """A dict; `items[i]` belongs to `keys[i]`, in insertion order."""
 
-    keys: Annotated[tuple[str | int, ...], Meta(max_length=MAX_LEAVES)]
+    keys: Annotated[tuple[Name | int, ...], Meta(max_length=MAX_LEAVES)]
     items: "Annotated[tuple[Node, ...], Meta(max_length=MAX_LEAVES)]"
 
 
@@ -193,6 +193,8 @@ def _kind_of(value: Any) -> Kind:
 
 def _key(key: Any, path: str, what: str = "key") -> str | int:
     found: str | int = checked(f"{path}: {what}", key, Key, ConfigError)
+    if isinstance(found, str) and len(found) > MAX_NAME:
+        raise ConfigError(f"{path}: a {what} of {len(found)} characters, expected at most {MAX_NAME}")
     if isinstance(found, str) and not is_text(found):
         raise ConfigError(f"{path}: {what} {found!r} is no valid Unicode text")
     return found

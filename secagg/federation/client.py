@@ -128,12 +128,12 @@ class _Part:
 
     @property
     def least(self) -> int:
-        """What this client weighs at least: where nothing is known of it, and where it has nothing to train on."""
+        """What this client weighs at least, where nothing else is known."""
         weights = self.participant.seat.policy.weights
         return 1 if self.encoding.weights is None or weights is None else weights[0]
 
     def weight(self, trained: Trained) -> int:
-        """What the update weighs, as it says. Raises BadWeight."""
+        """What the update weighs, as it says. Raises BadWeight for nothing, too."""
         return 1 if self.encoding.weights is None else weight_of(trained.values, self.invitation.weighted_by)
 
     def update(self, trained: Trained) -> Update:
@@ -206,6 +206,15 @@ class Client:
         part = self._current()
         return part.encoding.weights is not None or bool(part.invitation.metrics)
 
+    def trains(self, ask: Ask) -> bool:
+        """Whether the answer to this ask, after `begin` and `check`, will use an update.
+
+        For who trains elsewhere; what cannot be answered, or has been, is not to be trained for. Raises as `answer`.
+        """
+        with self.leaving():
+            part = self._current()
+            return part.participant.wants_update(ask.frame, partial(self._store, part))
+
     def answer(self, ask: Ask, train: Callable[[], Trained] | None = None) -> Reply:
         """The reply, stored before this returns; whoever refuses, or has answered the last phase, leaves the round.
 
@@ -235,9 +244,8 @@ class Client:
         weight = part.least
         try:
             trained = train()
-            found = part.weight(trained)
-            weight = found or weight
-            update = self._checked(part.encoding, part.update(trained)) if found else ABSTAIN
+            weight = part.weight(trained)
+            update = self._checked(part.encoding, part.update(trained))
         except InputError as error:
             update = self._instead(error)
         except Exception:

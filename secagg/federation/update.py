@@ -205,6 +205,6 @@ def weight_of(values: Mapping[str, Any], key: str) -> int:
     value = values[key]
     if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not float(value).is_integer():
         raise BadWeight(f"{key!r} is no whole number, expected an integer weight")
-    if value < 0:
-        raise BadWeight(f"{key!r} is negative, expected a weight")
+    if value <= 0:
+        raise BadWeight(f"{key!r} is {'zero' if value == 0 else 'negative'}, expected a weight, 1 or more")
     return int(value)

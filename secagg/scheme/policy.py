@@ -100,7 +100,7 @@ class Policy:
         places = encoding.layout.places
         for i in floats:
             least, most = float(np.min(encoding.clip[i])), float(np.max(encoding.clip[i]))
-            _refuse_outside("clip", least, most, self._clip_range(places[i]), f" of {path_of(places[i])}")
+            _refuse_outside("clip", least, most, self._clip_range(places[i]), places[i])
         if encoding.weights is not None:
             self._check_weights(*encoding.weights, 2 ** (encoding.bits - 1) - 1 if floats else None)
 
@@ -161,8 +161,11 @@ USUAL = Policy()
 """All defaults."""
 
 
-def _refuse_outside(name: str, least: float, most: float, allowed: tuple[float, float], of: str = "") -> None:
+def _refuse_outside(
+    name: str, least: float, most: float, allowed: tuple[float, float], place: tuple[str | int, ...] | None = None
+) -> None:
     if not allowed[0] <= least <= most <= allowed[1]:
+        of = "" if place is None else f" of {path_of(place)}"
         found = f"{least:g}" if least == most else f"{least:g}..{most:g}"
         raise PolicyRefused(
             f"{name}{of} is {found}: this party's policy allows {allowed[0]:g}..{allowed[1]:g} (Policy.{name})"
