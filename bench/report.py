@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import PackageLoader
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from bench.cohorts import TABLES, Axis, Growth
 from bench.results import Found, Results, Row, duration
-from bench.targets import TARGETS, NotMeasured
+from bench.targets import PAGES, TARGETS, NotMeasured, Target
 from secagg.errors import ConfigError
 
 SUITES = ("kernels", "handlers", "rounds", "peers")
@@ -46,13 +46,13 @@ def draw(found: Found, docs: Path) -> list[Path]:
 
 def text(found: Found) -> str:
     """The whole page."""
-    pages = Environment(loader=PackageLoader("bench", ""), undefined=StrictUndefined, trim_blocks=True)
-    pages.lstrip_blocks = pages.keep_trailing_newline = True
-    pages.filters |= {"duration": duration, "spread": _spread, "size": _size}
+    pages = PAGES.overlay(loader=PackageLoader("bench", ""))
+    pages.filters |= {"spread": _spread, "size": _size}
     return pages.get_template("page.md.jinja").render(
         suites={name: found[name] for name in SUITES if name in found},
         missing=[name for name in SUITES if name not in found],
         machine=next(iter(found.values())).machine,
+        targets=TARGETS.values(),
         judged=partial(_judged, found),
         growth={name: (growth.curves, _growth_rows(found, growth)) for name, growth in TABLES.growth.items()},
         dominant=list(_dominant(found["rounds"])) if "rounds" in found else [],
@@ -69,10 +69,10 @@ def _size(row: Row) -> str:
     return f"{row.figures['bytes']:,.0f}" if "bytes" in row.figures else ""
 
 
-def _judged(found: Found, name: str) -> str:
+def _judged(found: Found, target: Target) -> str:
     """Two cells: what was measured, and whether it suffices."""
     try:
-        measured, met = TARGETS[name](found)
+        measured, met = target.judge(found)
     except NotMeasured:
         return "not measured | "
     return f"{measured} | {'not on this machine' if met is None else 'yes' if met else '**no**'}"
