@@ -1,7 +1,7 @@
-"""What secure aggregation adds to the rounds of a Flower simulation, and how much of it is not Flower's.
+"""What secure aggregation adds to the rounds of a Flower simulation (suite `flower`), and how much is not Flower's.
 
-    .venv-flower/bin/python -m bench.flower [--clients 20 --rounds 6 --epochs 5] [--json]
-    .venv-flower/bin/python -m bench.flower --training 0.5 [--dim 100000]    # no model: clients are just busy
+    .venv-flower/bin/python -m bench flower [--clients 20 --rounds 6 --epochs 5]
+    .venv-flower/bin/python -m bench flower --training 0.5 [--dim 100000]    # no model: clients are just busy
 
 Needs Flower with its simulation (`make .venv-flower`). Clients train a perceptron of 99,385 parameters, each on its
 share of as many images as MNIST has (bench/perceptron.py). "Engine" is all time inside the mod but outside the user's
@@ -10,8 +10,6 @@ strategy but outside the grid, less what plain FedAvg takes there. The rest of w
 trips, with a message to and from each client.
 """
 
-import argparse
-import json
 import os
 import tempfile
 import time
@@ -21,10 +19,6 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
-
-os.environ.update(FLWR_TELEMETRY_ENABLED="0", FLWR_DISABLE_UPDATE_CHECK="1")
-# The perceptron's products are small: threads that wait for each other lose.
-os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, Context, Message, MetricRecord, RecordDict
@@ -36,6 +30,9 @@ from flwr.simulation import run_simulation
 from numpy.typing import NDArray
 
 from bench import perceptron
+from bench.cohorts import Options
+from bench.measure import Job, Tell
+from bench.results import Row, row
 from secagg.adapters.flower import SecureAggregation, secagg_mod
 
 SPENT = "SECAGG_BENCH_SPENT"
@@ -43,6 +40,17 @@ SPENT = "SECAGG_BENCH_SPENT"
 Model = NDArray[np.float32]
 Training = Callable[[Model, int], Model]
 """(model, seed) to one client's model."""
+
+
+def jobs(options: Options) -> list[Job]:
+    """The suite's one step."""
+    clients, rounds = options.clients or (4 if options.quick else 20), options.rounds or (3 if options.quick else 6)
+    epochs = options.epochs or (1 if options.quick else 5)
+    model, training = perceptron.start(), partial(perceptron.trained, clients=clients, epochs=epochs)
+    if options.training is not None:
+        model = np.zeros(options.dim or 100_000, np.float32)
+        training = partial(busy, seconds=options.training)
+    return [Job(f"{clients} clients", partial(measured, clients, rounds, model, training))]
 
 
 class Clock:
@@ -131,14 +139,16 @@ def simulated(clients: int, rounds: int, model: Model, training: Training, *, se
     return {what: np.diff(values).tolist() for what, values in told.items()}
 
 
-def measured(clients: int, rounds: int, model: Model, training: Training) -> dict[str, float]:
-    """A plain simulation, then a secure one: seconds of a steady round, medians over all rounds but the first.
+def measured(clients: int, rounds: int, model: Model, training: Training, tell: Tell) -> list[Row]:
+    """A plain simulation, then a secure one: seconds of its steady rounds, which are all but the first.
 
-    "training" are processor seconds that a client trains, a median of three; "processes" those of clients, as Flower
-    started them. "client_engine" is of all clients together: a client's median of each phase, divided by processes.
-    "server_engine" is a difference of medians. "engine_share" is both over "plain".
+    "training" are processor seconds that a client trains; "processes" those of clients, as Flower started them. The
+    engine at all clients together is a client's median of each phase, divided by processes; that at the server, a
+    difference of medians.
     """
+    tell("plain")
     plain, spent = simulated(clients, rounds, model, training, secure=False), defaultdict(list)
+    tell("secure")
     with tempfile.TemporaryDirectory() as folder:
         os.environ[SPENT] = folder
         secure = simulated(clients, rounds, model, training, secure=True)
@@ -150,49 +160,15 @@ def measured(clients: int, rounds: int, model: Model, training: Training) -> dic
     for seed in range(3):
         training(model, seed)
         marks.append(time.process_time())
-    wall, client = median(plain["wall"][1:]), one * clients / len(files)
-    server = median(secure["strategy"][1:]) - median(plain["strategy"][1:])
-    return {
-        "clients": clients,
-        "dim": model.size,
-        "rounds": rounds,
-        "processes": len(files),
-        "training": float(median(np.diff(marks))),
-        "plain": wall,
-        "secure": median(secure["wall"][1:]),
-        "client_engine": client,
-        "server_engine": server,
-        "engine": client + server,
-        "engine_share": (client + server) / wall,
-        "plain_trips": int(plain["trips"][-1]),
-        "secure_trips": int(secure["trips"][-1]),
+    client, server = one * clients / len(files), median(secure["strategy"][1:]) - median(plain["strategy"][1:])
+    share = (client + server) / median(plain["wall"][1:])
+    found: dict[str, tuple[list[float], dict[str, float]]] = {
+        "training": (np.diff(marks).tolist(), {}),
+        "plain": (plain["wall"][1:], {"trips": plain["trips"][-1]}),
+        "secure": (secure["wall"][1:], {"trips": secure["trips"][-1]}),
+        "engine, clients": ([client], {}),
+        "engine, server": ([server], {}),
+        "engine": ([client + server], {"of a plain round": share}),
     }
-
-
-TABLE = """\
-{clients} clients that train for {training:.3g} s, dim {dim}, {processes} process(es)
-seconds of a steady round
-plain   {plain:8.3f}  {plain_trips} trip
-secure  {secure:8.3f}  {secure_trips} trips
-engine  {engine:8.3f}  {engine_share:.1%} of a plain round (clients {client_engine:.3f}, server {server_engine:.3f})"""
-
-
-def main() -> None:
-    """The command."""
-    parser = argparse.ArgumentParser(prog="python -m bench.flower", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--clients", type=int, default=20)
-    parser.add_argument("--rounds", type=int, default=6)
-    parser.add_argument("--epochs", type=int, default=5, help="of each client, in each round")
-    parser.add_argument("--training", type=float, metavar="SECONDS", help="clients are just busy for so long instead")
-    parser.add_argument("--dim", type=int, default=100_000, help="with --training")
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
-    model, training = perceptron.start(), partial(perceptron.trained, clients=options.clients, epochs=options.epochs)
-    if options.training is not None:
-        model, training = np.zeros(options.dim, np.float32), partial(busy, seconds=options.training)
-    cost = measured(options.clients, options.rounds, model, training)
-    print(json.dumps(cost) if options.json else TABLE.format(**cost))
-
-
-if __name__ == "__main__":
-    main()
+    case = {"clients": clients, "dim": model.size, "rounds": rounds, "processes": len(files)}
+    return [row("Flower's rounds", {"of": of, **case}, took, **figures) for of, (took, figures) in found.items()]

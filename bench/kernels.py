@@ -21,9 +21,8 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 from bench.cohorts import Options
-from bench.measure import Job, Tell, Trial, Work, on_threads, side_by_side
+from bench.measure import Job, Trial, Work, compared, on_threads
 from bench.replay import update_of
-from bench.results import Row
 from secagg.encoding.packing import add_packed, pack
 from secagg.encoding.quantize import Quantizer
 from secagg.encoding.ring import Ring
@@ -34,8 +33,7 @@ from secagg.kernels.mask.aes import IN_FLIGHT, ROUNDS, _emit_round
 from secagg.primitives import agreement, prg, shamir
 from secagg.primitives.modular import Modulus
 from secagg.scheme import Session
-from secagg.testing import SeededEntropy, TestRound
-from secagg.wire import codec, frame
+from secagg.testing import SeededEntropy, TestRound, opened
 from secagg_protocols import PROTOCOLS
 
 KEYS, DIM, SHORT, RUNS = 100, 1 << 20, 1 << 12, 9
@@ -52,37 +50,31 @@ Trials = Callable[[], Iterable[Trial]]
 def jobs(options: Options) -> list[Job]:
     """The suite's steps."""
     dim, runs = (1 << 14, 3) if options.quick else (DIM, RUNS)
-    steps: dict[str, Trials]
     if options.is_one_case:
-        dim, keys = options.dim or DIM, options.neighbours or KEYS
+        dim, runs, keys = options.dim or DIM, RUNS, options.neighbours or KEYS
         paths = [path for path in mask.IMPLEMENTATIONS if path in {mask.selected(), "portable"}]
-        others = partial(keystreams, "target: keystream", 4 * dim, OPENSSL)
-        steps = {f"masks of {path}": partial(_by_lane, path, dim, keys) for path in paths}
-        return _jobs(steps | {OPENSSL: others}, RUNS)
-    best, (few, bits, count) = mask.selected(), (50, 256, 16) if options.quick else (500, 2048, 128)
-    steps = {"targets of the mask kernels": partial(_targets, dim)}
-    steps |= {f"masks of {path}": partial(_by_lane, path, dim, KEYS) for path in mask.IMPLEMENTATIONS}
-    for keys in (1, 3, 10, 30, KEYS):
-        steps[f"masks, {keys} keys"] = partial(_masks, "add_masks by keys", best, "uint32", dim, keys)
-    for size in [*(shorter for shorter in (1 << power for power in range(10, 24, 2)) if shorter < dim), 4 * dim]:
-        steps[f"masks, dim {size}"] = partial(_masks, "add_masks by entries", best, "uint32", size, KEYS)
-    steps["limits of the machine"] = partial(_limits, 1 << 22 if options.quick else MEMORY)
-    found = _jobs(steps, runs) + _jobs({"encodings": partial(_encodings, dim)}, 3 * runs)
+        found = {f"masks of {path}": partial(_by_lane, path, dim, keys) for path in paths}
+        steps: dict[str, Trials] = found | {OPENSSL: partial(keystreams, "target: keystream", 4 * dim, OPENSSL)}
+        return [compared(name, trials, runs) for name, trials in steps.items()]
+    pairs, (few, bits, count) = (32, (50, 256, 16)) if options.quick else (1024, (500, 2048, 128))
+    sizes = [*(1 << power for power in range(10, 24, 2) if 1 << power < dim), 4 * dim]
+    by = partial(_masks, path=mask.selected(), lane="uint32")
     steps = {
+        "targets of the mask kernels": partial(_targets, dim),
+        **{f"masks of {path}": partial(_by_lane, path, dim, KEYS) for path in mask.IMPLEMENTATIONS},
+        **{
+            f"masks, {keys} keys": partial(by, "add_masks by keys", dim=dim, keys=keys) for keys in (1, 3, 10, 30, KEYS)
+        },
+        **{f"masks, dim {size}": partial(by, "add_masks by entries", dim=size, keys=KEYS) for size in sizes},
+        "limits of the machine": partial(_limits, 1 << 22 if options.quick else MEMORY),
+        "encodings": partial(_encodings, dim),
         "secret sharing, 30 holders": partial(_sharing, 30, 21, 100),
         "secret sharing, all clients": partial(_sharing, few - 1, 2 * few // 3 + 1, few),
-        "key agreement": partial(_agreement, 32 if options.quick else 1024),
+        "key agreement": partial(_agreement, pairs),
         "Paillier encryption": partial(_encryptions, bits, count),
         "products": partial(_products, 2 * bits, 16 * count),
     }
-    return found + _jobs(steps, runs)
-
-
-def _jobs(steps: dict[str, Trials], runs: int) -> list[Job]:
-    def measured(trials: Trials, _tell: Tell) -> list[Row]:
-        return side_by_side(list(trials()), runs)
-
-    return [Job(name, partial(measured, trials)) for name, trials in steps.items()]
+    return [compared(name, trials, runs * (3 if name == "encodings" else 1)) for name, trials in steps.items()]
 
 
 def _masks(what: str, path: str, lane: str, dim: int, keys: int) -> Iterator[Trial]:
@@ -92,16 +84,8 @@ def _masks(what: str, path: str, lane: str, dim: int, keys: int) -> Iterator[Tri
     for threads in _threads(path):
         acc = np.zeros(dim, lane)
         case = {"path": path, "lane": lane, "dim": dim, "keys": keys, "threads": threads}
-        work = _on(threads, mask.IMPLEMENTATIONS[path], acc, seeds, signs, 0)
+        work = on_threads(threads)(partial(mask.IMPLEMENTATIONS[path], acc, seeds, signs, 0))
         yield Trial(what, case, work, {"bytes": float(keys * acc.nbytes)})
-
-
-def _on(threads: int, function: Callable[..., object], *arguments: Any) -> Work:
-    def work() -> None:
-        with on_threads(threads):
-            function(*arguments)
-
-    return work
 
 
 def _threads(path: str) -> tuple[int, ...]:
@@ -230,8 +214,11 @@ def _agreement(pairs: int) -> list[Trial]:
             HKDF(SHA256(), 32, salt, info).derive(own.exchange(X25519PublicKey.from_public_bytes(public)))
 
     agreement_kernel.load()
-    together, path = (agreement.derive_many, [private] * pairs, publics, infos, salt), agreement_kernel.selected()
-    works = [("derive_many", path, threads, _on(threads, *together)) for threads in (1, 2)]
+    together, path = (
+        partial(agreement.derive_many, [private] * pairs, publics, infos, salt),
+        agreement_kernel.selected(),
+    )
+    works = [("derive_many", path, threads, on_threads(threads)(together)) for threads in (1, 2)]
     return [
         Trial("agreement", {"by": by, "path": path, "threads": threads, "pairs": pairs}, work, {"bytes": 0.0})
         for by, path, threads, work in [*works, ("cryptography", "portable", 1, pair_by_pair)]
@@ -254,7 +241,7 @@ def _encryptions(bits: int, count: int) -> Iterator[Trial]:
     for name in ENGINES:
         table = Modulus.square(n, name).fixed_base(base, bits // 2)
         for threads in _threads(name):
-            yield trial(name, threads, _on(threads, table.powers, exponents), count)
+            yield trial(name, threads, on_threads(threads)(partial(table.powers, exponents)), count)
 
 
 def _products(bits: int, count: int) -> list[Trial]:
@@ -275,8 +262,7 @@ def _odd(bits: int) -> int:
 def decoding(options: Options) -> list[Job]:
     """The suite `decoding`: how fast frames, messages and sessions of one real round decode."""
     clients, dim = (5, 10) if options.quick else (options.clients or 100, options.dim or 100_000)
-    decoders = partial(_decoders, options.protocol or "secagg", clients, dim)
-    return [Job("decoders", lambda _: side_by_side(list(decoders()), 25))]
+    return [compared("decoders", partial(_decoders, options.protocol or "secagg", clients, dim), 25)]
 
 
 def _decoders(protocol: str, clients: int, dim: int) -> Iterator[Trial]:
@@ -286,17 +272,14 @@ def _decoders(protocol: str, clients: int, dim: int) -> Iterator[Trial]:
         case = {"of": of, "size": len(data), "clients": clients, "dim": dim}
         return Trial("decoding", case, partial(work, data), {"bytes": len(data)})
 
-    def framed(kind: type[codec.Message]) -> Callable[[bytes], object]:
-        return lambda data: codec.decode(frame.unwrap(data).body, kind)
-
     updates: dict[PartyId, Any] = dict.fromkeys(range(clients), np.zeros(dim, np.uint16))
     session = Session.create(range(clients), updates[0])
     round_ = TestRound(PROTOCOLS[protocol](clients), session, updates, entropy=SeededEntropy(1))
     yield trial("Session", session.to_bytes(), Session.from_bytes)
     for phase in round_.scheme.phases:
         party, ask = next(iter(round_.coordinator.asks().items()))
-        yield trial(phase.ask.__name__, ask, framed(phase.ask))
         round_.exchange()
-        if phase.reply is not None:
-            yield trial(phase.reply.__name__, round_.sent[phase.name, party], framed(phase.reply))
+        messages = {phase.ask: ask} | ({phase.reply: round_.sent[phase.name, party]} if phase.reply else {})
+        for kind, data in messages.items():
+            yield trial(kind.__name__, data, partial(opened, kind=kind))
         round_.coordinator.close_phase()

@@ -2,8 +2,8 @@
 
 import gc
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from math import ceil
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -51,6 +51,18 @@ def side_by_side(trials: Sequence[Trial], runs: int, *, warm: bool = True) -> li
             for taken, trial, times in zip(seconds, trials, calls, strict=True):
                 taken.append(timed(trial.work, times) / trial.each)
     return [row(one.what, one.case, taken, **one.figures) for one, taken in zip(trials, seconds, strict=True)]
+
+
+def compared(
+    name: str, trials: Callable[[], Iterable[Trial]], runs: int, *, warm: bool = True, threads: int | None = None
+) -> Job:
+    """A job of trials `side_by_side`, which are made when its turn comes; on so many threads, or as the trials like."""
+
+    def work(_tell: Tell) -> list[Row]:
+        with nullcontext() if threads is None else on_threads(threads):
+            return side_by_side(list(trials()), runs, warm=warm)
+
+    return Job(name, work)
 
 
 def timed(work: Work, calls: int = 1) -> float:

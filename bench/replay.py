@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from bench.cohorts import Cohort
 from bench.measure import Tell, on_threads
+from bench.results import Case, Row, row
 from secagg import Coordinator, Participant, Session
 from secagg.api.local import LocalRound
 from secagg.errors import ConfigError, PartyId, PeerMisbehaved
@@ -32,6 +33,10 @@ from secagg_protocols.pairwise import graph
 from secagg_protocols.pairwise.messages import Keys
 
 BITS = 16
+CLOCKS = ("server", "server cpu", "server thread")
+"""Wall seconds on all cores; seconds that all threads computed, which other programs do not lengthen; those of the
+thread that drives the server.
+"""
 
 
 class Trace:
@@ -40,8 +45,7 @@ class Trace:
     Attributes:
         roles: who is asked, as the scheme calls them.
         client: seconds of each party that answered, on one core.
-        server: (wall seconds on all cores; seconds that its threads computed, all together, which other programs do
-            not lengthen; those of the thread that drives it).
+        server: seconds by `CLOCKS`.
         asked, replied: bytes sent by the server, to all, and of each reply.
     """
 
@@ -52,11 +56,27 @@ class Trace:
         self.asked = dict.fromkeys(roles, 0)
         self.replied: dict[str, list[int]] = {phase: [] for phase in roles}
 
-    def seconds_of(self, *, clients: bool) -> float:
-        """Of the median party of each phase: of those that all clients are asked in, or of the others, which are what a
-        client that deals a key and opens the sum has on top of them.
+    def totals(self) -> dict[str, float]:
+        """Seconds of the round: of the "server" by each clock; of the median "client" of each phase that all clients
+        are asked in; and of a "holder", what one that deals a key and opens the sum has on top of that. And bytes that
+        the server sends to all, and such a client with both.
         """
-        return sum(median(taken) for phase, taken in self.client.items() if (self.roles[phase] == "client") is clients)
+        found = dict(zip(CLOCKS, np.sum(list(self.server.values()), axis=0).tolist(), strict=True))
+        for phase, taken in self.client.items():
+            role = "client" if self.roles[phase] == "client" else "holder"
+            found[role] = found.get(role, 0.0) + median(taken)
+        found["client bytes"] = sum(median(sizes) for sizes in self.replied.values())
+        return found | {"server bytes": sum(self.asked.values())}
+
+
+def phase_rows(what: str, case: Case, traces: Sequence[Trace]) -> Iterator[Row]:
+    """One row a phase and role: of all who answered in all rounds, and the bytes of a reply or of all asks."""
+    for phase, role in traces[0].roles.items():
+        seconds = [taken for trace in traces for taken in trace.client[phase]]
+        replied = median(size for trace in traces for size in trace.replied[phase])
+        server = [trace.server[phase][0].item() for trace in traces]
+        yield row(what, case | {"phase": phase, "role": role}, seconds, bytes=replied)
+        yield row(what, case | {"phase": phase, "role": "server"}, server, bytes=traces[0].asked[phase])
 
 
 def update_of(dim: int) -> NDArray[np.float32]:
