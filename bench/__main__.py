@@ -10,7 +10,6 @@ from time import perf_counter
 from typing import Any, get_args, get_type_hints
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bench import machine, results
 from bench.cohorts import COMMON, TABLES, Options
@@ -76,18 +75,15 @@ def _measure(parsed: argparse.Namespace) -> None:
 
 
 def _run(jobs: Sequence[Job], console: Console) -> list[Row]:
-    """All jobs under a progress bar, which is quiet where standard error is no terminal."""
-    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    """All jobs, and a line that says which, which is quiet where standard error is no terminal."""
     rows: list[Row] = []
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("", total=len(jobs))
+    with console.status("") as status:
 
         def tell(job: str, doing: str) -> None:
-            progress.update(bar, description=f"{job}: {doing}")
+            status.update(f"{job}: {doing}")
 
-        for job in jobs:
-            rows += job.work(partial(tell, job.name))
-            progress.advance(bar)
+        for place, job in enumerate(jobs, 1):
+            rows += job.work(partial(tell, f"{place} of {len(jobs)}, {job.name}"))
     return rows
 
 

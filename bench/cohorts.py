@@ -89,13 +89,6 @@ class Axis(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             yield replace(base, **{"lost": lost, self.x: value})
 
 
-class Growth(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A figure."""
-
-    curves: tuple[tuple[str, str], ...]
-    axes: tuple[Axis, ...]
-
-
 class Suite(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a person may ask for; explained in `tables.toml`."""
 
@@ -113,7 +106,8 @@ class Tables(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     families: dict[str, Family]
     relies_on: dict[str, str]
     single: dict[str, tuple[Cohort, ...]]
-    growth: dict[str, Growth]
+    curves: dict[str, tuple[tuple[str, str], ...]]
+    growth: dict[str, tuple[Axis, ...]]
     parts: dict[str, dict[str, str]]
 
 

@@ -21,23 +21,22 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from flwr.app import Array, ArrayRecord, Context, Message, MetricRecord, RecordDict
+from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import ClientAppCallable
 from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedAvg
 from flwr.simulation import run_simulation
-from numpy.typing import NDArray
 
 from bench import perceptron
 from bench.cohorts import Options
 from bench.measure import Job, Tell
+from bench.perceptron import Model
 from bench.results import Row, row
 from secagg.adapters.flower import SecureAggregation, secagg_mod
 
 SPENT = "SECAGG_BENCH_SPENT"
 """Environment variable: the folder in which each process of clients notes what they spent."""
-Model = NDArray[np.float32]
 Training = Callable[[Model, int], Model]
 """(model, seed) to one client's model."""
 
@@ -48,37 +47,38 @@ def jobs(options: Options) -> list[Job]:
     epochs = options.epochs or (1 if options.quick else 5)
     model, training = perceptron.start(), partial(perceptron.trained, clients=clients, epochs=epochs)
     if options.training is not None:
-        model = np.zeros(options.dim or 100_000, np.float32)
+        model = [np.zeros(options.dim or 100_000, np.float32)]
         training = partial(busy, seconds=options.training)
     return [Job(f"{clients} clients", partial(measured, clients, rounds, model, training))]
 
 
 class Clock:
-    """Adds up the seconds and the number of calls that are made through it."""
+    """Adds up the seconds and the number of calls that are made through it, less what another one counts meanwhile."""
 
-    def __init__(self) -> None:
-        self.seconds, self.calls = 0.0, 0
+    def __init__(self, but: "Clock | None" = None) -> None:
+        self.seconds, self.calls, self._but = 0.0, 0, but
 
     def __call__(self, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        start = time.perf_counter()
+        start, away = time.perf_counter(), self._but.seconds if self._but else 0.0
         found = function(*args, **options)
-        self.seconds += time.perf_counter() - start
+        self.seconds += time.perf_counter() - start - (self._but.seconds - away if self._but else 0.0)
         self.calls += 1
         return found
 
 
 def timed_mod(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
     """`secagg_mod`, whose own time goes into this process's file."""
-    phase, whole, training = message.content["secagg"]["phase"], Clock(), Clock()
-    reply = whole(secagg_mod, message, context, partial(training, call_next))
+    phase, training = message.content["secagg"]["phase"], Clock()
+    own = Clock(but=training)
+    reply = own(secagg_mod, message, context, partial(training, call_next))
     with (Path(os.environ[SPENT]) / str(os.getpid())).open("a") as file:
-        file.write(f"{phase} {whole.seconds - training.seconds}\n")
+        file.write(f"{phase} {own.seconds}\n")
     return reply
 
 
 def busy(model: Model, _seed: int, seconds: float) -> Model:
     """Keep a processor busy."""
-    moved, start = model + np.float32(0.01), time.process_time()
+    moved, start = [part + np.float32(0.01) for part in model], time.process_time()
     while time.process_time() - start < seconds:
         pass
     return moved
@@ -90,9 +90,9 @@ def client_app(training: Training, *, secure: bool) -> ClientApp:
 
     @app.train()
     def train(message: Message, context: Context) -> Message:
-        moved = training(message.content["arrays"]["w"].numpy(), context.node_id)
+        moved = training(message.content["arrays"].to_numpy_ndarrays(), context.node_id)
         metrics = MetricRecord({"num-examples": 10 + context.node_id % 7})
-        return Message(RecordDict({"arrays": ArrayRecord({"w": Array(moved)}), "metrics": metrics}), reply_to=message)
+        return Message(RecordDict({"arrays": ArrayRecord(moved), "metrics": metrics}), reply_to=message)
 
     return app
 
@@ -104,33 +104,27 @@ def simulated(clients: int, rounds: int, model: Model, training: Training, *, se
 
     @server.main()
     def main(grid: Grid, context: Context) -> None:  # noqa: ARG001
-        trips, inside, away, send = Clock(), Clock(), 0.0, grid.send_and_receive
+        trips, send = Clock(), grid.send_and_receive
+        inside = Clock(but=trips)
 
-        def counted(messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
+        def counted(messages: Iterable[Message], *, timeout: float | None = None) -> Any:
             messages = list(messages)
             return (trips if messages else Clock())(send, messages, timeout=timeout)
 
-        def timing(method: Any, *args: Any) -> Any:
-            nonlocal away
-            before = trips.seconds
-            found = inside(method, *args)
-            away += trips.seconds - before
-            return found
-
-        grid.send_and_receive = counted  # type: ignore[method-assign]
+        grid.send_and_receive = counted
         strategy: Any = FedAvg(fraction_evaluate=0.0, min_train_nodes=clients, min_available_nodes=clients)
         if secure:
             strategy = SecureAggregation(strategy, weight_max=20, clip=1.0)
-        strategy.configure_train = partial(timing, strategy.configure_train)
-        strategy.aggregate_train = partial(timing, strategy.aggregate_train)
+        strategy.configure_train = partial(inside, strategy.configure_train)
+        strategy.aggregate_train = partial(inside, strategy.aggregate_train)
 
         def note(server_round: int, arrays: ArrayRecord) -> MetricRecord:  # noqa: ARG001
-            now = {"wall": time.perf_counter(), "trips": trips.calls, "strategy": inside.seconds - away}
+            now = {"wall": time.perf_counter(), "trips": trips.calls, "strategy": inside.seconds}
             for what, value in now.items():
                 told[what].append(value)
             return MetricRecord()
 
-        strategy.start(grid, ArrayRecord({"w": Array(model)}), num_rounds=rounds, evaluate_fn=note)
+        strategy.start(grid, ArrayRecord(model), num_rounds=rounds, evaluate_fn=note)
         failures = [o.failure for o in getattr(strategy, "outcomes", {}).values() if o.failure]
         if failures:
             raise RuntimeError(failures[0])
@@ -162,13 +156,11 @@ def measured(clients: int, rounds: int, model: Model, training: Training, tell: 
         marks.append(time.process_time())
     client, server = one * clients / len(files), median(secure["strategy"][1:]) - median(plain["strategy"][1:])
     share = (client + server) / median(plain["wall"][1:])
-    found: dict[str, tuple[list[float], dict[str, float]]] = {
-        "training": (np.diff(marks).tolist(), {}),
-        "plain": (plain["wall"][1:], {"trips": plain["trips"][-1]}),
-        "secure": (secure["wall"][1:], {"trips": secure["trips"][-1]}),
-        "engine, clients": ([client], {}),
-        "engine, server": ([server], {}),
-        "engine": ([client + server], {"of a plain round": share}),
-    }
-    case = {"clients": clients, "dim": model.size, "rounds": rounds, "processes": len(files)}
-    return [row("Flower's rounds", {"of": of, **case}, took, **figures) for of, (took, figures) in found.items()]
+    case = {"clients": clients, "dim": sum(part.size for part in model), "rounds": rounds, "processes": len(files)}
+    made = partial(row, "Flower's rounds")
+    return [
+        made(case | {"of": "training"}, np.diff(marks).tolist()),
+        made(case | {"of": "plain"}, plain["wall"][1:], trips=plain["trips"][-1]),
+        made(case | {"of": "secure"}, secure["wall"][1:], trips=secure["trips"][-1]),
+        made(case | {"of": "engine"}, [client + server], client=client, server=server, **{"of a plain round": share}),
+    ]

@@ -18,7 +18,6 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from llvmlite import ir
 from numba import njit, types
-from numba.extending import intrinsic
 
 from bench.cohorts import Options
 from bench.measure import Job, Trial, Work, compared, on_threads
@@ -29,7 +28,7 @@ from secagg.encoding.ring import Ring
 from secagg.errors import PartyId
 from secagg.kernels import _cpu, mask, montgomery
 from secagg.kernels import agreement as agreement_kernel
-from secagg.kernels.mask.aes import IN_FLIGHT, ROUNDS, _emit_round
+from secagg.kernels.mask.aes import IN_FLIGHT, ROUNDS, _emit_round, _emitted
 from secagg.primitives import agreement, prg, shamir
 from secagg.primitives.modular import Modulus
 from secagg.scheme import Session
@@ -50,22 +49,19 @@ Trials = Callable[[], Iterable[Trial]]
 def jobs(options: Options) -> list[Job]:
     """The suite's steps."""
     dim, runs = (1 << 14, 3) if options.quick else (DIM, RUNS)
+    best = mask.selected()
+    steps: dict[str, Trials] = {}
     if options.is_one_case:
-        dim, runs, keys = options.dim or DIM, RUNS, options.neighbours or KEYS
-        paths = [path for path in mask.IMPLEMENTATIONS if path in {mask.selected(), "portable"}]
-        found = {f"masks of {path}": partial(_by_lane, path, dim, keys) for path in paths}
-        steps: dict[str, Trials] = found | {OPENSSL: partial(keystreams, "target: keystream", 4 * dim, OPENSSL)}
+        dim, runs = options.dim or DIM, RUNS
+        paths = [path for path in mask.IMPLEMENTATIONS if path in {best, "portable"}]
+        steps |= {"masks": partial(_by_lane, paths, dim, options.neighbours or KEYS)}
+        steps |= {OPENSSL: partial(keystreams, "target: keystream", 4 * dim, OPENSSL)}
         return [compared(name, trials, runs) for name, trials in steps.items()]
     pairs, (few, bits, count) = (32, (50, 256, 16)) if options.quick else (1024, (500, 2048, 128))
-    sizes = [*(1 << power for power in range(10, 24, 2) if 1 << power < dim), 4 * dim]
-    by = partial(_masks, path=mask.selected(), lane="uint32")
     steps = {
         "targets of the mask kernels": partial(_targets, dim),
-        **{f"masks of {path}": partial(_by_lane, path, dim, KEYS) for path in mask.IMPLEMENTATIONS},
-        **{
-            f"masks, {keys} keys": partial(by, "add_masks by keys", dim=dim, keys=keys) for keys in (1, 3, 10, 30, KEYS)
-        },
-        **{f"masks, dim {size}": partial(by, "add_masks by entries", dim=size, keys=KEYS) for size in sizes},
+        "masks by path and lane": partial(_by_lane, mask.IMPLEMENTATIONS, dim, KEYS),
+        "masks by keys and entries": partial(_by_size, best, dim),
         "limits of the machine": partial(_limits, 1 << 22 if options.quick else MEMORY),
         "encodings": partial(_encodings, dim),
         "secret sharing, 30 holders": partial(_sharing, 30, 21, 100),
@@ -74,7 +70,7 @@ def jobs(options: Options) -> list[Job]:
         "Paillier encryption": partial(_encryptions, bits, count),
         "products": partial(_products, 2 * bits, 16 * count),
     }
-    return [compared(name, trials, runs * (3 if name == "encodings" else 1)) for name, trials in steps.items()]
+    return [compared(name, trials, 3 * runs if name == "encodings" else runs) for name, trials in steps.items()]
 
 
 def _masks(what: str, path: str, lane: str, dim: int, keys: int) -> Iterator[Trial]:
@@ -101,8 +97,17 @@ def _targets(dim: int) -> list[Trial]:
     return [*trials, *keystreams("target: keystream", 4 * dim, OPENSSL, PCG64, MT19937)]
 
 
-def _by_lane(path: str, dim: int, keys: int) -> list[Trial]:
-    return [trial for lane in LANES for trial in _masks("add_masks", path, lane, dim, keys)]
+def _by_lane(paths: Iterable[str], dim: int, keys: int) -> Iterator[Trial]:
+    for path in paths:
+        for lane in LANES:
+            yield from _masks("add_masks", path, lane, dim, keys)
+
+
+def _by_size(path: str, dim: int) -> Iterator[Trial]:
+    for keys in (1, 3, 10, 30, KEYS):
+        yield from _masks("add_masks by keys", path, "uint32", dim, keys)
+    for size in [*(1 << power for power in range(10, 24, 2) if 1 << power < dim), 4 * dim]:
+        yield from _masks("add_masks by entries", path, "uint32", size, KEYS)
 
 
 def keystreams(what: str, size: int, *names: str, **case: Any) -> list[Trial]:
@@ -141,7 +146,7 @@ def _rounds(groups: int, blocks: tuple[int, ...]) -> int:
     return total
 
 
-@intrinsic
+@_emitted
 def _group(_typing: Any, _number: Any, blocks: Any) -> Any:
     """Emit ten AES rounds of `IN_FLIGHT` vectors; groups do not wait for each other."""
     quad, width = ir.IntType(64), 2 * len(blocks)
@@ -193,7 +198,7 @@ def _sharing(holders: int, threshold: int, secrets: int) -> list[Trial]:
     dealt, some = split(), points[:threshold]
     chosen = np.tile(np.array(some, np.uint64), (secrets, 1))
     values = np.tile(np.stack([dealt[point][0] for point in some]), (secrets, 1, 1))
-    works = {"split 2": split, f"combine {secrets}": partial(shamir.combine_many, chosen, values)}
+    works: dict[str, Work] = {"split 2": split, f"combine {secrets}": partial(shamir.combine_many, chosen, values)}
     case = {"holders": holders, "threshold": threshold}
     return [Trial("sharing", {"of": of, **case}, work) for of, work in works.items()]
 

@@ -23,7 +23,7 @@ from bench.cohorts import TABLES, Cohort, Options, tiny
 from bench.kernels import MT19937, OPENSSL, PCG64, keystreams
 from bench.measure import Job, Tell, Trial, Work, compared, on_threads, without_collector
 from bench.replay import BITS, phase_rows, replay, update_of, warm
-from bench.results import Row, row
+from bench.results import Case, Row, row
 from secagg import Session
 from secagg.errors import ConfigError
 from secagg.primitives import ckks, paillier
@@ -117,10 +117,10 @@ def protocols(clients: int, dim: int, tell: Tell, runs: int = 5) -> list[Row]:
             traces = [replay(cohort, tell) for _ in range(runs)]
         totals = [trace.totals() for trace in traces]
         for role in (role for role in ROLES if role in totals[0]):
-            case = {"by": name, "role": ROLES[role], "clients": clients, "dim": dim}
+            case: Case = {"by": name, "role": ROLES[role], "clients": clients, "dim": dim}
             sizes = [total[f"{role} bytes"] for total in totals if f"{role} bytes" in total]
-            seconds = [total[role] for total in totals]
-            rows.append(row("family", case, seconds, **({"bytes": median(sizes)} if sizes else {})))
+            figures = {"bytes": median(sizes)} if sizes else {}
+            rows.append(row("family", case, [total[role] for total in totals], **figures))
     return rows
 
 

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from bench.cohorts import TABLES, Axis, Growth
+from bench.cohorts import TABLES, Axis
 from bench.results import Found, Results, Row, title_of
 from bench.targets import PAGES, TARGETS, NotMeasured, Target
 from secagg.errors import ConfigError
@@ -46,21 +46,18 @@ def draw(found: Found, docs: Path) -> list[Path]:
 
 def text(found: Found) -> str:
     """The whole page."""
-    return (
-        PAGES.overlay(loader=PackageLoader("bench", ""))
-        .get_template("page.md.jinja")
-        .render(
-            suites={name: found[name] for name in SUITES if name in found},
-            missing=[name for name in SUITES if name not in found],
-            machine=next(iter(found.values())).machine,
-            targets=TARGETS.values(),
-            judged=partial(_judged, found),
-            growth={name: (growth.curves, _growth_rows(found, growth)) for name, growth in TABLES.growth.items()},
-            dominant=list(_dominant(found["rounds"])) if "rounds" in found else [],
-            by_title=by_title,
-            title_of=title_of,
-            tables=TABLES,
-        )
+    page = PAGES.overlay(loader=PackageLoader("bench", "")).get_template("page.md.jinja")
+    return page.render(
+        suites={name: found[name] for name in SUITES if name in found},
+        missing=[name for name in SUITES if name not in found],
+        machine=next(iter(found.values())).machine,
+        targets=TARGETS.values(),
+        judged=partial(_judged, found),
+        growth={name: (TABLES.curves[name], _growth_rows(found, name)) for name in TABLES.growth},
+        dominant=list(_dominant(found["rounds"])) if "rounds" in found else [],
+        by_title=by_title,
+        title_of=title_of,
+        tables=TABLES,
     )
 
 
@@ -125,12 +122,12 @@ def curve(results: Results, axis: Axis, figure: str) -> Curve:
     return Curve(x, y, slope, float(np.log(y[-1] / y[-2]) / np.log(x[-1] / x[-2])), float(np.exp(level)))
 
 
-def _growth_rows(found: Found, growth: Growth) -> list[tuple[Axis, list[Curve]]]:
+def _growth_rows(found: Found, name: str) -> list[tuple[Axis, list[Curve]]]:
     """The curves along those of the axes that were measured."""
     rows = []
-    for axis in growth.axes:
+    for axis in TABLES.growth[name]:
         with suppress(KeyError, NotMeasured):
-            rows.append((axis, [curve(found["rounds"], axis, figure) for figure, _ in growth.curves]))
+            rows.append((axis, [curve(found["rounds"], axis, figure) for figure, _ in TABLES.curves[name]]))
     return rows
 
 
@@ -140,9 +137,9 @@ def figures(found: Found) -> dict[str, str]:
     with mpl.rc_context(fname=Path(__file__).with_name("style.mplstyle")):
         if "kernels" in found:
             made |= {"masks": _masks(found["kernels"]), "roofline": _roofline(found["kernels"])}
-        for name, growth in TABLES.growth.items():
-            rows = _growth_rows(found, growth)
-            made |= {name: _growth(rows, [label for _, label in growth.curves])} if rows else {}
+        for name, curves in TABLES.curves.items():
+            rows = _growth_rows(found, name)
+            made |= {name: _growth(rows, [label for _, label in curves])} if rows else {}
         if "rounds" in found:
             made["parts"] = _parts(found["rounds"])
         if "peers" in found:
@@ -224,11 +221,14 @@ def _growth(rows: Sequence[tuple[Axis, list[Curve]]], labels: Sequence[str]) -> 
         axes.margins(x=0.18)
     for axes in grid[len(rows) :]:
         axes.axis("off")
-    where, how = (grid[-1], {"loc": "center"})
-    if len(rows) == len(grid):
-        where, how = figure, {"loc": "outside lower center", "ncols": len(labels)}
-    named = grid[0].get_legend_handles_labels()
-    where.legend(*named, title="processor time; lines: fitted power laws", fontsize=9, **how)
+    full = len(rows) == len(grid)
+    (figure if full else grid[-1]).legend(
+        *grid[0].get_legend_handles_labels(),
+        title="processor time; lines: fitted power laws",
+        fontsize=9,
+        loc="outside lower center" if full else "center",
+        ncols=len(labels) if full else 1,
+    )
     return figure
 
 

@@ -55,13 +55,13 @@ Found = Mapping[str, Results]
 """{suite: its results}."""
 
 
-def row(what: str, case: Case, seconds: Sequence[float], **figures: float) -> Row:
+def row(what: str, case: Mapping[str, str | int | float], seconds: Sequence[float], **figures: float) -> Row:
     """A row of measured times; of fewer than four, the ends of all stand for the quartiles."""
     low, high = min(seconds), max(seconds)
     if len(seconds) >= 4:
         low, _, high = quantiles(seconds, n=4, method="inclusive")
     counted = {name: float(value) for name, value in figures.items()}
-    return Row(what, case, median(seconds), low, high, len(seconds), counted)
+    return Row(what, dict(case), median(seconds), low, high, len(seconds), counted)
 
 
 def title_of(case: Case) -> str:

@@ -114,8 +114,8 @@ def test_a_replay_of_ciphertexts_is_a_round_with_roles(family):
         trace = replay(Cohort(8, 40, lost=2, family=family), quiet)
     assert {phase: (trace.roles[phase], len(seconds)) for phase, seconds in trace.client.items()} == REPLAYS[family]
     assert list(trace.server) == list(REPLAYS[family])
-    assert trace.seconds_of(clients=False) > 0
-    assert replay(Cohort(4, 10), quiet).seconds_of(clients=False) == 0
+    assert trace.totals()["holder"] > 0
+    assert "holder" not in replay(Cohort(4, 10), quiet).totals()
 
 
 @pytest.mark.parametrize("family", REPLAYS)
@@ -185,7 +185,7 @@ def test_every_span_has_a_colour_and_a_remedy():
 
 
 def test_a_power_law_is_found():
-    axis = TABLES.growth["growth"].axes[2]
+    axis = TABLES.growth["growth"][2]
     rows = [
         a_row(f"growth by {axis.name}", {axis.x: x}, 1.0, **{"server cpu": 3e-6 * x**1.5, "client": 2e-6 * x})
         for x in (64, 16, 256)
@@ -259,7 +259,7 @@ def test_seconds_of_ckks(seconds, met):
 
 def test_ckks_by_others_and_all_protocols():
     """On tiny sizes: both sums are checked inside, and the page shows each."""
-    rows = [*peers.ckks_by_others(3, 50, quiet, runs=1), *peers.protocols(4, 50, quiet, runs=1)]
+    rows = [*side_by_side(list(peers.ckks_by_others(3, 50)), 1), *peers.protocols(4, 50, quiet, runs=1)]
     assert {row.case["of"] for row in rows if row.what == "ckks"} == {"encrypt", "add", "decrypt"}
     assert {row.case["by"] for row in rows if row.what == "family"} == set(PROTOCOLS)
     results = made("peers", a_row("peer", Cohort(4, 50).case | {"by": "plain FedAvg"}, 1.0), *rows)
@@ -288,15 +288,15 @@ def test_options_fill_in_what_is_left_open():
 
 def test_every_point_of_every_curve_is_a_job():
     names = [job.name for job in rounds(Options())]
-    for growth in TABLES.growth.values():
-        for axis in growth.axes:
+    for axes in TABLES.growth.values():
+        for axis in axes:
             assert len([name for name in names if name.startswith(f"by {axis.name}: ")]) == len(axis.values)
 
 
 def test_results_that_lack_ciphertexts_are_drawn_without_them():
     """As those of before they were measured."""
     figures = {"server cpu": 1, "server cpu unmask": 1, "client": 1}
-    what = f"growth by {TABLES.growth['growth'].axes[0].name}"
+    what = f"growth by {TABLES.growth['growth'][0].name}"
     old = made("rounds", *(a_row(what, Cohort(n, 10).case, 1.0, **figures) for n in (8, 16)))
     assert "Sums of ciphertexts" not in report.text(old)
     assert "growth-ciphertexts" not in report.figures(old)

@@ -480,13 +480,19 @@ def test_a_node_prepares_only_what_it_would_take_part_in():
 
 
 @pytest.mark.nightly
-def test_the_bench_counts_two_trips_more_in_a_simulation():
-    """Flower's own grid and processes, through `python -m bench.flower`."""
-    how = ["--clients", "4", "--dim", "50", "--rounds", "3", "--training", "0", "--json"]
+def test_the_bench_counts_two_trips_more_in_a_simulation(tmp_path):
+    """Flower's own grid and processes, through `python -m bench flower`."""
+    path = tmp_path / "flower.json"
+    how = ["--clients", "4", "--dim", "50", "--rounds", "3", "--training", "0", "--json", str(path)]
     done = subprocess.run(
-        [sys.executable, "-m", "bench.flower", *how], cwd=ROOT, capture_output=True, text=True, timeout=600, check=False
+        [sys.executable, "-m", "bench", "flower", *how],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
-    cost = json.loads(done.stdout.splitlines()[-1])
-    assert (cost["plain_trips"], cost["secure_trips"]) == (1, 3)
-    assert cost["engine_share"] > 0
+    rows = {row["case"]["of"]: row["figures"] for row in json.loads(path.read_text())["rows"]}
+    assert (rows["plain"]["trips"], rows["secure"]["trips"]) == (1, 3)
+    assert rows["engine"]["of a plain round"] > 0
