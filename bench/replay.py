@@ -142,11 +142,15 @@ class Replay(LocalRound):
         one = self.session.encoding.encode(self._update, 1, os.urandom)[: self._update.size].astype(np.uint64)
         np.testing.assert_array_equal(out.ring_sum, one * np.uint64(len(out.contributors)))
 
+    @property
+    def takes_input(self) -> bool:
+        """Whether the open phase is the one that asks for vectors."""
+        return any(phase.takes_input for phase in self.scheme.phases if phase.name == self.coordinator.phase)
+
     def exchange(self) -> None:
         """One phase, left open: an ask is made when it is looked up, and looked up for the lost too."""
         asks, phase = self.coordinator.asks(), self.coordinator.phase or ""
-        takes_input = any(each.takes_input for each in self.scheme.phases if each.name == phase)
-        silent = self._silent() if takes_input else frozenset()
+        silent = self._silent() if self.takes_input else frozenset()
         for place, party in enumerate(asks):
             if place % 16 == 0:
                 self._tell(f"{phase} {place} of {len(asks)}")

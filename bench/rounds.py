@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from bench.cohorts import MASKS, TABLES, Cohort, Family, Options, tiny
 from bench.machine import ROOT
 from bench.measure import Job, Tell, Trial, compared, without_collector
-from bench.replay import CLOCKS, Trace, phase_rows, replay, session_of, warm
+from bench.replay import CLOCKS, Replay, Trace, phase_rows, replay, warm
 from bench.results import Row, load, row
 from secagg.spans import Listener
 
@@ -69,11 +69,14 @@ def _phases(cohort: Cohort, runs: int, tell: Tell) -> list[Row]:
 
 
 def _upload(cohort: Cohort, tell: Tell) -> list[Row]:
-    """What one client uploads as its masked vector."""
-    (trace,) = _traces(cohort, 1, tell)
-    size, bits = median(trace.replied["masked"]), session_of(cohort).ring.bits
+    """What one client uploads: the round goes as far as the first masked vector."""
+    started = Replay(cohort, tell)
+    while not started.takes_input:
+        started.step()
+    size = len(started.answer("masked", *next(iter(started.coordinator.asks().items()))))
+    bits = started.session.ring.bits
     figures = {"bytes": size, "ring bits": bits, "over": size / (bits * cohort.dim / 8) - 1}
-    return [row("upload", cohort.case, trace.client["masked"], **figures)]
+    return [row("upload", cohort.case, started.trace.client["masked"], **figures)]
 
 
 def _growth(what: str, cohort: Cohort, runs: int, tell: Tell) -> list[Row]:
