@@ -20,7 +20,7 @@ from llvmlite import ir
 from numba import njit, types
 
 from bench.cohorts import Options
-from bench.measure import Job, Trial, Work, compared, on_threads
+from bench.measure import Job, Trial, Work, compared, on_threads, trial
 from bench.replay import update_of
 from secagg.encoding.packing import add_packed, pack
 from secagg.encoding.quantize import Quantizer
@@ -79,9 +79,9 @@ def _masks(what: str, path: str, lane: str, dim: int, keys: int) -> Iterator[Tri
     signs = np.where(np.arange(keys) % 2, -1, 1).astype(np.int8)
     for threads in _threads(path):
         acc = np.zeros(dim, lane)
-        case = {"path": path, "lane": lane, "dim": dim, "keys": keys, "threads": threads}
         work = on_threads(threads)(partial(mask.IMPLEMENTATIONS[path], acc, seeds, signs, 0))
-        yield Trial(what, case, work, {"bytes": float(keys * acc.nbytes)})
+        made = {"bytes": float(keys * acc.nbytes)}
+        yield trial(what, work, made, path=path, lane=lane, dim=dim, keys=keys, threads=threads)
 
 
 def _threads(path: str) -> tuple[int, ...]:
@@ -112,7 +112,7 @@ def _by_size(path: str, dim: int) -> Iterator[Trial]:
 
 def keystreams(what: str, size: int, *names: str, **case: Any) -> list[Trial]:
     """What else could make the bytes of a mask: OpenSSL's AES-128-CTR, and NumPy's generators, which are no ciphers."""
-    return [Trial(what, {"by": name, **case}, _stream(name, size), {"bytes": float(size)}) for name in names]
+    return [trial(what, _stream(name, size), {"bytes": float(size)}, by=name, **case) for name in names]
 
 
 def _stream(name: str, size: int) -> Work:
@@ -129,12 +129,12 @@ def _limits(size: int) -> Iterator[Trial]:
     AES-128 of about `size` bytes in registers, for each path of the mask kernel with AES instructions.
     """
     one, other = np.ones(size // 4, np.uint32), np.ones(size // 4, np.uint32)
-    yield Trial("limit", {"of": "memory"}, partial(np.add, one, other, out=one), {"bytes": 3.0 * size})
+    yield trial("limit", partial(np.add, one, other, out=one), {"bytes": 3.0 * size}, of="memory")
     for name, (vector_bits, _) in mask.FAST.items():
         if name in mask.IMPLEMENTATIONS:
             group = IN_FLIGHT * vector_bits // 8
             work = partial(_rounds, size // group, tuple(range(vector_bits // 128)))
-            yield Trial("limit", {"of": name}, work, {"bytes": float(size // group * group)})
+            yield trial("limit", work, {"bytes": float(size // group * group)}, of=name)
 
 
 @njit(nogil=True)
@@ -187,8 +187,7 @@ def _encodings(dim: int) -> list[Trial]:
         "quantize and pack": both,
         "unpack and add": partial(add_packed, total, pack(vector, RING), RING),
     }
-    case, figures = {"bits": RING.bits, "dim": dim}, {"bytes": 4.0 * dim}
-    return [Trial("encoding", {"of": of, **case}, work, figures) for of, work in works.items()]
+    return [trial("encoding", work, {"bytes": 4.0 * dim}, of=of, bits=RING.bits, dim=dim) for of, work in works.items()]
 
 
 def _sharing(holders: int, threshold: int, secrets: int) -> list[Trial]:
@@ -199,11 +198,10 @@ def _sharing(holders: int, threshold: int, secrets: int) -> list[Trial]:
     chosen = np.tile(np.array(some, np.uint64), (secrets, 1))
     values = np.tile(np.stack([dealt[point][0] for point in some]), (secrets, 1, 1))
     works: dict[str, Work] = {"split 2": split, f"combine {secrets}": partial(shamir.combine_many, chosen, values)}
-    case = {"holders": holders, "threshold": threshold}
-    return [Trial("sharing", {"of": of, **case}, work) for of, work in works.items()]
+    return [trial("sharing", work, of=of, holders=holders, threshold=threshold) for of, work in works.items()]
 
 
-def _agreement(pairs: int) -> list[Trial]:
+def _agreement(pairs: int) -> Iterator[Trial]:
     """X25519 and HKDF of many pairs with one private key, as a client and a recovered key have them.
 
     By the selected kernel, on one thread and on two; and as one would write it with `cryptography`, which parses the
@@ -219,34 +217,27 @@ def _agreement(pairs: int) -> list[Trial]:
             HKDF(SHA256(), 32, salt, info).derive(own.exchange(X25519PublicKey.from_public_bytes(public)))
 
     agreement_kernel.load()
-    together, path = (
-        partial(agreement.derive_many, [private] * pairs, publics, infos, salt),
-        agreement_kernel.selected(),
-    )
-    works = [("derive_many", path, threads, on_threads(threads)(together)) for threads in (1, 2)]
-    return [
-        Trial("agreement", {"by": by, "path": path, "threads": threads, "pairs": pairs}, work, {"bytes": 0.0})
-        for by, path, threads, work in [*works, ("cryptography", "portable", 1, pair_by_pair)]
-    ]
+    together = partial(agreement.derive_many, [private] * pairs, publics, infos, salt)
+    for threads in (1, 2):
+        case = {"path": agreement_kernel.selected(), "threads": threads, "pairs": pairs}
+        yield trial("agreement", on_threads(threads)(together), by="derive_many", **case)
+    yield trial("agreement", pair_by_pair, by="cryptography", path="portable", threads=1, pairs=pairs)
 
 
 def _encryptions(bits: int, count: int) -> Iterator[Trial]:
     """Paillier's (h**n)**s mod n**2 with s of half n's bits, by windows, against GMP's r**n mod n**2."""
-
-    def trial(by: str, threads: int, work: Work, done: int) -> Trial:
-        case = {"by": by, "bits": bits, "threads": threads}
-        return Trial("Paillier encryption", case, work, {"encryptions": float(done)})
-
-    n = _odd(bits)
+    what, n = "Paillier encryption", _odd(bits)
     square = n * n
     base = int(gmpy2.powmod(_odd(bits - 8), n, square))
     exponents = [int.from_bytes(os.urandom(bits // 16), "big") for _ in range(count)]
     few = [_odd(bits - 8) for _ in range(max(1, count // 64))]
-    yield trial(POWMOD, 1, lambda: [gmpy2.powmod(r, n, square) for r in few], len(few))
+    done = {"encryptions": float(len(few))}
+    yield trial(what, lambda: [gmpy2.powmod(r, n, square) for r in few], done, by=POWMOD, bits=bits, threads=1)
     for name in ENGINES:
         table = Modulus.square(n, name).fixed_base(base, bits // 2)
         for threads in _threads(name):
-            yield trial(name, threads, on_threads(threads)(partial(table.powers, exponents)), count)
+            work = on_threads(threads)(partial(table.powers, exponents))
+            yield trial(what, work, {"encryptions": float(count)}, by=name, bits=bits, threads=threads)
 
 
 def _products(bits: int, count: int) -> list[Trial]:
@@ -257,7 +248,7 @@ def _products(bits: int, count: int) -> list[Trial]:
     numbers, modulus = [gmpy2.mpz(value) for value in values], gmpy2.mpz(n)
     works: dict[str, Work] = {GMP: lambda: [number * number % modulus for number in numbers]}
     works |= {name: partial(lambda engine: engine.read(data).product(), Modulus(n, name)) for name in ENGINES}
-    return [Trial("modular product", {"by": by, "bits": bits}, work, figures) for by, work in works.items()]
+    return [trial("modular product", work, figures, by=by, bits=bits) for by, work in works.items()]
 
 
 def _odd(bits: int) -> int:
@@ -272,19 +263,16 @@ def decoding(options: Options) -> list[Job]:
 
 def _decoders(protocol: str, clients: int, dim: int) -> Iterator[Trial]:
     """The session, and every message of the round as it arrives (frame and message)."""
-
-    def trial(of: str, data: bytes, work: Callable[[bytes], object]) -> Trial:
-        case = {"of": of, "size": len(data), "clients": clients, "dim": dim}
-        return Trial("decoding", case, partial(work, data), {"bytes": len(data)})
-
     updates: dict[PartyId, Any] = dict.fromkeys(range(clients), np.zeros(dim, np.uint16))
     session = Session.create(range(clients), updates[0])
     round_ = TestRound(PROTOCOLS[protocol](clients), session, updates, entropy=SeededEntropy(1))
-    yield trial("Session", session.to_bytes(), Session.from_bytes)
+    found: list[tuple[str, bytes, Callable[[bytes], object]]] = [("Session", session.to_bytes(), Session.from_bytes)]
     for phase in round_.scheme.phases:
         party, ask = next(iter(round_.coordinator.asks().items()))
         round_.exchange()
         messages = {phase.ask: ask} | ({phase.reply: round_.sent[phase.name, party]} if phase.reply else {})
-        for kind, data in messages.items():
-            yield trial(kind.__name__, data, partial(opened, kind=kind))
+        found += [(kind.__name__, data, partial(opened, kind=kind)) for kind, data in messages.items()]
         round_.coordinator.close_phase()
+    for of, data, decode in found:
+        size = len(data)
+        yield trial("decoding", partial(decode, data), {"bytes": size}, of=of, size=size, clients=clients, dim=dim)

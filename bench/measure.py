@@ -34,6 +34,11 @@ class Trial(NamedTuple):
     each: int = 1
 
 
+def trial(what: str, work: Work, figures: Mapping[str, float] = {}, /, **case: Any) -> Trial:
+    """A `Trial` whose case is told by name."""
+    return Trial(what, case, work, figures)
+
+
 def side_by_side(trials: Sequence[Trial], runs: int, *, warm: bool = True) -> list[Row]:
     """Run all trials in turn, `runs` times over: what slows the machine for a while slows each of them alike.
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from bench.cohorts import TABLES, Cohort, Options, tiny
 from bench.kernels import MT19937, OPENSSL, PCG64, keystreams
-from bench.measure import Job, Tell, Trial, Work, compared, on_threads, without_collector
+from bench.measure import Job, Tell, Trial, Work, compared, on_threads, trial, without_collector
 from bench.replay import BITS, phase_rows, replay, update_of, warm
 from bench.results import Case, Row, row
 from secagg import Session
@@ -99,8 +99,7 @@ def _fedavg(cohort: Cohort) -> Iterator[Trial]:
         total /= survivors
         np.testing.assert_allclose(total[:1], update[:1], rtol=1e-6)
 
-    case = cohort.case | {"by": "plain FedAvg", "phase": "all", "role": "server"}
-    yield Trial("peer", case, work, {"bytes": 4.0 * cohort.dim})
+    yield trial("peer", work, {"bytes": 4.0 * cohort.dim}, **cohort.case, by="plain FedAvg", phase="all", role="server")
 
 
 def protocols(clients: int, dim: int, tell: Tell, runs: int = 5) -> list[Row]:
@@ -136,8 +135,7 @@ def ckks_by_others(clients: int, dim: int) -> Iterator[Trial]:
     sides = [("secagg", dim, *ours), (NVFLARE, dim, *theirs), ("secagg", 10 * dim, {"encrypt": large["encrypt"]}, size)]
     for by, entries, works, size in sides:
         for of, work in works.items():
-            case = {"by": by, "of": of, "clients": clients, "dim": entries}
-            yield Trial("ckks", case, work, {"bytes": size})
+            yield trial("ckks", work, {"bytes": size}, by=by, of=of, clients=clients, dim=entries)
 
 
 def _our_ckks(values: Values, clients: int) -> tuple[dict[str, Work], int]:

@@ -133,17 +133,13 @@ def _growth_rows(found: Found, name: str) -> list[tuple[Axis, list[Curve]]]:
 
 def figures(found: Found) -> dict[str, str]:
     """{name: SVG} of all figures that the results allow: the same figure gives the same text."""
-    made: dict[str, Figure] = {}
+    of = {"masks": ("kernels", _masks), "roofline": ("kernels", _roofline), "parts": ("rounds", _parts)}
+    of |= {"peers": ("peers", _peers)}
     with mpl.rc_context(fname=Path(__file__).with_name("style.mplstyle")):
-        if "kernels" in found:
-            made |= {"masks": _masks(found["kernels"]), "roofline": _roofline(found["kernels"])}
+        made = {name: draw(found[suite]) for name, (suite, draw) in of.items() if suite in found}
         for name, curves in TABLES.curves.items():
             rows = _growth_rows(found, name)
             made |= {name: _growth(rows, [label for _, label in curves])} if rows else {}
-        if "rounds" in found:
-            made["parts"] = _parts(found["rounds"])
-        if "peers" in found:
-            made["peers"] = _peers(found["peers"])
         return {name: _svg(figure) for name, figure in made.items()}
 
 
