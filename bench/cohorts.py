@@ -114,10 +114,6 @@ class Tables(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 TABLES = msgspec.toml.decode(Path(__file__).with_name("tables.toml").read_bytes(), type=Tables)
 
 
-COMMON = ("protocol", "clients", "dim", "neighbours", "lost", "quick")
-"""Options of all suites."""
-
-
 class Options(msgspec.Struct, frozen=True):
     """What a person may ask of a suite, as `tables.toml` explains: where a protocol or a size is given, one case
     instead of the suite's own.
@@ -151,3 +147,7 @@ class Options(msgspec.Struct, frozen=True):
             neighbours = None
         lost = standard.lost * clients // standard.clients if self.lost is None else self.lost
         return Cohort(clients, self.dim or standard.dim, neighbours, lost, family=self.family)
+
+
+COMMON = Options.__struct_fields__[:6]
+"""Options of all suites."""
