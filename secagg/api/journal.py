@@ -1,6 +1,8 @@
 """A party's store on disk: a kill at any moment leaves the newest whole record, and no older one is taken for it."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from secagg.arguments import check_kind
@@ -83,6 +85,11 @@ class Journal(Store):
         if self._kept is None:
             self._kept = Ledger.from_bytes(self._read().ledger)
         return self._kept
+
+    @contextmanager
+    def open_ledger(self) -> Iterator[Ledger]:
+        """As `Store` has it; `save` and `flush` make durable what was changed. Raises what `load` does."""
+        yield self.ledger
 
     def save(self, state: bytes | None) -> None:
         """Make `state` the newest (None once a round is over), and the ledger as it is now; on return both are on disk.

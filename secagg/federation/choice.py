@@ -22,7 +22,8 @@ ASSUMPTIONS: Mapping[str, float] = {"corrupt": 0.05, "sigma": 40}
 _Options = Annotated[dict[str, Any], Meta(title="a dict {name: value}")]
 _Names = Annotated[frozenset[str], Meta(title="a set of names")]
 _Numbers = Annotated[dict[str, float], Meta(title="a dict {name: number}")]
-_COHORTS = (4, 2, *(2**power for power in range(3, 21)))
+_MOST = 20
+_COHORTS = (4, 2, *(2**power for power in range(3, _MOST + 1)))
 """Sizes of which one is in t..2t - 1, whatever a threshold t is."""
 
 
@@ -34,8 +35,8 @@ class SchemeChoice:
         scheme: a key of `PROTOCOLS`, or an object that the clients were given too.
         options: keyword arguments of the protocol's factory; for a name only.
 
-    Raises ConfigError for an unknown name, options that the protocol does not take or that cannot travel, and what no
-    cohort could run.
+    Raises ConfigError for an unknown name, and options that the protocol does not take or that cannot travel. Whether a
+    cohort can run it, `check_usable` says.
     """
 
     scheme: str | Scheme
@@ -53,19 +54,26 @@ class SchemeChoice:
             takes = sorted(options_of(self.scheme))
             raise ConfigError(f"options of {self.scheme!r}: no {option!r}, expected some of {takes}")
         self._text()
-        self._check_usable()
 
-    def _check_usable(self) -> None:
-        """Raise what the smallest cohort would, if no cohort can run this: a threshold may fit larger ones alone."""
+    def check_usable(self, parties: int | None = None) -> None:
+        """Raise ConfigError for what a cohort of so many cannot run; None where any size may come, for what none can.
+
+        A threshold, say, fits larger cohorts alone.
+        """
         refusals = []
-        for parties in _COHORTS:
+        for size in _COHORTS if parties is None else [parties]:
             try:
-                self.made(parties)
+                self.made(size)
             except ConfigError as refusal:
                 refusals.append(refusal)
             else:
                 return
-        raise refusals[0]
+        if len({str(refusal) for refusal in refusals}) == 1:  # at any size
+            raise refusals[0]
+        raise ConfigError(
+            f"no cohort of 2..2**{_MOST} parties can run {self.name!r} with {dict(self.options)}; "
+            f"one of {_COHORTS[0]}: {refusals[0]}"
+        )
 
     @property
     def name(self) -> str:

@@ -24,7 +24,7 @@ from secagg.errors import (
     WireError,
 )
 from secagg.federation.choice import AllowedSchemes
-from secagg.federation.context import context_of, model_of, terms_of
+from secagg.federation.context import model_digest, session_context, terms_of
 from secagg.federation.memory import Memory, SavedKeys, SavedRound
 from secagg.federation.messages import PREPARE, Ahead, Ask, Invitation, Reply
 from secagg.federation.metrics import ARRAYS, given_metrics
@@ -188,8 +188,8 @@ class Client:
         # Clients that train by different models or configurations can be told apart in their sum: if all but one have
         # a learning rate of zero, it is that one's update. Masks cancel among those of one session alone, so each
         # client compares what it received with what its session names.
-        context, session = context_of(received, part.invitation.to_bytes()), part.participant.session
-        of_model = model_of(arrays) == part.invitation.model
+        context, session = session_context(received, part.invitation.to_bytes()), part.participant.session
+        of_model = model_digest(arrays) == part.invitation.model
         if (
             context != session.context
             or not of_model
@@ -336,7 +336,7 @@ class Client:
             context,
             self._entropy,
             limits.credentials,
-            store=None if limits.credentials is None else self._memory.own(),
+            store=None if limits.credentials is None else self._memory.party_store(),
             model=None if invitation is None else invitation.model,
             terms=b"" if invitation is None else terms_of(invitation.weighted_by, invitation.metrics),
         )

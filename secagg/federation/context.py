@@ -23,11 +23,29 @@ def digest_of(*what: object) -> bytes:
     Raises ConfigError for something that has no bytes of its own.
     """
     digest = hashlib.sha256(b"secagg/context/2")
-    _feed(digest, what)
+    _feed(digest, plain(what))
     return digest.digest()
 
 
-def model_of(arrays: Mapping[str, Any]) -> bytes:
+def plain(value: object) -> Any:
+    """The one form of all values that have one digest: arrays in C order, Python's own dicts, lists, numbers and texts.
+
+    What has no digest comes back as it is.
+    """
+    if isinstance(value, np.ndarray):
+        return np.asarray(value, order="C")
+    if isinstance(value, Mapping):
+        return {plain(name): plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    if isinstance(value, Enum):
+        return plain(value.value)
+    if isinstance(value, np.generic) and not isinstance(value.item(), np.generic):
+        return value.item()
+    return value
+
+
+def model_digest(arrays: Mapping[str, Any]) -> bytes:
     """The digest of the arrays alone: names, order, dtypes, shapes, entries."""
     return digest_of("secagg/model/1", arrays)
 
@@ -37,7 +55,7 @@ def terms_of(weighted_by: str, metrics: Mapping[str, float]) -> bytes:
     return digest_of("secagg/terms/1", weighted_by, metrics)
 
 
-def context_of(received: bytes, terms: bytes) -> bytes:
+def session_context(received: bytes, terms: bytes) -> bytes:
     """A session's context: what reaches the user's code (`digest_of` it), and what of its results is summed and how."""
     return digest_of("secagg/round/1", received, terms)
 
@@ -48,24 +66,26 @@ def sorted_by_key(values: Mapping[str, V]) -> dict[str, V]:
 
 
 def _feed(digest: Any, value: object) -> None:
-    if isinstance(value, np.ndarray) and value.dtype.kind in "biufcSU":
-        _head(digest, "array", value.dtype.str, value.shape)
-        digest.update(np.ascontiguousarray(value).tobytes())
-    elif isinstance(value, bytes):
-        _head(digest, "bytes", len(value))
-        digest.update(value)
-    elif isinstance(value, Mapping):
+    """Of what `plain` returned."""
+    if isinstance(value, dict):
         _head(digest, "dict", len(value))
         for pair in value.items():
-            _feed(digest, pair)
-    elif isinstance(value, list | tuple):
+            _feed(digest, list(pair))
+    elif isinstance(value, list):
         _head(digest, "list", len(value))
         for item in value:
             _feed(digest, item)
-    elif isinstance(value, Enum):
-        _feed(digest, value.value)
-    elif isinstance(value, np.generic) and not isinstance(value.item(), np.generic):
-        _feed(digest, value.item())
+    else:
+        _feed_leaf(digest, value)
+
+
+def _feed_leaf(digest: Any, value: object) -> None:
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biufcSU":
+        _head(digest, "array", value.dtype.str, value.shape)
+        digest.update(value.tobytes())
+    elif isinstance(value, bytes):
+        _head(digest, "bytes", len(value))
+        digest.update(value)
     elif isinstance(value, float):  # all of its bits: `repr` tells no NaN from another
         _head(digest, "float", struct.pack("<d", value))
     elif value is None or isinstance(value, str | int):

@@ -68,7 +68,7 @@ class Invitation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
         fingerprint: of the server's scheme, 32 bytes; the client compares it with its own.
         weighted_by: name of the reply's value that is the weight, where the session has weights.
         metrics: {name: clip} of those that join the sum; the others stay at the client.
-        model: digest of the arrays that are trained (`context.model_of`), by which a client's ledger tells sums apart.
+        model: digest of the arrays that are trained (`context.model_digest`): by it a client's ledger tells sums apart.
     """
 
     protocol: str

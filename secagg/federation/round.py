@@ -11,7 +11,7 @@ from secagg.api import Aggregate, Coordinator
 from secagg.arguments import checked
 from secagg.errors import ConfigError, PartyId, WireError
 from secagg.federation.choice import SchemeChoice
-from secagg.federation.context import context_of, model_of
+from secagg.federation.context import model_digest, session_context
 from secagg.federation.messages import PREPARE, Ahead, Ask, Reply
 from secagg.federation.metrics import MeanMetric, read_metrics
 from secagg.federation.update import EncodingSpec, Model
@@ -57,7 +57,7 @@ class Plan:
         say: where lines for the log go, with their level, as `logging.Logger.log` takes them.
         party: what the framework calls one: a node, a site.
 
-    Raises ConfigError for arguments of another type.
+    Raises ConfigError for arguments of another type, and a choice that no cohort can run.
     """
 
     choice: SchemeChoice
@@ -70,6 +70,7 @@ class Plan:
     party: str = "party"
 
     def __post_init__(self) -> None:
+        self.choice.check_usable()
         checked("weighted_by", self.weighted_by, str)
         if not isinstance(self.roster, Roster | None):
             raise ConfigError(f"roster is {type(self.roster).__name__}, expected a Roster or None")
@@ -143,12 +144,12 @@ class Round:
         ahead, slot, prepared = None, (b"", 0), None
         if scheme.prepares:
             ahead, slot, prepared = start.ahead(len(parties)), (start.run, start.number), start.prepared
-        invitation = plan.choice.invitation(scheme, model_of(model.arrays), plan.weighted_by, plan.encoding.metrics)
+        invitation = plan.choice.invitation(scheme, model_digest(model.arrays), plan.weighted_by, plan.encoding.metrics)
         self._terms = invitation.to_bytes()
         session = plan.encoding.session(
             parties,
             model,
-            context=context_of(model.received, self._terms),
+            context=session_context(model.received, self._terms),
             run=slot[0],
             round=slot[1],
             entropy=plan.entropy,

@@ -101,12 +101,14 @@ class Seat:
         Keys that were prepared for a round would open both of two sessions of it.
         """
         if self.store is not None and session.run:
-            self.store.ledger.check_round(session.run, session.round)
+            with self.store.open_ledger() as ledger:
+                ledger.check_round(session.run, session.round)
 
     def enter(self, session: Session) -> None:
         """Remember that this party answers in this session. Raises what `check_round` does."""
         if self.store is not None and session.run:
-            self.store.ledger.enter(session.run, session.round)
+            with self.store.open_ledger() as ledger:
+                ledger.enter(session.run, session.round)
 
     def check_set(self, session: Session, contributors: Set[PartyId], gives_input: bool) -> None:
         """Raise PeerMisbehaved or PolicyRefused for a set whose sum this party must not help to open.
@@ -117,13 +119,15 @@ class Seat:
             raise PeerMisbehaved("the server asks to open a sum but leaves this party's vector out of it")
         self.policy.check_cohort(len(contributors))
         if self.store is not None:
-            self.store.ledger.check(self._subject, self._encoding(session), contributors)
+            with self.store.open_ledger() as ledger:
+                ledger.check(self._subject, self._encoding(session), contributors)
 
     def open_set(self, session: Session, contributors: Set[PartyId], gives_input: bool) -> None:
         """Remember that the next reply helps to open this set. Raises what `check_set` does."""
         self.check_set(session, contributors, gives_input)
         if self.store is not None:
-            self.store.ledger.add(self._subject, self._encoding(session), contributors)
+            with self.store.open_ledger() as ledger:
+                ledger.add(self._subject, self._encoding(session), contributors)
 
     @property
     def bound_context(self) -> bytes:

@@ -269,13 +269,6 @@ WRONG = [
     (SchemeChoice, {"options": {"x": 1}}, "options of 'secagg': no 'x', expected some of .*'threshold'"),
     (SchemeChoice, {"options": {"n": 1}}, "options of 'secagg': no 'n'"),
     (SchemeChoice, {"options": {"dropout": 0.2}}, "options of 'secagg': no 'dropout'"),
-    (SchemeChoice, {"options": {"threshold": "3"}}, "threshold is '3': expected an integer"),
-    (SchemeChoice, {"options": {"threshold": 1}}, "threshold is 1: expected an integer, 2 or more"),
-    (SchemeChoice, {"options": {"threshold": 2**40}}, "threshold is 1099511627776: expected 3..4"),
-    (SchemeChoice, {"options": {"adversary": "both"}}, "adversary is 'both': expected one of passive, active"),
-    (SchemeChoice, {"scheme": "secagg+", "options": {"dropout": "0.2"}}, r"dropout is '0.2': expected a number in"),
-    (SchemeChoice, {"scheme": "secagg+", "options": {"neighbours": 3}}, "neighbours is 3: expected"),
-    (SchemeChoice, {"scheme": "secagg+", "options": {"dropout": 0.99}}, r"corrupt \+ dropout must be below 1"),
     (SchemeChoice, {"scheme": None}, "scheme is None: expected|scheme None is unknown"),
     (SchemeChoice, {"scheme": PairwiseMasking}, "scheme .* is unknown"),
     (SchemeChoice, {"scheme": ["secagg"]}, r"scheme \['secagg'\] is unknown"),
@@ -283,6 +276,7 @@ WRONG = [
     (AllowedSchemes, {"scheme": "secagg"}, "scheme is 'secagg': expected a Scheme or None"),
     (AllowedSchemes, {"authenticated": None}, "authenticated is None: expected True or False"),
     (AllowedSchemes, {"assumptions": {"corrupt": "0.1"}}, "assumptions is .*: expected a dict {name: number}"),
+    (Plan, {"choice": SchemeChoice("secagg", {"threshold": 1})}, "^threshold is 1: expected an integer, 2 or more"),
     (Plan, {"weighted_by": 5}, "weighted_by is 5: expected a text"),
     (Plan, {"roster": {}}, "roster is dict, expected a Roster or None"),
     (Plan, {"entropy": b"seed"}, "entropy is b'seed': expected a function"),
@@ -318,9 +312,41 @@ def test_numbers_of_numpy_are_numbers():
     assert spec.metrics == {"loss": 2.0, "n": 3.0}
 
 
+UNUSABLE = [
+    ("secagg", {"threshold": "3"}, "^threshold is '3': expected an integer"),
+    ("secagg", {"threshold": 1}, "^threshold is 1: expected an integer, 2 or more"),
+    ("secagg", {"adversary": "both"}, "^adversary is 'both': expected one of passive, active"),
+    ("secagg+", {"dropout": "0.2"}, r"^dropout is '0.2': expected a number in"),
+    ("secagg+", {"dropout": 0.99}, r"corrupt \+ dropout must be below 1"),
+    ("secagg+", {"neighbours": 3}, "neighbours is 3: expected"),
+    (
+        "secagg",
+        {"threshold": 2**21},
+        r"^no cohort of 2..2\*\*20 parties can run 'secagg' with {'threshold': 2097152}; ",
+    ),
+    ("secagg", {"threshold": 2**21}, "one of 4: threshold is 2097152: expected 3..4, more than half of the 4 parties$"),
+]
+
+
+@pytest.mark.parametrize(("scheme", "options", "words"), UNUSABLE)
+def test_options_that_no_cohort_can_run(scheme, options, words):
+    with pytest.raises(ConfigError, match=words):
+        SchemeChoice(scheme, options).check_usable()
+
+
+@pytest.mark.parametrize("parties", [2, 3, 5])
+def test_options_that_a_cohort_of_known_size_cannot_run(parties):
+    choice = SchemeChoice("secagg", {"threshold": 7})
+    choice.check_usable()
+    with pytest.raises(ConfigError, match=rf"^threshold is 7: expected .* of the {parties} parties$"):
+        choice.check_usable(parties)
+    choice.check_usable(7)
+
+
 @pytest.mark.parametrize("threshold", [2, 3, 7, 30, 1000])
 def test_a_threshold_that_some_cohort_could_use(threshold):
     choice = SchemeChoice("secagg", {"threshold": threshold})
+    choice.check_usable()
     assert choice.made(threshold).threshold == threshold
 
 

@@ -127,8 +127,8 @@ def test_who_refuses_the_first_ask_has_entered_no_round():
     assert client.left
     again = Participant(PairwiseMasking(), session, seat)
     assert again.answer(Coordinator(PairwiseMasking(), session).asks()[0])
-    with pytest.raises(PolicyRefused):
-        seat.store.ledger.check_round(bytes(16), 2)
+    with pytest.raises(PolicyRefused), seat.store.open_ledger() as ledger:
+        ledger.check_round(bytes(16), 2)
 
 
 @pytest.mark.parametrize("entered", [[[b"f" * 15, 1]], [[b"f" * 16, -1]], [[b"f" * 16, 1], [b"f" * 16, 2]]])
