@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,14 +13,16 @@ from flwr.common.constant import ErrorCode
 
 from secagg.adapters.flower import envelope, model, node, seen
 from secagg.adapters.flower.memory import ContextMemory, NodeMemory, is_deployed
-from secagg.adapters.flower.own import OwnError, own
+from secagg.adapters.flower.own_error import OwnError, as_own_error
 from secagg.arguments import checked
 from secagg.errors import ConfigError, InputError, PolicyRefused, SecaggError
 from secagg.federation.choice import AllowedSchemes
 from secagg.federation.client import Client, Limits, Trained, told
+from secagg.federation.memory import Memory
 from secagg.federation.update import Arrays
 from secagg.primitives.entropy import Entropy
 from secagg.scheme import Credentials, Policy, Scheme
+from secagg.scheme.policy import USUAL
 
 log = logging.getLogger("flwr.secagg")
 
@@ -63,8 +66,8 @@ class SecAggMod:
         entropy: Entropy = os.urandom,
         assumptions: Mapping[str, float] | None = None,
     ) -> None:
-        self._policy = policy or Policy()
-        self._schemes = AllowedSchemes(frozenset(protocols), scheme, credentials is not None, assumptions or {})
+        schemes = AllowedSchemes(frozenset(protocols), scheme, credentials is not None, assumptions or {})
+        self._limits = Limits(USUAL if policy is None else policy, schemes)
         self._credentials = credentials
         self._entropy = entropy
         self._warned = False
@@ -73,10 +76,11 @@ class SecAggMod:
         """Answer a train message, or pass on any other."""
         try:
             if message.metadata.message_type.partition(".")[0] != MessageType.TRAIN:
-                with own(code=ErrorCode.CLIENT_APP_RAISED_EXCEPTION):
+                with as_own_error(code=ErrorCode.CLIENT_APP_RAISED_EXCEPTION):
                     reply = call_next(message, context)
                 return _without_arrays(reply, message)
-            client = Client(str(context.node_id), lambda: self._limits(context), self._memory(context), self._entropy)
+            limits, memory = partial(self._limits_of, context), self._memory(context)
+            client = Client(str(context.node_id), limits, memory, self._entropy)
             with client.leaving():
                 return _answered(client, message, context, call_next)
         except OwnError as error:
@@ -86,7 +90,7 @@ class SecAggMod:
         except Exception as error:
             return _raised_reply(error, ErrorCode.MOD_FAILED_PRECONDITION, message)
 
-    def _memory(self, context: Context) -> ContextMemory:
+    def _memory(self, context: Context) -> Memory:
         """The node's own journal if its configuration names one. Raises ConfigError where it has to."""
         path = context.node_config.get(node.STORE)
         if path is not None:
@@ -103,10 +107,10 @@ class SecAggMod:
             log.warning("secure aggregation: a simulation, so this node's ledger is kept in memory for the run")
         return ContextMemory(context)
 
-    def _limits(self, context: Context) -> Limits:
-        with own():
+    def _limits_of(self, context: Context) -> Limits:
+        with as_own_error():
             credentials = None if self._credentials is None else self._credentials(context)
-        return Limits(node.policy_of(context, self._policy), self._schemes, credentials, **node.unusable_of(context))
+        return node.narrowed(context, replace(self._limits, credentials=credentials))
 
 
 def _answered(client: Client, message: Message, context: Context, call_next: ClientAppCallable) -> Message:
@@ -115,7 +119,7 @@ def _answered(client: Client, message: Message, context: Context, call_next: Cli
         content = envelope.users_part(message.content)
         received = model.numpy_arrays(model.only_arrays(content, "train message")[1], "train message")
         given, mine = seen.handed(message, context, content)
-        client.check(seen.received_of(given.metadata, mine.run_config, content), received)
+        client.check(seen.content_digest(given.metadata, mine.run_config, content), received)
         train = partial(_trained, client, received, partial(_called, call_next, given, mine, context))
     return Message(envelope.reply_record(client.answer(ask, train)), reply_to=message)
 

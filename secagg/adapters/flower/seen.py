@@ -15,7 +15,7 @@ from flwr.supercore.date import now
 from secagg.federation.context import digest_of, sorted_by_key
 
 
-def received_of(metadata: Metadata, run_config: UserConfig, content: RecordDict) -> bytes:
+def content_digest(metadata: Metadata, run_config: UserConfig, content: RecordDict) -> bytes:
     """The digest of all that a train function sees and the server says, in the order in which it sees it.
 
     Args:

@@ -208,16 +208,16 @@ class SecureAggregation(Strategy):
         by_node, first = {str(message.metadata.dst_node_id): message for message in messages}, messages[0]
         self._array_name, record = model.only_arrays(first.content, "the strategy's train message")
         arrays = model.numpy_arrays(record, "the strategy's train message")
-        context = seen.received_of(first.metadata, seen.run_config_of(grid), first.content)
+        digest = seen.content_digest(first.metadata, seen.run_config_of(grid), first.content)
         last = server_round == self._last
-        return SecureRound(self._server.open(by_node, Model(arrays, context), last), by_node, grid)
+        return SecureRound(self._server.open(by_node, Model(arrays, digest), last), by_node, grid)
 
     def _reply(self, server_round: int, current: SecureRound) -> Message:
         """The one reply that the wrapped strategy gets, from the server to itself. Raises PeerMisbehaved."""
         result = current.protocol.result()
         moved = model.applied(current.protocol.model.arrays, result.mean["arrays"])
-        metrics = {name: each.mean for name, each in current.protocol.metrics().items()}
-        metrics = MetricRecord({**metrics, self._total_key: result.weight})
+        means = {name: each.mean for name, each in current.protocol.metrics().items()}
+        metrics = MetricRecord({**means, self._total_key: result.weight})
         content = RecordDict({self._array_name: moved, "metrics": metrics})
         return Message(content, SUPERLINK_NODE_ID, MessageType.TRAIN, group_id=str(server_round))
 

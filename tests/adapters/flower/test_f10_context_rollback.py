@@ -11,6 +11,7 @@ These are the SuperNode's own functions (flwr 1.41); the ClientApp's process is 
 
 import hashlib
 
+import msgspec
 import pytest
 from federation import RUN, MemoryGrid, model_record, phase_of, through_the_wire
 from flwr.app import Context, Message, RecordDict
@@ -36,6 +37,7 @@ from lying import Federation
 
 from secagg import Participant, Seat, Store
 from secagg.adapters.flower import SecAggMod, envelope
+from secagg.federation.memory import SavedRound
 from secagg.testing import opened, rewritten
 from secagg.wire import frame
 from secagg.wire.packed import pack_set
@@ -169,7 +171,8 @@ def check_signed(record, reply, contributors):
     """
     credentials = FEDERATION.known[str(VICTIM)]
     seat = Seat(str(VICTIM), credentials=credentials, store=Store())
-    party = Participant.restore(PairwiseMasking(adversary="active"), record["state"], record["key"], seat)._machine
+    state = msgspec.msgpack.decode(record["record"], type=SavedRound).state
+    party = Participant.restore(PairwiseMasking(adversary="active"), state, record["key"], seat)._machine
     statement = party.round.agreement(party.stage.view, contributors)
     signature = opened(envelope.read_reply(reply.content).frame, Consistency).signature
     credentials.roster.verify(str(VICTIM), statement, signature)

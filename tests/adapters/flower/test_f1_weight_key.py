@@ -73,7 +73,7 @@ def test_the_default_policy_takes_no_part_where_weights_may_be_so_far_apart():
 
 def test_with_a_context_without_the_invitation_one_weighted_mean_is_one_clients_update(monkeypatch):
     for end in ("client", "round"):
-        monkeypatch.setattr(f"secagg.federation.{end}.context_of", lambda received, terms: received)
+        monkeypatch.setattr(f"secagg.federation.{end}.session_context", lambda received, terms: received)
     grid = FEDERATION.grid(train, OtherNames, **ANY_WEIGHT)
     outcome, found = FEDERATION.run(grid, model_record(), **HOW)
     assert len(outcome.contributors) == NODES

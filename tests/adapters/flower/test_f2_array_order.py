@@ -99,9 +99,9 @@ def test_with_a_digest_by_name_the_sum_over_six_is_one_clients_update(grid, upda
         arrays = sorted(content["arrays"].items())
         return digest_of([(name, array.data) for name, array in arrays])
 
-    monkeypatch.setattr(seen, "received_of", by_name)
+    monkeypatch.setattr(seen, "content_digest", by_name)
     for end in ("client", "round"):
-        monkeypatch.setattr(f"secagg.federation.{end}.model_of", lambda arrays: digest_of(sorted(arrays.items())))
+        monkeypatch.setattr(f"secagg.federation.{end}.model_digest", lambda arrays: digest_of(sorted(arrays.items())))
     before, (outcome, found) = crafted(), run(grid)
     assert len(outcome.contributors) == NODES
     assert refusals(grid) == {}

@@ -73,8 +73,8 @@ def test_the_servers_own_configuration_is_the_runs(kind):
 
 
 def test_with_a_digest_without_it_the_mean_over_five_hospitals_is_one_hospitals_model(monkeypatch):
-    bound = seen.received_of
-    monkeypatch.setattr(seen, "received_of", lambda metadata, run_config, content: bound(metadata, {}, content))
+    bound = seen.content_digest
+    monkeypatch.setattr(seen, "content_digest", lambda metadata, run_config, content: bound(metadata, {}, content))
     grid, outcome, found = run(OtherRuns)
     assert len(outcome.contributors) == NODES
     assert refusals(grid) == {}

@@ -38,7 +38,7 @@ def test_of_our_own_errors_in_the_credentials_function_the_class_alone_reaches_t
 
 
 def test_with_a_mod_that_takes_them_for_its_own_the_text_does(monkeypatch):
-    monkeypatch.setattr("secagg.adapters.flower.mod.own", nullcontext)
+    monkeypatch.setattr("secagg.adapters.flower.mod.as_own_error", nullcontext)
     (reason,) = told(SecAggMod(credentials=credentials))
     assert PLACE in reason
 

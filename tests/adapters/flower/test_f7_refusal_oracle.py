@@ -61,7 +61,7 @@ def test_no_question_about_weights_is_answered_by_some_clients_and_not_by_others
 
 
 def test_of_clients_that_do_not_clamp_and_fall_silent_every_number_of_examples_is_read(monkeypatch):
-    monkeypatch.setattr(Policy, "weight", lambda self, weight, otherwise=None: weight)
+    monkeypatch.setattr(Policy, "clamped", lambda self, weight: weight)
     grid = MemoryGrid({node: client_app(train=step) for node in FEDERATION.nodes}, node_config=SILENT)
 
     def ask(asked):
@@ -114,7 +114,7 @@ def test_a_model_that_overflows_finds_nobody(caplog):
     assert refusals(grid) == {}
     assert (outcome.failure, outcome.lost, outcome.abstained) == (None, {}, 1)
     assert outcome.contributors == set(map(str, FEDERATION.nodes))
-    assert outcome.weight == 50 * (NODES - 1)
+    assert outcome.weight == 50 * NODES
     found = sizes(grid)
     assert len(found[ILL]) == 5
     assert found[ILL] == found[FEDERATION.nodes[0]]

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from federation import MODEL, WEIGHTS, arrays_of, client_app, examples_of, grid_of, identify, model_record
@@ -18,6 +19,7 @@ from test_flower_strategy import WEIGHT_MAX, close, fedavg, mean_step
 from secagg import Credentials
 from secagg.adapters.flower import SecAggMod, SecureAggregation, envelope
 from secagg.errors import OutOfRange
+from secagg.federation.memory import SavedKeys
 from secagg.federation.messages import PREPARE, Ahead, Ask, Invitation, Reply
 from secagg.federation.round import MAX_PREPARED
 from secagg.testing import SeededEntropy
@@ -139,10 +141,11 @@ def test_prepared_secrets_are_encrypted_in_the_context_and_gone_once_used():
         ("unmask", *over),
     ]
     (record,) = kept
-    assert set(record) == {"key", "state"}
+    assert set(record) == {"key", "record"}
+    state = msgspec.msgpack.decode(record["record"], type=SavedKeys).state
     for message in grid.sent + grid.replies:
         arrays = [a.data for r in message.content.array_records.values() for a in r.values()]
-        assert not any(record["key"] in data or record["state"] in data for data in arrays)
+        assert not any(record["key"] in data or state in data for data in arrays)
 
 
 def test_who_could_not_be_reached_for_its_keys_is_left_to_the_next_round():
@@ -289,7 +292,7 @@ def test_a_node_that_died_before_its_keys_were_stored_is_lost_once(forgets):
                 del grid.states[node]["secagg.prepared"]
             else:
                 record = grid.states[node]["secagg.prepared"]
-                grid.states[node]["secagg.prepared"] = ConfigRecord({**record, "state": record["state"][:-1]})
+                grid.states[node]["secagg.prepared"] = ConfigRecord({**record, "record": record["record"][:-1]})
         return reply
 
     grid._deliver = crashing

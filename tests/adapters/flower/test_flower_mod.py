@@ -308,10 +308,11 @@ def test_a_strategy_sees_the_users_exception_as_an_abstention_and_as_a_failed_ev
 
 def test_state_is_stored_before_the_reply_and_gone_after_the_last():
     grid, node = held_at("masked")
-    assert set(grid.states[node]["secagg"]) == {"key", "terms", "parties", "state"}
-    before = grid.states[node]["secagg"]["state"]
+    assert set(grid.states[node]["secagg"]) == {"key", "record"}
+    before = dict(grid.states[node]["secagg"])
     grid.ask(node, grid.held[node])
-    assert grid.states[node]["secagg"]["state"] != before
+    after = grid.states[node]["secagg"]
+    assert (after["key"], after["record"] != before["record"]) == (before["key"], True)
     grid, node = held_at("unmask")
     assert "secagg" in grid.states[node]
     assert grid.ask(node, grid.held[node]).has_content()
@@ -338,15 +339,25 @@ def test_a_later_phase_first_is_refused():
     assert refusal(grid, node, grid.held[node]).startswith("StateError: this client is in no round")
 
 
+def within(record, **changes):
+    """Change fields of what the key lies beside."""
+    fields = msgspec.msgpack.decode(record["record"]) | changes
+    record["record"] = msgspec.msgpack.encode(fields)
+
+
 @pytest.mark.parametrize(
     "damage",
     [
         lambda record: record.update(key=bytes(32)),
         lambda record: record.update(key=b"short"),
-        lambda record: record.update(state=record["state"][:-1]),
-        lambda record: record.update(terms=b"{}"),
-        lambda record: record.update(parties="three"),
-        lambda record: record.pop("state"),
+        lambda record: record.update(key=7),
+        lambda record: record.update(record=record["record"][:-1]),
+        lambda record: within(record, state=b"no"),
+        lambda record: within(record, terms=b"{}"),
+        lambda record: within(record, parties="three"),
+        lambda record: record.pop("record"),
+        lambda record: record.pop("key"),
+        lambda record: record.update(state=b""),
     ],
 )
 def test_damaged_memory_is_refused(damage):
@@ -387,14 +398,42 @@ def test_another_nodes_memory_is_refused():
         ({}, {"secagg-min-threshold": 3}, {"options": {"threshold": 2}}, "2 shares open a secret"),
         ({}, {"secagg-min-cohort": "many"}, {}, "node configuration secagg-min-cohort is 'many'"),
         ({}, {"secagg-weights": "10,1000"}, {}, "weights 4..400: this party declares (10, 1000)"),
-        ({"policy": Policy(weights=(4, 400))}, {"secagg-weights": "3,400"}, {}, "this party declares (3, 400)"),
+        (
+            {"policy": Policy(weights=(4, 400))},
+            {"secagg-weights": "3,400"},
+            {},
+            "node configuration secagg-weights is 3,400: this client's own app allows 4..400, expected a range inside",
+        ),
         ({}, {"secagg-clip": "2.5,10"}, {}, "this party's policy allows 2.5..10"),
         ({"policy": Policy(clip=(0.1, 0.5))}, {"secagg-clip": "0.01,10"}, {}, "this party's policy allows 0.1..0.5"),
         ({"policy": Policy(clip={"bias": (2, 3)})}, {"secagg-clip": "0.1,10"}, {}, "this party's policy allows 2..3"),
         ({"policy": Policy(clip={"w": (2, 10)})}, {"secagg-clip": "5,10"}, {}, "this party's policy allows 5..10"),
         ({}, {"secagg-bits": "20,32"}, {}, "bits is 16: this party's policy allows 20..32"),
         ({"policy": Policy(bits=(2, 12))}, {"secagg-bits": "2,32"}, {}, "bits is 16: this party's policy allows 2..12"),
-        ({"policy": Policy(bits=(2, 12))}, {"secagg-bits": "16,32"}, {}, "bits is (16, 12)"),
+        (
+            {"policy": Policy(bits=(2, 12))},
+            {"secagg-bits": "16,32"},
+            {},
+            "node configuration secagg-bits is 16,32: this client's own app allows 2..12, expected a range that",
+        ),
+        ({"policy": Policy(clip={"w": (2, 3)})}, {"secagg-clip": "5,9"}, {}, "node configuration secagg-clip is 5,9"),
+        ({}, {"secagg-weight-ratio": 20}, {}, "allows a ratio of 20 (Policy.weight_ratio)"),
+        ({"policy": Policy(weight_ratio=20)}, {"secagg-weight-ratio": 200}, {}, "a ratio of 20 (Policy.weight_ratio)"),
+        ({}, {"secagg-weight-ratio": 0}, {}, "node configuration secagg-weight-ratio is 0: expected an integer, 1 or"),
+        ({}, {"secagg-levels": 400}, {}, "asks for 400 (Policy.levels)"),
+        ({"policy": Policy(levels=400)}, {"secagg-levels": 2}, {}, "asks for 400 (Policy.levels)"),
+        (
+            {},
+            {"secagg-bits": "32,16"},
+            {},
+            "node configuration secagg-bits is '32,16': expected the least and the most",
+        ),
+        (
+            {},
+            {"secagg-clip": "nan,1"},
+            {},
+            "node configuration secagg-clip is 'nan,1': expected the least and the most",
+        ),
         ({}, {"secagg-bits": "16"}, {}, "node configuration secagg-bits is '16': expected the least and the most"),
         ({}, {"secagg-weights": 10}, {}, "node configuration secagg-weights is 10: expected the least and the most"),
         ({}, {"secagg-unusable": "loud"}, {}, "node configuration secagg-unusable is 'loud': expected one of"),

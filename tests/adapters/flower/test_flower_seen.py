@@ -13,7 +13,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, Metadat
 from flwr.app.message.recorddict import RecordType
 
 from secagg.adapters.flower import model, seen
-from secagg.federation.context import model_of
+from secagg.federation.context import model_digest
 
 PAGE = Path(__file__).parents[3] / "docs" / "flower.md"
 KINDS = ("Message", "Metadata", "Context", "RecordDict", "ArrayRecord", "ConfigRecord", "MetricRecord", "Array")
@@ -83,7 +83,7 @@ def test_the_kinds_of_records_are_all():
 def digest(message, context):
     """Of what a train function is handed."""
     given, mine = seen.handed(message, context, message.content)
-    return seen.received_of(given.metadata, mine.run_config, given.content)
+    return seen.content_digest(given.metadata, mine.run_config, given.content)
 
 
 BOUND = {
@@ -140,7 +140,7 @@ def test_arrays_are_bound_by_name_dtype_shape_and_entries(name):
     models.append(ArrayRecord({other + "'" * (other == name): array for other, array in model_record().items()}))
     digests = {digest(message(content(arrays=arrays)), context()) for arrays in models}
     assert len(digests) == len(models)
-    assert len({model_of(model.numpy_arrays(arrays, "model")) for arrays in models}) == len(models)
+    assert len({model_digest(model.numpy_arrays(arrays, "model")) for arrays in models}) == len(models)
 
 
 LIES = {
@@ -201,4 +201,4 @@ def test_a_ledger_knows_a_model_however_it_is_serialized():
     plain = {name: np.asfortranarray(array) for name, array in MODEL.items()}
     records = [model_record(), model_record(plain)]
     assert records[0]["weights"].data != records[1]["weights"].data
-    assert len({model_of(model.numpy_arrays(record, "model")) for record in records}) == 1
+    assert len({model_digest(model.numpy_arrays(record, "model")) for record in records}) == 1

@@ -25,7 +25,7 @@ class OwnError(Exception):
 
 
 @contextmanager
-def own(kind: Kind = Exception, code: int = ErrorCode.MOD_FAILED_PRECONDITION) -> Iterator[None]:
+def as_own_error(kind: Kind = Exception, code: int = ErrorCode.MOD_FAILED_PRECONDITION) -> Iterator[None]:
     """Raise OwnError for exceptions of that kind, be they this library's or any other's."""
     try:
         yield
