@@ -22,7 +22,7 @@ from secagg.adapters.nvflare import envelope, model
 from secagg.adapters.nvflare.envelope import TASK
 from secagg.adapters.nvflare.gate import TaskGate
 from secagg.adapters.nvflare.memory import LEDGER, RunFolder
-from secagg.adapters.nvflare.site import FILE, read_limits, store_of, validates
+from secagg.adapters.nvflare.site import FILE, Site
 from secagg.errors import ConfigError, PolicyRefused, WireError
 from secagg.federation.client import Client, Limits
 from secagg.federation.update import Arrays
@@ -59,7 +59,7 @@ class SecAggExecutor(Executor):
     of its result, the update (trained minus received parameters), the weight (`FLModel.meta` of
     `MetaKey.NUM_STEPS_CURRENT_ROUND`) and the metrics that the server names go into the secure sum. Nothing else
     leaves. Training tasks of another controller are refused, and so is `submit_model`. What a site takes part in
-    stands in its own file (`site.read_limits`).
+    stands in its own file (`Site`).
 
     Participant, and keys for the next round, live in the memory of the job's process, and are gone with it: a site
     whose process dies has lost its round. The simulator ends processes between two tasks where it has fewer threads
@@ -109,18 +109,19 @@ class SecAggExecutor(Executor):
             self._client.end()
 
     def _start(self, fl_ctx: FLContext) -> None:
-        local, me, simulated = _site(fl_ctx), fl_ctx.get_identity_name(), _simulated(fl_ctx)
+        site, simulated = _site(fl_ctx), _simulated(fl_ctx)
         run = Path(fl_ctx.get_workspace().get_run_dir(fl_ctx.get_job_id()))
         streams = not simulated and is_log_streaming_allowed(fl_ctx)
-        self._memory = RunFolder(run, lambda: _ledger_of(local, me, run if simulated else None))
-        self._client = Client(me, lambda: _limits_of(local, me, streams), self._memory, self._entropy)
+        self._memory = RunFolder(run, lambda: _ledger_of(site, run if simulated else None))
+        self._client = Client(site.name, lambda: _limits_of(site, streams), self._memory, self._entropy)
         fl_ctx.set_prop(_CLIENT, self._client, private=True, sticky=True)
         runner = fl_ctx.get_prop(FLContextKey.RUNNER)
         runner._process_task = TaskGate(runner._process_task)
-        if _limits_of(local, me, streams).credentials is not None:  # what forbids all rounds is told before the first
-            self._memory.own()
-            if simulated and store_of(local, me) is None:
-                self.log_info(fl_ctx, f"simulation: what {me} helps to open is remembered for this job, {run / LEDGER}")
+        if _limits_of(site, streams).credentials is not None:  # what forbids all rounds is told before the first
+            self._memory.party_store()
+            if simulated and site.store() is None:
+                told = f"simulation: what {site.name} helps to open is remembered for this job, {run / LEDGER}"
+                self.log_info(fl_ctx, told)
 
     def execute(self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal) -> Shareable:  # noqa: ARG002
         """Answer one phase without training. Raises SecaggError, which NVFLARE logs and replies by its code."""
@@ -152,12 +153,12 @@ class SecAggTaskFilter(Filter):
                 "this site's updates leave it inside a secure sum only"
             )
         client, ask = _client(fl_ctx), envelope.read(shareable, envelope.Ask)
-        job, content = str(fl_ctx.get_job_id()), model.received(shareable)
+        job, content = str(fl_ctx.get_job_id()), model.bound(shareable)
         received = model.arrays_of(model.dxo_of(content, "task").data, "task")
         with client.leaving():
             if not client.begin(ask):
                 raise WireError(f"an ask of phase {ask.phase!r} in a training task")
-            client.check(model.context_of(job, task, content), received)
+            client.check(model.content_digest(job, task, content), received)
         received = {name: array.copy() for name, array in received.items()}
         training = _Training(_withhold(fl_ctx, job), ask, received)
         fl_ctx.set_prop(_TRAINING, training, private=True, sticky=False)
@@ -211,9 +212,8 @@ def _withhold(fl_ctx: FLContext, job: str) -> str:
     return task
 
 
-def _site(fl_ctx: FLContext) -> Path:
-    """The site's own folder."""
-    return Path(fl_ctx.get_workspace().get_site_config_dir())
+def _site(fl_ctx: FLContext) -> Site:
+    return Site(Path(fl_ctx.get_workspace().get_site_config_dir()), fl_ctx.get_identity_name())
 
 
 def _simulated(fl_ctx: FLContext) -> bool:
@@ -221,36 +221,37 @@ def _simulated(fl_ctx: FLContext) -> bool:
     return bool(fl_ctx.get_prop(FLContextKey.SIMULATE_MODE, False))
 
 
-def _ledger_of(local: Path, me: str, run: Path | None) -> Path:
+def _ledger_of(site: Site, run: Path | None) -> Path:
     """Where the ledger is; `run` takes a store's place in the simulator. Raises ConfigError."""
-    store = store_of(local, me)
+    store = site.store()
     if store is not None:
         return store
     if run is None:
         raise ConfigError(
-            f"{FILE} of site {me!r} names an identity and no store: a server could start another job over a model that "
-            'this site has helped to open. Add "store": "secagg.ledger", a file beside it that outlives all jobs'
+            f"{FILE} of site {site.name!r} names an identity and no store: a server could start another job over a "
+            'model that this site has helped to open. Add "store": "secagg.ledger", a file beside it that outlives all '
+            "jobs"
         )
     return run / LEDGER
 
 
-def _limits_of(local: Path, me: str, streams: bool) -> Limits:
+def _limits_of(site: Site, streams: bool) -> Limits:
     """What the site's file says. Raises ConfigError where a server that may lie would get this site's log."""
-    limits = read_limits(local, me)
+    limits = site.limits()
     if streams and limits.credentials is not None:
         raise ConfigError(
-            f"site {me!r} has an identity since the server may lie, and streams its log to it, the texts of errors "
-            'included: "allow_log_streaming": false in its resources.json ends that'
+            f"site {site.name!r} has an identity since the server may lie, and streams its log to it, the texts of "
+            'errors included: "allow_log_streaming": false in its resources.json ends that'
         )
     return limits
 
 
 def _check_validation(fl_ctx: FLContext) -> None:
-    me = fl_ctx.get_identity_name()
-    if not validates(_site(fl_ctx), me):
+    site = _site(fl_ctx)
+    if not site.validates():
         raise PolicyRefused(
-            f"task 'validate': its numbers leave in clear, for any model that the server sends; site {me!r} has an "
-            f'identity since the server may lie. "validate": true in {FILE} allows it all the same'
+            f"task 'validate': its numbers leave in clear, for any model that the server sends; site {site.name!r} has "
+            f'an identity since the server may lie. "validate": true in {FILE} allows it all the same'
         )
 
 

@@ -36,15 +36,7 @@ from secagg.primitives.entropy import Entropy
 from secagg.scheme import Policy
 
 _SECONDS = whole(0, why=" (seconds, 0 for no limit)")
-_KINDS = {
-    "train_timeout": _SECONDS,
-    "phase_timeout": _SECONDS,
-    "scheme": str,
-    "options": Annotated[dict[str, Any] | None, Meta(title="a dict of the protocol's options")],
-    "metrics": Annotated[dict[str, Any] | None, Meta(title="a dict {name: clip}")],
-    "roster": Annotated[str | None, Meta(title="a file's name")],
-}
-"""Of the arguments that nothing else looks at."""
+_FILE = Annotated[str | None, Meta(title="a file's name")]
 SUM = "secure-sum"
 """Under which name the controller gets the one result of a round."""
 OUTCOMES = "secagg_outcomes.json"
@@ -108,18 +100,18 @@ class SecureRounds(ModelController):
         entropy: Entropy = os.urandom,
         **kwargs: Any,
     ) -> None:
-        for name, kind in _KINDS.items():
-            checked(name, locals()[name], kind)
         super().__init__(*args, **kwargs)
         # NVFLARE writes a job's configuration from attributes that are named like parameters.
         self.weight_max, self.weight_min, self.scheme, self.options = weight_max, weight_min, scheme, options
         self.bits, self.clip, self.rounding, self.metrics = bits, clip, rounding, metrics
         self.min_cohort, self.max_late = min_cohort, max_late
-        self.train_timeout, self.phase_timeout, self.roster = train_timeout, phase_timeout, roster
+        self.train_timeout = checked("train_timeout", train_timeout, _SECONDS)
+        self.phase_timeout = checked("phase_timeout", phase_timeout, _SECONDS)
+        self.roster = checked("roster", roster, _FILE)
         self.outcomes: dict[int, Outcome] = {}
         self._entropy = entropy
-        self._choice = SchemeChoice(scheme, dict(options or {}))
-        self._encoding = EncodingSpec(bits, clip, weight_max, dict(metrics or {}), rounding, weight_min)
+        self._choice = SchemeChoice(checked("scheme", scheme, str), options or {})
+        self._encoding = EncodingSpec(bits, clip, weight_max, metrics or {}, rounding, weight_min)
         self._late = LatePolicy(max_late, Policy(min_cohort=min_cohort).min_cohort)
         self._server: Server | None = None
         self._requests: list[Task] = []
@@ -128,6 +120,7 @@ class SecureRounds(ModelController):
     def _check(self) -> None:
         """Raise ConfigError for what no round could be run with."""
         sampled = getattr(self, "num_clients", None)
+        self._choice.check_usable(sampled or None)
         if sampled:
             scheme = self._choice.made(sampled)
             if scheme.authenticated and self.roster is None:
@@ -191,12 +184,21 @@ class SecureRounds(ModelController):
         server, mean, current = self._at_work(), no_update(model.arrays), None
         failure: str | None = f"{len(sites)} sites sampled, {self.min_cohort} needed"
         if len(sites) >= self.min_cohort:
-            current = SecureRound(server.open(sites, model, _ends(data)), content, self.weight_max)
+            current = SecureRound(server.open(sites, model, _ends(data)), content)
             failure = self._run_round(current, task, timeout or self.train_timeout)
             mean = mean if failure is not None else current.mean()
         self.outcomes[number] = server.close(number, None if current is None else current.protocol, failure)
+        self._advise(self.outcomes[number])
         self._write_outcomes()
         self._hand_over(data, task, content, mean, callback)
+
+    def _advise(self, outcome: Outcome) -> None:
+        """The likeliest cause where no site had an update to sum."""
+        if self.weight_max is not None and outcome.abstained and outcome.abstained == len(outcome.contributors):
+            self.warning(
+                f"secure aggregation: do the scripts send {WEIGHTED_BY} in FLModel.meta, a whole number of 1 or more? "
+                "The sites' own logs say why they abstained; weight_max=None asks for no weights"
+            )
 
     def _write_outcomes(self) -> None:
         """In the rounds' order, and each one's names in theirs."""
@@ -227,7 +229,7 @@ class SecureRounds(ModelController):
                 self._trip(current, name, limit)
             protocol.result()
         except ProtocolError as error:
-            return current.failed(error)
+            return str(error)
         finally:
             self._leave(current)
         return None
@@ -297,14 +299,14 @@ def _task(
 ) -> Task:
     """A task for one site; `arrived` gets (site, result), and (site, None) once the task is over."""
 
-    def received(client_task: ClientTask, fl_ctx: FLContext) -> None:  # noqa: ARG001  # NVFLARE calls it by name
+    def arrive(client_task: ClientTask, fl_ctx: FLContext) -> None:  # noqa: ARG001  # NVFLARE calls it by name
         arrived.put((site, client_task.result))
         client_task.result = None
 
     def done(task: Task, fl_ctx: FLContext) -> None:  # noqa: ARG001  # likewise
         arrived.put((site, None))
 
-    return Task(name=name, data=data, timeout=timeout, result_received_cb=received, task_done_cb=done)
+    return Task(name=name, data=data, timeout=timeout, result_received_cb=arrive, task_done_cb=done)
 
 
 class SecureFedAvg(SecureRounds, FedAvg):

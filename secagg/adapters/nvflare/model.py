@@ -1,7 +1,6 @@
 """The model in NVFLARE's terms: a DXO of weights in a Shareable. `federation.update` says what is summed of it."""
 
 from collections.abc import Callable, Mapping
-from enum import Enum
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from nvflare.private.defs import TaskConstant
 from secagg.adapters.nvflare.envelope import KEY
 from secagg.errors import BadDtype, ConfigError, InputError, SecaggError
 from secagg.federation.client import Trained
-from secagg.federation.context import digest_of
+from secagg.federation.context import digest_of, plain
 from secagg.federation.update import Arrays, summable
 
 WEIGHTED_BY = str(MetaKey.NUM_STEPS_CURRENT_ROUND)
@@ -41,7 +40,7 @@ WITHHELD = frozenset(
         TaskConstant.WAIT_TIME,
     }
 )
-"""Headers that NVFLARE sets for each site: no training goes by them. All others are bound (`context_of`)."""
+"""Headers that NVFLARE sets for each site: no training goes by them. All others are bound (`content_digest`)."""
 
 
 def dxo_of(shareable: Shareable, whose: str, error: Callable[[str], SecaggError] = ConfigError) -> DXO:
@@ -82,15 +81,15 @@ def trained_of(received: Arrays, reply: Shareable) -> Trained:
     return Trained(received, arrays_of(dxo.data, "result"), dxo.meta, metrics if isinstance(metrics, dict) else {})
 
 
-def received(shareable: Shareable) -> Shareable:
+def bound(shareable: Shareable) -> Shareable:
     """What a site may train by: all but this adapter's entry and headers that are `WITHHELD`, in the order it came in.
 
     Two contents of one digest are the same here: arrays lie in C order; lists, numbers and texts are Python's own.
     """
     headers = {name: value for name, value in _headers(shareable).items() if name not in WITHHELD}
     beside = {name: value for name, value in shareable.items() if name not in (KEY, ReservedHeaderKey.HEADERS)}
-    content = Shareable(_plain(beside))
-    content[ReservedHeaderKey.HEADERS] = _plain(headers)
+    content = Shareable(plain(beside))
+    content[ReservedHeaderKey.HEADERS] = plain(headers)
     return content
 
 
@@ -101,20 +100,8 @@ def _headers(shareable: Shareable) -> Mapping[str, Any]:
     return headers
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        return np.asarray(value, order="C")
-    if isinstance(value, Mapping):
-        return {_plain(name): _plain(each) for name, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    if isinstance(value, np.generic):
-        return value.item()
-    return value.value if isinstance(value, Enum) else value
-
-
-def context_of(job: str, task: str, content: Shareable) -> bytes:
-    """The digest of all that a site trains by: job, task, and what `received` returned, in its order.
+def content_digest(job: str, task: str, content: Shareable) -> bytes:
+    """The digest of all that a site trains by: job, task, and what `bound` returned, in its order.
 
     Raises ConfigError for something in it that has no bytes of its own.
     """

@@ -98,10 +98,10 @@ def of_names(arrays):
 
 def unbound(monkeypatch):
     """A twin: the digests are of the parameters, by name."""
-    monkeypatch.setattr(federation_client, "model_of", of_names)
-    monkeypatch.setattr(federation_round, "model_of", of_names)
+    monkeypatch.setattr(federation_client, "model_digest", of_names)
+    monkeypatch.setattr(federation_round, "model_digest", of_names)
     monkeypatch.setattr(
-        model, "context_of", lambda job, task, content: digest_of(job, task, sorted(content["DXO"]["data"].items()))
+        model, "content_digest", lambda job, task, content: digest_of(job, task, sorted(content["DXO"]["data"].items()))
     )
 
 
@@ -114,7 +114,7 @@ def not_withheld(monkeypatch):
         return content
 
     unbound(monkeypatch)
-    monkeypatch.setattr(model, "received", all_but_the_entry)
+    monkeypatch.setattr(model, "bound", all_but_the_entry)
 
 
 @pytest.fixture
@@ -207,8 +207,8 @@ def test_arrays_lie_in_one_order_whatever_the_wire_says():
     data = {"w": np.asfortranarray(np.arange(6.0).reshape(2, 3)), "n": np.array(3)}
     sent = DXO(DataKind.WEIGHTS, data=data, meta={"a": (1, np.float32(2.0)), "kind": DataKind.METRICS}).to_shareable()
     arrived = through_the_wire(sent)
-    contents = [model.received(each) for each in (sent, arrived)]
-    assert len({model.context_of(JOB, "train", each) for each in contents}) == 1
+    contents = [model.bound(each) for each in (sent, arrived)]
+    assert len({model.content_digest(JOB, "train", each) for each in contents}) == 1
     for content in contents:
         (dxo,) = (content["DXO"],)
         assert dxo["data"]["w"].flags.c_contiguous
@@ -221,7 +221,7 @@ def test_headers_that_are_none():
     shareable = DXO(DataKind.WEIGHTS, data={"w": np.zeros(1)}).to_shareable()
     shareable[ReservedHeaderKey.HEADERS] = ["__content_type__"]
     with pytest.raises(ConfigError, match="headers are list"):
-        model.received(shareable)
+        model.bound(shareable)
 
 
 class Asked(Trainer):

@@ -15,11 +15,11 @@ from nvflare.app_common.abstract.fl_model import FLModel
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 from nvflare.private.privacy_manager import Scope
 
-from secagg import Credentials
+from secagg import Credentials, Draw, Roster
 from secagg.adapters.nvflare import NVFLARE, SecAggResultFilter, SecAggTaskFilter, envelope, model
 from secagg.adapters.nvflare._installed import check_nvflare
 from secagg.adapters.nvflare.memory import FILES, LEDGER, RunFolder
-from secagg.adapters.nvflare.site import read_limits
+from secagg.adapters.nvflare.site import Site
 from secagg.errors import ConfigError, StateError, WireError
 from secagg.federation.memory import SavedKeys, SavedRound
 from secagg.primitives import signing
@@ -163,12 +163,16 @@ def test_a_model_is_trained_in_its_own_phase_only(tmp_path, caplog, how):
         ({"clip": {"bias": [0.75, 2.0]}}, {}, "clip of update['arrays']['bias'] is 0.5"),
         ({"bits": [17, 32]}, {}, "bits is 16"),
         ({"weights": [1, 40]}, {}, "this party declares (1, 40)"),
-        ({"weights": [40, 4]}, {}, "weights is (40, 4)"),
+        ({"weights": [40, 4]}, {}, "secagg.json of site 'site-1': weights is (40, 4)"),
+        ({"weight_ratio": 10}, {}, "allows a ratio of 10 (Policy.weight_ratio)"),
+        ({"weight_ratio": 0}, {}, "secagg.json of site 'site-1': Expected `int` >= 1 - at `$.weight_ratio`"),
+        ({"levels": 4000}, {}, "asks for 4000 (Policy.levels)"),
+        ({"draw": {"beacon": "00" * 16, "size": 3, "rounds": 1}}, {}, "it names no identity"),
         ({"unusable": "loud"}, {}, "secagg.json of site 'site-1'"),
-        ({"saturation": 1.5}, {}, "saturation is 1.5"),
+        ({"saturation": 1.5}, {}, "`float` <= 1.0 - at `$.saturation`"),
         ({"protocols": ["secagg+"]}, {}, "this client allows"),
         ({"protocols": ["sekagg"]}, {}, "'sekagg' is unknown"),
-        ({"min_cohort": 1}, {}, "min_cohort is 1"),
+        ({"min_cohort": 1}, {}, "secagg.json of site 'site-1': Expected `int` >= 2 - at `$.min_cohort`"),
         ({"min_cohort": "many"}, {}, "secagg.json of site 'site-1'"),
         ({"mincohort": 4}, {}, "secagg.json of site 'site-1'"),
         ({"identity": {"key": "no", "passphrase": "no", "roster": "no"}}, {}, "identity of site 'site-1'"),
@@ -241,6 +245,39 @@ def test_active_sites_say_how_many_may_be_corrupt(tmp_path, caplog, more, agreed
     how = {"options": {"adversary": "active", "corrupt": 0.0}, "roster": "roster.json"}
     assert (federation.secure(**how).outcomes[0].failure is None) == agreed
     assert ("this client asks for at least 0.05" in caplog.text) != agreed
+
+
+BEACON = "5eca66" * 8
+
+
+@pytest.mark.parametrize("drawn", [True, False], ids=["", "another"])
+def test_active_sites_take_part_in_the_cohort_that_is_drawn(tmp_path, caplog, drawn):
+    """Of five, all but one: whoever the server would rather leave out."""
+    federation = Federation(tmp_path, 5)
+    active(federation, tmp_path, draw={"beacon": BEACON, "size": 4, "rounds": 1})
+    roster = Roster.from_bytes((tmp_path / "server" / "local" / "roster.json").read_bytes())
+    cohort = Draw(bytes.fromhex(BEACON), 4, 1).cohort(roster, 0)
+    left = set(federation.names) - set(cohort)
+    federation.names = sorted(cohort if drawn else [*cohort[1:], *left])
+    assert (federation.secure(**ACTIVE, max_late=0.0).outcomes[0].failure is None) == drawn
+    assert ("not the cohort drawn for round 0" in caplog.text) != drawn
+
+
+@pytest.mark.parametrize(
+    ("draw", "match"),
+    [
+        ({"beacon": "00", "size": 3, "rounds": 1}, "secagg.json of site 'site-1': draw: beacon is"),
+        ({"beacon": "no", "size": 3, "rounds": 1}, "secagg.json of site 'site-1': Expected `str` matching"),
+        ({"beacon": BEACON, "size": 1, "rounds": 1}, "secagg.json of site 'site-1': draw: size is 1"),
+        ({"beacon": BEACON, "size": 3}, "secagg.json of site 'site-1': Object missing required field `rounds`"),
+        ({"beacon": BEACON, "size": 5, "rounds": 1}, "cohorts of 5 from a roster of 4"),
+    ],
+)
+def test_what_is_no_draw(tmp_path, draw, match):
+    federation = Federation(tmp_path, 4)
+    active(federation, tmp_path, draw=draw)
+    with pytest.raises(ConfigError, match=match):
+        Site(tmp_path / "site-1" / "local", "site-1").limits()
 
 
 def test_active_sites_refuse_a_passive_round(tmp_path, caplog):
@@ -389,7 +426,7 @@ def test_no_state_is_written_in_a_deployment(tmp_path):
 
 
 def test_a_site_without_a_file_takes_the_defaults(tmp_path):
-    limits = read_limits(tmp_path, "site-1")
+    limits = Site(tmp_path, "site-1").limits()
     assert limits.policy.min_cohort == 3
     assert limits.credentials is None
     assert limits.schemes.protocols == {"secagg", "secagg+"}
@@ -429,19 +466,19 @@ def test_the_context_tells_everything_apart():
 
     one = content()
     digests = [
-        model.context_of(JOB, "train", one),
-        model.context_of("another", "train", one),
-        model.context_of(JOB, "other", one),
-        model.context_of(JOB, "train", content(kind=DataKind.WEIGHT_DIFF)),
-        model.context_of(JOB, "train", content(round=1)),
-        model.context_of(JOB, "train", content(data={"w": np.arange(4)})),
-        model.context_of(JOB, "train", content(data={"w": np.arange(4.0).reshape(2, 2)})),
-        model.context_of(JOB, "train", content(data={"v": np.arange(4.0)})),
-        model.context_of(JOB, "train", content(meta={"a": {"b": [1, 2.5, None]}})),
-        model.context_of(JOB, "train", content(meta={"a": {"b": [1, 2.5]}})),
+        model.content_digest(JOB, "train", one),
+        model.content_digest("another", "train", one),
+        model.content_digest(JOB, "other", one),
+        model.content_digest(JOB, "train", content(kind=DataKind.WEIGHT_DIFF)),
+        model.content_digest(JOB, "train", content(round=1)),
+        model.content_digest(JOB, "train", content(data={"w": np.arange(4)})),
+        model.content_digest(JOB, "train", content(data={"w": np.arange(4.0).reshape(2, 2)})),
+        model.content_digest(JOB, "train", content(data={"v": np.arange(4.0)})),
+        model.content_digest(JOB, "train", content(meta={"a": {"b": [1, 2.5, None]}})),
+        model.content_digest(JOB, "train", content(meta={"a": {"b": [1, 2.5]}})),
     ]
     assert len(set(digests)) == len(digests)
-    assert model.context_of(JOB, "train", content(meta={"a": (1, 2)})) == model.context_of(
+    assert model.content_digest(JOB, "train", content(meta={"a": (1, 2)})) == model.content_digest(
         JOB, "train", content(meta={"a": [1, np.int64(2)]})
     )
 
@@ -449,7 +486,7 @@ def test_the_context_tells_everything_apart():
 def test_what_has_no_bytes_of_its_own_cannot_be_bound():
     shareable = DXO(DataKind.WEIGHTS, data={"w": np.zeros(1)}, meta={"f": object()}).to_shareable()
     with pytest.raises(ConfigError, match="object beside the model"):
-        model.context_of(JOB, "train", shareable)
+        model.content_digest(JOB, "train", shareable)
 
 
 @pytest.mark.parametrize("found", [None, "2.8.1", "2.10.0", "2.9", "3.9.0", "dev"])
