@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from itertools import accumulate
 from typing import Annotated
 
 from msgspec import Meta
@@ -13,8 +14,8 @@ from secagg.wire import codec
 
 KEPT_SECONDS = 7 * 24 * 3600
 """After so long without a message what is left of a round is dropped: its run has ended without it."""
-MAX_ROWS = 4096
-"""Of which more are not kept: the oldest go."""
+MAX_ROWS, MAX_BYTES = 4096, 2**26
+"""Of which more are not kept: the oldest go, and the newest stays. A server can open any number of runs."""
 MAX_NAME, MAX_RECORD = 64, 2**32 - 1
 """Characters of a run's name or a record's; bytes of a record, MessagePack's own bound."""
 
@@ -93,8 +94,10 @@ class RunRecords:
 
     def _save(self, journal: Journal, rows: Mapping[tuple[str, str], _Row]) -> None:
         oldest = self._clock() - KEPT_SECONDS
-        newest = sorted((row for row in rows.values() if row.at >= oldest), key=lambda row: row.at)[-MAX_ROWS:]
-        journal.save(codec.encode(_Saved(tuple(sorted(newest, key=_place)))))
+        newest = sorted((row for row in rows.values() if row.at >= oldest), key=lambda row: -row.at)[:MAX_ROWS]
+        sizes = accumulate(len(row.record) for row in newest)
+        kept = [row for i, (row, size) in enumerate(zip(newest, sizes, strict=True)) if not i or size <= MAX_BYTES]
+        journal.save(codec.encode(_Saved(tuple(sorted(kept, key=_place)))))
 
 
 def _place(row: _Row) -> tuple[str, str]:

@@ -50,6 +50,8 @@ class SecAggMod:
         credentials: from this node's context to its identity and the roster, for schemes that are `authenticated`;
             parties are named by their node ids as text. With it, only such schemes are accepted, and a deployed node
             needs a journal, which no SuperLink can put back; a simulated one does not.
+        weighted_by: with `credentials`, the metric of the train function's reply that is the weight.
+        metrics: with `credentials`, those of the reply that may be summed; a server may name no other.
         assumptions: with `credentials`, the least rate of corrupt clients ("corrupt") and bits of security ("sigma")
             that the server's options may assume; 0.05 and 40 where not given.
         entropy: source of all secrets.
@@ -65,9 +67,12 @@ class SecAggMod:
         credentials: Callable[[Context], Credentials] | None = None,
         entropy: Entropy = os.urandom,
         assumptions: Mapping[str, float] | None = None,
+        weighted_by: str = "num-examples",
+        metrics: Collection[str] = (),
     ) -> None:
         schemes = AllowedSchemes(frozenset(protocols), scheme, credentials is not None, assumptions or {})
-        self._limits = Limits(USUAL if policy is None else policy, schemes)
+        own = USUAL if policy is None else policy
+        self._limits = Limits(own, schemes, weighted_by=weighted_by, metrics=frozenset(metrics))
         self._credentials = credentials
         self._entropy = entropy
         self._warned = False
@@ -126,9 +131,10 @@ def _answered(client: Client, message: Message, context: Context, call_next: Cli
 
 def _trained(client: Client, received: Arrays, call: Callable[[], Message]) -> Trained:
     """What the user's function, or a mod after this one, makes of the model."""
-    reply = call()
-    if reply.has_error():
-        raise InputError(f"training replied an error: {reply.error.reason}")
+    with as_own_error(code=ErrorCode.CLIENT_APP_RAISED_EXCEPTION):
+        reply = call()
+        if reply.has_error():
+            raise RuntimeError(f"training replied an error: {reply.error.reason}")
     arrays = model.numpy_arrays(model.only_arrays(reply.content, "reply", InputError)[1], "reply")
     values = model.metrics_of(reply.content) if client.sums_values else {}
     return Trained(received, arrays, values, values)

@@ -20,7 +20,7 @@ from nvflare.job_config.defs import FilterType
 
 from secagg.adapters.nvflare import envelope, model
 from secagg.adapters.nvflare.envelope import TASK
-from secagg.adapters.nvflare.gate import TaskGate
+from secagg.adapters.nvflare.gate import EventGate, TaskGate
 from secagg.adapters.nvflare.memory import LEDGER, RunFolder
 from secagg.adapters.nvflare.site import FILE, Site
 from secagg.errors import ConfigError, PolicyRefused, WireError
@@ -67,7 +67,8 @@ class SecAggExecutor(Executor):
     what the site has helped to open lies in the store that its own file names, for all its jobs (in the simulator,
     where it names none, in the run folder).
 
-    Tasks of this job come one at a time (`TaskGate`), and federated events are for others: a server can send any.
+    Tasks of this job come one at a time (`TaskGate`). With an identity, since a server can send any, tasks come by the
+    names above alone, and no federated event by one of NVFLARE's own (`EventGate`).
 
     Errors are logged here. The server is told NVFLARE's return code alone, and counts the site as lost.
 
@@ -88,8 +89,7 @@ class SecAggExecutor(Executor):
         job.check_kwargs(args_to_check=kwargs, args_expected={})
         job.job.set_app_packages(sorted({*job.job.app_packages, *PACKAGES}))
         job.add_executor(self, tasks=[TASK], ctx=ctx)
-        others = AppConstants.TASK_SUBMIT_MODEL, AppConstants.TASK_VALIDATION
-        for task in (*(self.tasks or [AppConstants.TASK_TRAIN]), *others):
+        for task in _filtered(self.tasks):
             job.add_filter(SecAggTaskFilter(), FilterType.TASK_DATA, [task], ctx)
             job.add_filter(SecAggResultFilter(), FilterType.TASK_RESULT, [task], ctx)
 
@@ -115,13 +115,20 @@ class SecAggExecutor(Executor):
         self._memory = RunFolder(run, lambda: _ledger_of(site, run if simulated else None))
         self._client = Client(site.name, lambda: _limits_of(site, streams), self._memory, self._entropy)
         fl_ctx.set_prop(_CLIENT, self._client, private=True, sticky=True)
-        runner = fl_ctx.get_prop(FLContextKey.RUNNER)
-        runner._process_task = TaskGate(runner._process_task)
-        if _limits_of(site, streams).credentials is not None:  # what forbids all rounds is told before the first
+        active = _limits_of(site, streams).credentials is not None
+        runner, engine = fl_ctx.get_prop(FLContextKey.RUNNER), fl_ctx.get_engine()
+        runner._process_task = TaskGate(runner._process_task, self._names if active else None)
+        if active:  # what forbids all rounds is told before the first
+            engine.fire_event = EventGate(engine.fire_event)
             self._memory.party_store()
             if simulated and site.store() is None:
                 told = f"simulation: what {site.name} helps to open is remembered for this job, {run / LEDGER}"
                 self.log_info(fl_ctx, told)
+
+    @property
+    def _names(self) -> frozenset[str]:
+        """Of the tasks on which our filters stand, and our own."""
+        return frozenset([TASK, *_filtered(self.tasks)])
 
     def execute(self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal) -> Shareable:  # noqa: ARG002
         """Answer one phase without training. Raises SecaggError, which NVFLARE logs and replies by its code."""
@@ -159,6 +166,8 @@ class SecAggTaskFilter(Filter):
             if not client.begin(ask):
                 raise WireError(f"an ask of phase {ask.phase!r} in a training task")
             client.check(model.content_digest(job, task, content), received)
+            if not client.trains(ask):
+                raise WireError("a training task that this site has answered already")
         received = {name: array.copy() for name, array in received.items()}
         training = _Training(_withhold(fl_ctx, job), ask, received)
         fl_ctx.set_prop(_TRAINING, training, private=True, sticky=False)
@@ -192,6 +201,11 @@ class SecAggResultFilter(Filter):
         sealed = envelope.put(make_reply(code), _client(fl_ctx).answer(training.ask, train))
         training.sealed = True
         return sealed
+
+
+def _filtered(tasks: list[str] | None) -> list[str]:
+    """Names of the tasks that pass our filters: those that train, and those whose results hold a model or numbers."""
+    return [*(tasks or [AppConstants.TASK_TRAIN]), AppConstants.TASK_SUBMIT_MODEL, AppConstants.TASK_VALIDATION]
 
 
 def _training(fl_ctx: FLContext) -> _Training | None:

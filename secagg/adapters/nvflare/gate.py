@@ -1,13 +1,16 @@
-"""Every task of a site passes here: one at a time, before any filter on its way in and after all on its way out."""
+"""What of a server reaches a site's components: its tasks, before any filter and after all, and its events."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from threading import Lock
 from typing import Any
 
-from nvflare.apis.fl_constant import FLContextKey, ReturnCode
+from nvflare.apis.event_type import EventType
+from nvflare.apis.fl_constant import EventScope, FLContextKey, ReturnCode
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable, make_reply
 
+OWN_EVENTS = frozenset(value for name, value in vars(EventType).items() if name.isupper())
+"""What NVFLARE calls the steps of a run."""
 Process = Callable[[Any, FLContext], Shareable]
 
 
@@ -22,14 +25,18 @@ class TaskGate:
 
     Args:
         process: the method whose place this takes.
+        names: of the tasks that pass; None for all. Whatever a job's executors take by "*" has no filter of ours.
     """
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: Process, names: Collection[str] | None = None) -> None:
         self._process = process
+        self._names = names
         self._at_work = Lock()
 
     def __call__(self, task: Any, fl_ctx: FLContext) -> Shareable:
         """The reply to a `TaskAssignment`."""
+        if self._names is not None and task.name not in self._names:
+            return make_reply(ReturnCode.TASK_UNKNOWN)
         if not self._at_work.acquire(blocking=False):
             return make_reply(ReturnCode.SERVICE_UNAVAILABLE)
         try:
@@ -45,3 +52,23 @@ class TaskGate:
         fl_ctx.set_prop(FLContextKey.SSID, session, private=True, sticky=False)
         fl_ctx.set_prop(FLContextKey.TASK_ID, task.task_id, private=True, sticky=False)
         return reply
+
+
+class EventGate:
+    """Takes the place of an engine's `fire_event`: no event of the server's bears one of NVFLARE's own names.
+
+    A server can send any, to one site alone. By START_RUN in the midst of training NVFLARE's script executor runs a
+    second copy of the script, whose late result counts in the next round.
+
+    Args:
+        fire: the method whose place this takes.
+    """
+
+    def __init__(self, fire: Callable[[str, FLContext], object]) -> None:
+        self._fire = fire
+
+    def __call__(self, event_type: str, fl_ctx: FLContext) -> None:
+        """Fire the event, unless it came from elsewhere under a name of NVFLARE's own."""
+        local = fl_ctx.get_prop(FLContextKey.EVENT_SCOPE, EventScope.LOCAL) == EventScope.LOCAL
+        if local or event_type not in OWN_EVENTS:
+            self._fire(event_type, fl_ctx)

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from secagg.adapters.nvflare.model import WEIGHTED_BY
 from secagg.arguments import hints
 from secagg.errors import ConfigError
 from secagg.federation.choice import AllowedSchemes
@@ -40,6 +41,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     unusable: Unusable = Limits.unusable
     saturation: Share = Limits.saturation
+    metrics: frozenset[str] = frozenset()
     protocols: tuple[str, ...] = PROTOCOLS
     identity: _Identity | None = None
     draw: _Draw | None = None
@@ -53,9 +55,10 @@ class Site:
     """A site, and what its file says now: a JSON object, of which everything is optional.
 
     {"min_cohort": 3, "min_threshold": 2, "max_dim": 268435456, "clip": [0.0001, 10000], "bits": [2, 32],
-    "weight_ratio": 100, "levels": 16, "weights": [LEAST, MOST], "unusable": "zero", "saturation": 0.25, "protocols":
-    ["secagg", "secagg+"], "identity": {"key": FILE, "passphrase": FILE, "roster": FILE}, "draw": {"beacon": HEX,
-    "size": n, "rounds": n}, "store": FILE, "assumptions": {"corrupt": 0.05, "sigma": 40}, "validate": false}
+    "weight_ratio": 100, "levels": 16, "weights": [LEAST, MOST], "unusable": "zero", "saturation": 0.25, "metrics":
+    [NAME], "protocols": ["secagg", "secagg+"], "identity": {"key": FILE, "passphrase": FILE, "roster": FILE}, "draw":
+    {"beacon": HEX, "size": n, "rounds": n}, "store": FILE, "assumptions": {"corrupt": 0.05, "sigma": 40}, "validate":
+    false}
 
     Attributes:
         folder: where the file lies, and the files that it names.
@@ -74,7 +77,7 @@ class Site:
         if credentials is None and file.draw is not None:
             raise self._refused("a draw is held against an identity's roster, and it names no identity")
         schemes = AllowedSchemes(frozenset(file.protocols), None, credentials is not None, file.assumptions)
-        return Limits(policy, schemes, credentials, unusable=file.unusable, saturation=file.saturation)
+        return Limits(policy, schemes, credentials, WEIGHTED_BY, file.metrics, file.unusable, file.saturation)
 
     def store(self) -> Path | None:
         """Where it keeps what it has entered and helped to open, from job to job; None where the file says nothing."""
