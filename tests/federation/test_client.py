@@ -390,7 +390,7 @@ def test_ranges_of_clips_are_of_arrays_and_not_of_metrics():
 
 
 @pytest.mark.parametrize(("active", "allowed", "abstained"), [(True, 0.25, 1), (True, 0.9, 0), (False, 0.25, 0)])
-def test_of_an_update_that_is_mostly_signs_nothing_is_summed_for_a_server_that_may_lie(active, allowed, abstained):
+def test_an_update_that_is_mostly_signs_abstains_before_a_server_that_may_lie(active, allowed, abstained):
     """Signs times known weights can be taken apart, and the clip is the server's word."""
     federation = Federation(active=active)
     for party in federation.parties.values():
