@@ -7,6 +7,7 @@ not, and clients whose policy takes any weights, nobody does.
 
 import msgspec
 import numpy as np
+import pytest
 from federation import MODEL, MemoryGrid, model_record, step_of
 from flwr.app import ConfigRecord, RecordDict
 from lying import CLIP, Federation, refusals, replied, sent
@@ -53,18 +54,26 @@ ANY_WEIGHT = {
 HOW = {"weight_max": 450, "weight_min": 1}
 
 
-def test_clients_that_were_told_another_name_share_no_sum():
+ANY_NAME = "secagg.federation.client.Limits.check", lambda *_: None
+"""Clients that take the server's word for the name of their weight."""
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_clients_that_were_told_another_name_share_no_sum(declared, monkeypatch):
+    if not declared:
+        monkeypatch.setattr(*ANY_NAME)
     grid = FEDERATION.grid(train, OtherNames, **ANY_WEIGHT)
     outcome, found = FEDERATION.run(grid, model_record(), **HOW)
     assert outcome.failure is not None
     assert found is None
     told = refusals(grid)
     assert set(told) == set(FEDERATION.nodes) - {VICTIM}
-    assert all(reason.startswith("InconsistentModel") for reason in told.values())
+    why = "PolicyRefused: weights by 'local-epochs': this client's are 'num-examples'"
+    assert all(reason.startswith(why if declared else "InconsistentModel") for reason in told.values())
 
 
 def test_the_default_policy_takes_no_part_where_weights_may_be_so_far_apart():
-    grid = FEDERATION.grid(train, OtherNames, weights="1,450")
+    grid = FEDERATION.grid(train, weights="1,450")
     outcome, _ = FEDERATION.run(grid, model_record(), **HOW)
     assert outcome.failure is not None
     assert set(refusals(grid)) == set(FEDERATION.nodes)
@@ -72,6 +81,7 @@ def test_the_default_policy_takes_no_part_where_weights_may_be_so_far_apart():
 
 
 def test_with_a_context_without_the_invitation_one_weighted_mean_is_one_clients_update(monkeypatch):
+    monkeypatch.setattr(*ANY_NAME)
     for end in ("client", "round"):
         monkeypatch.setattr(f"secagg.federation.{end}.session_context", lambda received, terms: received)
     grid = FEDERATION.grid(train, OtherNames, **ANY_WEIGHT)

@@ -19,7 +19,7 @@ from hospitals.client_app import train
 from hospitals.task import create_model, get_weights, load_data
 from hospitals.task import train as fit
 
-from secagg.adapters.flower import seen
+from secagg.adapters.flower import SecAggMod, seen
 
 NODES, PLACE, STEPS = 5, 1, 10
 FEDERATION = Federation(NODES)
@@ -50,8 +50,10 @@ class AnyOrder(MemoryGrid):
 
 def run(kind):
     """(grid, outcome, the model's arrays after the round) among hospitals with the example's own function."""
-    grid = FEDERATION.grid(train, kind, run_config=CONFIG)
-    how = {"weight_max": 500, "clip": 32.0, "bits": 24, "metrics": {"accuracy": 1.0, "auc": 1.0}}
+    metrics = {"accuracy": 1.0, "auc": 1.0}
+    mod = SecAggMod(credentials=lambda context: FEDERATION.known[str(context.node_id)], metrics=metrics)
+    grid = FEDERATION.grid(train, kind, mod, run_config=CONFIG)
+    how = {"weight_max": 500, "clip": 32.0, "bits": 24, "metrics": metrics}
     before = ArrayRecord([array.copy() for array in get_weights(create_model(0.1))])
     return grid, *FEDERATION.run(grid, before, **how)
 

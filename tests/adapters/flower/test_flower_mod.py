@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from secagg import Credentials, Policy
 from secagg.adapters.flower import FLOWER, SecAggMod, SecureAggregation, envelope, secagg_mod
 from secagg.adapters.flower._installed import check_flower
-from secagg.errors import ConfigError, OutOfRange, PolicyRefused, SecaggError, WireError
+from secagg.errors import ConfigError, NotFinite, OutOfRange, PolicyRefused, SecaggError, WireError
 from secagg.federation.messages import Ask, Invitation
 from secagg.testing import SeededEntropy
 from secagg_protocols import PairwiseMasking
@@ -184,12 +184,17 @@ BAD_INPUT = {
     "complex": (reply_of({**MODEL, "bias": np.zeros(3, complex)}, {"num-examples": 7}), "BadDtype", "bias"),
     "two array records": (reply_of(metrics={"num-examples": 7}, rest=model_record()), "InputError", "rest"),
     "two metric records": (reply_of(more=MetricRecord({"n": 4711})), "InputError", "2 MetricRecords"),
-    "an error": (lambda message, _: Message(Error(77, "nobody today"), reply_to=message), "InputError", "nobody today"),
-    "an exception": (raising(ValueError(SECRET)), "ValueError", SECRET),
-    "one of ours": (raising(OutOfRange(SECRET)), "OutOfRange", SECRET),
-    "loading": (raising(LoadClientAppError(SECRET)), "LoadClientAppError", SECRET),
+    "no examples": (reply_of(metrics={"num-examples": 0}), "BadWeight", "zero"),
 }
 """{what is wrong: (train function, class of the error, part of its text)}; text that stays in the client's log."""
+FAILURES = {
+    "an error": (lambda message, _: Message(Error(77, SECRET), reply_to=message), "RuntimeError"),
+    "an exception": (raising(ValueError(SECRET)), "ValueError"),
+    "one of ours": (raising(OutOfRange(SECRET)), "OutOfRange"),
+    "one about the input": (raising(NotFinite(SECRET)), "NotFinite"),
+    "loading": (raising(LoadClientAppError(SECRET)), "LoadClientAppError"),
+}
+"""{why training gives nothing: (train function, class of the error)}."""
 
 
 def shape_of(reply):
@@ -216,7 +221,19 @@ def test_of_a_client_that_falls_silent_the_server_learns_that(name):
     assert reason == "InputError: this client has no update in this round; its own log says why"
 
 
-@pytest.mark.parametrize("weight", [77123, 0, 7.0])
+@pytest.mark.parametrize("name", FAILURES)
+@pytest.mark.parametrize("unusable", ["zero", "silent"])
+def test_training_that_fails_is_a_loss_of_which_the_server_learns_the_class_alone(name, unusable, caplog):
+    train, kind = FAILURES[name]
+    grid, node = held_at("masked", train=train, node_config={"secagg-unusable": unusable})
+    code = ErrorCode.LOAD_CLIENT_APP_EXCEPTION if name == "loading" else ErrorCode.CLIENT_APP_RAISED_EXCEPTION
+    reply = grid.ask(node, grid.held[node])
+    assert (reply.error.code, reply.error.reason) == (code, f"{kind}: this client's own log says why")
+    assert SECRET in caplog.text
+    assert "StateError" in refusal(grid, node, grid.held[node])  # it has left the round
+
+
+@pytest.mark.parametrize("weight", [77123, 1, 7.0])
 def test_a_weight_outside_its_range_is_summed_too(weight, caplog):
     grid, node = held_at("masked", train=reply_of(metrics={"num-examples": weight}))
     assert grid.ask(node, grid.held[node]).has_content()
@@ -269,7 +286,7 @@ def test_an_exception_of_a_mod_that_runs_later_is_the_users(caplog):
 
     grid, node = held_at("masked")
     grid.apps[node] = client_app(mods=(secagg_mod, later))
-    assert grid.ask(node, grid.held[node]).has_content()
+    assert refusal(grid, node, grid.held[node]) == "ValueError: this client's own log says why"
     assert SECRET in caplog.text
 
 
@@ -293,16 +310,16 @@ def test_what_ends_the_process_is_not_swallowed(error, kind):
         grid.ask(node, asked(grid, node, kind))
 
 
-def test_a_strategy_sees_the_users_exception_as_an_abstention_and_as_a_failed_evaluation():
+def test_a_strategy_sees_the_users_exception_as_a_loss_and_as_a_failed_evaluation():
     grid = grid_of(4)
     odd = next(iter(grid.apps))
     grid.apps[odd] = app_of(raising(ValueError(SECRET)))
     strategy = SecureAggregation(FedAvg(), weight_max=400)
     result = strategy.start(grid, model_record(), num_rounds=1)
-    assert (strategy.outcomes[1].lost, strategy.outcomes[1].abstained) == ({}, 1)
+    assert (strategy.outcomes[1].lost, strategy.outcomes[1].abstained) == ({str(odd): "masked"}, 0)
     assert dict(result.evaluate_metrics_clientapp[1]) == {"auc": 0.5}
     failed = [reply for reply in grid.replies if reply.has_error()]
-    assert [reply.error.code for reply in failed] == [ErrorCode.CLIENT_APP_RAISED_EXCEPTION]
+    assert [reply.error.code for reply in failed] == [ErrorCode.CLIENT_APP_RAISED_EXCEPTION] * 2
     assert not any(SECRET in reply.error.reason for reply in failed)
 
 
@@ -477,7 +494,11 @@ def test_another_version_of_the_adapter_says_so():
 
 @pytest.mark.parametrize(
     ("header", "match"),
-    [({"phase": "unmusk"}, "does not have"), ({"terms": b"{}"}, "not the terms"), ({"extra": 1}, "unknown field")],
+    [
+        ({"phase": "unmusk"}, "expected 'keys', whose frame it has"),
+        ({"terms": b"{}"}, "not the terms"),
+        ({"extra": 1}, "unknown field"),
+    ],
 )
 def test_damaged_headers(header, match):
     grid, node = held_at("keys")

@@ -100,6 +100,7 @@ def unbound(monkeypatch):
     """A twin: the digests are of the parameters, by name."""
     monkeypatch.setattr(federation_client, "model_digest", of_names)
     monkeypatch.setattr(federation_round, "model_digest", of_names)
+    monkeypatch.setattr(federation_client, "fits", lambda *_: True)
     monkeypatch.setattr(
         model, "content_digest", lambda job, task, content: digest_of(job, task, sorted(content["DXO"]["data"].items()))
     )

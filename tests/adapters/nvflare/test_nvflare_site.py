@@ -123,15 +123,15 @@ def test_an_executors_error_carries_nothing_else(tmp_path):
     assert set(result) == {"__headers__"}
 
 
-def test_the_same_task_again_gets_the_same_bytes_whatever_is_trained_then(tmp_path):
+def test_the_same_task_again_gets_the_same_bytes_and_is_not_trained_for(tmp_path):
     for phase in ("keys", "shares", "masked", "unmask"):
         federation, held = held_at(tmp_path / phase, phase)
         first = answer(federation, "site-1", held["site-1"])
-        federation.sites["site-1"].trainer.result = result_of(meta={"NUM_STEPS_CURRENT_ROUND": 9})
-        if phase == "unmask":  # the last answer ends the part
+        if phase in ("masked", "unmask"):  # a filter gives no reply of its own; the last answer ends the part
             assert answer(federation, "site-1", held["site-1"]).get_return_code() != ReturnCode.OK
         else:
             assert answer(federation, "site-1", held["site-1"])[envelope.KEY] == first[envelope.KEY]
+        assert len(federation.sites["site-1"].trainer.seen) == (phase in ("masked", "unmask"))
 
 
 def test_an_earlier_ask_again_is_refused(tmp_path, caplog):
@@ -149,6 +149,11 @@ def test_a_model_is_trained_in_its_own_phase_only(tmp_path, caplog, how):
         assert "without a model" in refusal(federation, data, caplog, name=envelope.TASK)[1]
         return
     ask = msgspec.structs.replace(envelope.read(data, envelope.Ask), phase="shares")
+    assert (
+        "expected 'masked', whose frame it has" in refusal(federation, envelope.put(data, ask), caplog, name="train")[1]
+    )
+    (shares,) = (each for phase, site, each in federation.wire.tasks if (phase, site) == ("shares", "site-1"))
+    ask = envelope.read(shares, envelope.Ask)
     assert "in a training task" in refusal(federation, envelope.put(data, ask), caplog, name="train")[1]
     assert federation.sites["site-1"].trainer.seen == []
 
