@@ -12,7 +12,7 @@ KEY = "secagg"
 """Of the entry."""
 TASK = "secagg"
 """Name of the tasks that carry the phases without training."""
-VERSION = 2
+VERSION = 3
 """Of this envelope; both ends must have the same."""
 
 

@@ -196,9 +196,9 @@ def test_a_stranger_to_the_session(tmp_path, caplog):
 
 def test_another_version_of_the_adapter_says_so(tmp_path, caplog):
     federation, held = held_at(tmp_path, "keys")
-    ask = msgspec.structs.replace(envelope.read(held["site-1"], envelope.Ask), version=3)
+    ask = msgspec.structs.replace(envelope.read(held["site-1"], envelope.Ask), version=2)
     log = refusal(federation, envelope.put(held["site-1"], ask), caplog, name=envelope.TASK)[1]
-    assert "version 3 of this adapter, expected 2" in log
+    assert "version 2 of this adapter, expected 3" in log
 
 
 def active(federation, folder, **more):
