@@ -15,7 +15,7 @@ from secagg.wire import codec
 KEPT_SECONDS = 7 * 24 * 3600
 """After so long without a message what is left of a round is dropped: its run has ended without it."""
 MAX_ROWS, MAX_BYTES = 4096, 2**26
-"""Of which more are not kept: the oldest go, and the newest stays. A server can open any number of runs."""
+"""Of which more are not kept: the oldest go, and what is being written stays. A server can open any number of runs."""
 MAX_NAME, MAX_RECORD = 64, 2**32 - 1
 """Characters of a run's name or a record's; bytes of a record, MessagePack's own bound."""
 
@@ -75,7 +75,7 @@ class RunRecords:
             rows = _rows(journal)
             self._check_alone(name, rows)
             row = rows[self._run, name] = _Row(self._run, name, int(self._clock()), record)
-            self._save(journal, rows)
+            self._save(journal, rows, row)
         self._seen[name] = row
 
     def forget(self, name: str) -> None:
@@ -92,11 +92,13 @@ class RunRecords:
         if name in self._seen and rows.get((self._run, name)) != self._seen[name]:
             raise StateError(f"{self._journal}: another process has answered in the same run at the same time")
 
-    def _save(self, journal: Journal, rows: Mapping[tuple[str, str], _Row]) -> None:
+    def _save(self, journal: Journal, rows: Mapping[tuple[str, str], _Row], written: _Row | None = None) -> None:
+        """`written` first, then the newest, as many as there is room for."""
         oldest = self._clock() - KEPT_SECONDS
-        newest = sorted((row for row in rows.values() if row.at >= oldest), key=lambda row: -row.at)[:MAX_ROWS]
+        known = (row for row in rows.values() if row is written or row.at >= oldest)
+        newest = sorted(known, key=lambda row: (row is not written, -row.at))[:MAX_ROWS]
         sizes = accumulate(len(row.record) for row in newest)
-        kept = [row for i, (row, size) in enumerate(zip(newest, sizes, strict=True)) if not i or size <= MAX_BYTES]
+        kept = [row for row, size in zip(newest, sizes, strict=True) if row is written or size <= MAX_BYTES]
         journal.save(codec.encode(_Saved(tuple(sorted(kept, key=_place)))))
 
 

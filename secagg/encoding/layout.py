@@ -1,6 +1,7 @@
 """The structure of an update: arrays, and lists, tuples and dicts of them, flattened to a row of leaves and back."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from math import prod
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -112,6 +113,8 @@ class Layout(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
 
     def check(self) -> None:
         """Raise ConfigError for a layout that `of` would not make, or that nobody could read."""
+        if sum(1 for _ in islice(_nodes(self.root, 0), 2 * MAX_LEAVES + 1)) > 2 * MAX_LEAVES:
+            raise ConfigError(f"update: more than {2 * MAX_LEAVES} lists, dicts, arrays and numbers")
         _check_node(self.root, "update", 0)
         if len(self.leaves) > MAX_LEAVES:
             raise ConfigError(f"update: {len(self.leaves)} arrays and numbers, expected at most {_MANY}")
@@ -271,6 +274,14 @@ def _check_axes(axes: tuple[Axis, ...], shape: tuple[int, ...], path: str) -> No
             raise ConfigError(f"{path}: {size} labels, expected at most {labels.MAX_LABELS}: give an array")
         if not len(set(axis)) == len(axis) == size:
             raise ConfigError(f"{path}: {len(set(axis))} different labels for {size} entries: each needs its own")
+
+
+def _nodes(node: Node, depth: int) -> Iterator[Node]:
+    """Itself and all beneath it, as deep as a layout may be."""
+    yield node
+    if not isinstance(node, Leaf) and depth <= MAX_DEPTH:
+        for item in node.items:
+            yield from _nodes(item, depth + 1)
 
 
 def _leaves(node: Node) -> Iterator[Leaf]:

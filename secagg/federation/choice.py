@@ -16,6 +16,7 @@ from secagg.scheme import Scheme
 from secagg_protocols import PROTOCOLS, options_of
 
 OWN = "own"
+_Option = int | float | str | bool | None
 ASSUMPTIONS: Mapping[str, float] = {"corrupt": 0.05, "sigma": 40}
 """The least that a scheme which the server names may assume, where the client says nothing else."""
 
@@ -159,7 +160,7 @@ class AllowedSchemes:
         if name not in self.protocols:
             raise PolicyRefused(f"protocol {name!r}: this client allows {sorted(self.protocols)}")
         try:
-            options = msgspec.json.decode(invitation.options, type=dict[str, Any])
+            options = msgspec.json.decode(invitation.options, type=dict[str, _Option])
         except (msgspec.DecodeError, RecursionError) as error:
             raise ConfigError(f"options of {name!r}: {error}") from None
         scheme = _built(name, parties, options)

@@ -1,10 +1,11 @@
 """A client's end of a training run, for the length of a message or of a process: what it enters, checks and reveals."""
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
+from math import inf
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
@@ -37,6 +38,7 @@ from secagg.wire import frame
 KEY_BYTES = 32
 Unusable = Literal["zero", "silent"]
 Share = Annotated[float, Meta(ge=0, le=1)]
+MetricClips = Annotated[Mapping[str, tuple[float, float]], Meta(title="a dict {name: a tuple of two clips}")]
 log = logging.getLogger("secagg.federation")
 
 
@@ -50,7 +52,7 @@ class Limits:
         credentials: identity and roster. With them the server may lie: the client takes part in active rounds only,
             and what a sum tells of it is its own word: the range of its weights (`Policy.weights`), and these two.
         weighted_by: name of the value that is its weight.
-        metrics: names of those that may be summed.
+        metrics: {name: (least, largest) clip} of those that may be summed.
         unusable: what becomes of an update that cannot be summed. "zero": it counts as zeros, of the client's weight,
             and is counted (`ABSTAIN`), so that nobody learns whose it was; a sum may be of fewer updates than
             `min_cohort` then. "silent": the client is lost, which the server sees.
@@ -63,22 +65,27 @@ class Limits:
     schemes: AllowedSchemes
     credentials: Credentials | None = None
     weighted_by: str | None = None
-    metrics: Collection[str] = frozenset()
+    metrics: MetricClips = field(default_factory=dict)
     unusable: Unusable = "zero"
     saturation: Share = 0.25
 
     def __post_init__(self) -> None:
         checked("unusable", self.unusable, Unusable)
         checked("saturation", self.saturation, Share)
+        checked("metrics", self.metrics, MetricClips)
 
     def check(self, invitation: Invitation, session: Session, scheme: Scheme) -> None:
         """Raise PolicyRefused for what a server that may lie asks for and this client has not declared.
 
-        Whose weight or metric is of the server's choice stands out in the sum; and a session of no run could be
-        entered again and again.
+        Whose weight or metric is of the server's choice stands out in the sum; whose entries alone are above half a
+        step, too; and a session of no run could be entered again and again.
         """
         if self.credentials is None:
             return
+        if session.encoding.rounding == "nearest":
+            raise PolicyRefused("rounding is 'nearest': what is below half a step would be left out of the sum")
+        if 2 ** (session.encoding.bits - 1) - 1 < self.policy.levels:
+            raise PolicyRefused(f"{session.encoding.bits} bits: fewer levels than this client asks for (Policy.levels)")
         if session.encoding.weights is not None:
             if self.policy.weights is None:
                 raise PolicyRefused(
@@ -86,9 +93,11 @@ class Limits:
                     "at many ranges of its own choice a lying server finds how heavy the clients are"
                 )
             if invitation.weighted_by != self.weighted_by:
-                raise PolicyRefused(f"weights by {invitation.weighted_by!r}: this client's are {self.weighted_by!r}")
-        if odd := sorted(set(invitation.metrics) - set(self.metrics)):
-            raise PolicyRefused(f"metric {odd[0]!r}: this client declares {sorted(self.metrics) or 'none'}")
+                raise PolicyRefused(f"weights by {invitation.weighted_by!r}: this client's have another name")
+        for name, clip in invitation.metrics.items():
+            least, most = self.metrics.get(name, (inf, inf))
+            if not least <= clip <= most:
+                raise PolicyRefused(f"metric {name!r} with clip {clip:g}: this client declares no such one")
         if scheme.prepares and not session.run:
             raise PolicyRefused("a session of no run: this client enters each round of a run once")
 
@@ -136,9 +145,9 @@ class _Part:
         """What the update weighs, as it says. Raises BadWeight for nothing, too."""
         return 1 if self.encoding.weights is None else weight_of(trained.values, self.invitation.weighted_by)
 
-    def update(self, trained: Trained) -> Update:
+    def update(self, trained: Trained, noise: Entropy) -> Update:
         """What is summed. Raises InputError."""
-        metrics = given_metrics(trained.metrics, self.invitation.metrics, self.encoding.bits)
+        metrics = given_metrics(trained.metrics, self.invitation.metrics, self.encoding.bits, noise)
         return {ARRAYS: update_of(trained.received, trained.arrays), **metrics}
 
 
@@ -245,7 +254,7 @@ class Client:
         try:
             trained = train()
             weight = part.weight(trained)
-            update = self._checked(part.encoding, part.update(trained))
+            update = self._checked(part.encoding, part.update(trained, self._entropy))
         except InputError as error:
             update = self._instead(error)
         except Exception:
@@ -350,6 +359,7 @@ class Client:
         """This client is in no round now: it sends its keys for the next one."""
         if ask.terms is None or ask.ahead is None:
             raise WireError("a request to prepare a round that it does not name")
+        self._limits().policy.check_size(len(ask.terms))
         scheme = self._limits().schemes.made(Invitation.from_bytes(ask.terms), ask.ahead.parties)
         return Reply(PREPARE, None, self._prepare(scheme, ask.ahead))
 

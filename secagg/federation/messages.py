@@ -9,6 +9,8 @@ from secagg.arguments import FINITE
 from secagg.errors import WireError
 from secagg.scheme.session import MAX_PARTIES, MAX_ROUND
 
+MAX_OPTIONS = 4096
+"""Characters of a scheme's options."""
 PREPARE = "secagg.prepare"
 """In place of a phase: no part of a round, only a request to prepare the next one."""
 
@@ -72,7 +74,7 @@ class Invitation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     """
 
     protocol: str
-    options: str
+    options: Annotated[str, Meta(max_length=MAX_OPTIONS)]
     fingerprint: bytes
     weighted_by: str
     model: bytes

@@ -7,6 +7,7 @@ weights or can guess them, which of them lacks a class.
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from math import floor
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from secagg.encoding.layout import Update
 from secagg.encoding.quantize import Quantizer
+from secagg.primitives.entropy import Entropy, draw
 
 ARRAYS, METRICS, REPORTING = "arrays", "metrics", "reporting"
 
@@ -23,10 +25,15 @@ def blank_metrics(names: Collection[str]) -> dict[str, Update]:
     return {METRICS: dict.fromkeys(names, 0), REPORTING: dict.fromkeys(names, 0)}
 
 
-def given_metrics(values: Mapping[str, Any], clips: Mapping[str, float], bits: int) -> dict[str, Update]:
-    """The same of one party; zeros for a metric that is missing, or no finite number."""
+def given_metrics(
+    values: Mapping[str, Any], clips: Mapping[str, float], bits: int, noise: Entropy
+) -> dict[str, Update]:
+    """The same of one party; zeros for a metric that is missing, or no finite number.
+
+    Rounded stochastically: nearest, a clip of many times the value would ask whether it is above half a step.
+    """
     found = {name: _finite(values.get(name)) for name in clips}
-    steps = {name: 0 if value is None else _steps(value, clips[name], bits) for name, value in found.items()}
+    steps = {name: 0 if value is None else _steps(value, clips[name], bits, noise) for name, value in found.items()}
     return {METRICS: steps, REPORTING: {name: int(value is not None) for name, value in found.items()}}
 
 
@@ -62,13 +69,14 @@ def _finite(value: Any) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def _steps(value: float, clip: float, bits: int) -> int:
-    quantizer = Quantizer(bits)
-    return round(max(-1.0, min(1.0, value / clip)) * quantizer.levels) + quantizer.offset
+def _steps(value: float, clip: float, bits: int, noise: Entropy) -> int:
+    quantizer, up = Quantizer(bits), int.from_bytes(draw(noise, 4), "little") / 2**32
+    exact = max(-1.0, min(1.0, value / clip)) * quantizer.levels
+    return min(floor(exact + up), quantizer.levels) + quantizer.offset
 
 
 def _mean(total: int, parties: int, clip: float, bits: int) -> MeanMetric:
-    quantizer, edge = Quantizer(bits), np.asarray(clip)
+    quantizer, edge = Quantizer(bits, "stochastic"), np.asarray(clip)
     steps = total - parties * quantizer.offset
     mean: NDArray[np.float64] = edge * (steps / (parties * quantizer.levels))
     return MeanMetric(parties, float(mean), float(quantizer.error(edge)), abs(steps) == parties * quantizer.levels)

@@ -122,7 +122,7 @@ class Policy:
                 f"policy asks for {self.levels} (Policy.levels): raise weight_min or bits"
             )
         if self.weights is not None and not least <= self.weights[0] <= self.weights[1] <= most:
-            raise PolicyRefused(f"weights {least}..{most}: this party declares {self.weights} (Policy.weights)")
+            raise PolicyRefused(f"weights {least}..{most}: this party declares others (Policy.weights)")
 
     def clamped(self, weight: Any) -> Any:
         """What a weight counts as: the nearer end of this party's own range where it is outside.

@@ -2,6 +2,7 @@
 them are in it, and how much of it is the heaviest one's. Of who abstains, and of who has a metric, it says how many.
 """
 
+import os
 from itertools import combinations
 
 import numpy as np
@@ -47,7 +48,9 @@ def test_who_abstains_weighs_as_ever():
 
 def having_auc(kind):
     having = {"a", "d", "e"}
-    given = {name: given_metrics({"auc": 0.8} if name in having else {}, {"auc": 1.0}, 16) for name in WEIGHTS}
+    given = {
+        name: given_metrics({"auc": 0.8} if name in having else {}, {"auc": 1.0}, 16, os.urandom) for name in WEIGHTS
+    }
     share = {name: {"share": float(name in having)} if kind == "by weight" else {} for name in WEIGHTS}
     updates = {name: {"arrays": np.zeros(2), **given[name], **share[name]} for name in WEIGHTS}
     return having, secagg.aggregate(updates, PairwiseMasking(), weights=WEIGHTS, weight_max=2000)

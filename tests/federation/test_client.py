@@ -66,7 +66,7 @@ class Party:
     def __init__(self, me, lasting=True, credentials=None):
         schemes = AllowedSchemes(frozenset({"secagg"}), None, credentials is not None)
         self.me, self.memory, self.entropy = me, Records(lasting), SeededEntropy(me)
-        self.limits = Limits(Policy(weights=(1, 10)), schemes, credentials, "weight", {"loss"})
+        self.limits = Limits(Policy(weights=(1, 10)), schemes, credentials, "weight", {"loss": (0.5, 2.0)})
         self.start()
 
     def start(self):
@@ -302,8 +302,13 @@ def test_whose_training_fails_is_out_of_the_round(error, lasting):
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        ({"weighted_by": "epochs"}, "weights by 'epochs': this client's are 'weight'"),
-        ({"metrics": {"loss": 1.0, "num-positives": 1.0}}, r"metric 'num-positives': this client declares \['loss'\]"),
+        ({"weighted_by": "epochs"}, "weights by 'epochs': this client's have another name"),
+        (
+            {"metrics": {"loss": 1.0, "num-positives": 1.0}},
+            "metric 'num-positives' with clip 1: this client declares no",
+        ),
+        ({"metrics": {"loss": 3.0}}, "metric 'loss' with clip 3: this client declares no such one"),
+        ({"metrics": {"loss": 1e-4}}, "metric 'loss' with clip 0.0001: this client declares no such one"),
     ],
 )
 def test_a_server_that_may_lie_names_no_weight_and_no_metric(change, match):
@@ -324,6 +329,29 @@ def test_a_server_that_may_lie_opens_no_session_of_no_run():
     session = structs.replace(Session.from_bytes(ask.session), run=b"", round=0)
     with pytest.raises(PolicyRefused, match="a session of no run"):
         party.answer(structs.replace(ask, session=session.to_bytes()))
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"rounding": "nearest", "weights": None}, "rounding is 'nearest'"),
+        ({"bits": 5, "weights": None}, "5 bits: fewer levels than this client asks for"),
+    ],
+)
+def test_a_server_that_may_lie_leaves_no_entry_alone_above_half_a_step(change, match):
+    """Unweighted too: whoever's entries alone are above it stands in the sum alone."""
+    party, ask = held_at("keys", active=True)
+    session = Session.from_bytes(ask.session)
+    session = structs.replace(session, encoding=structs.replace(session.encoding, **change))
+    with pytest.raises(PolicyRefused, match=match):
+        party.answer(structs.replace(ask, session=session.to_bytes()))
+
+
+def test_a_request_to_prepare_is_measured_before_it_is_read():
+    party, ask = held_at("keys")
+    party.limits = replace(party.limits, policy=Policy(max_size=len(ask.terms) - 1))
+    with pytest.raises(PolicyRefused, match="this party's policy reads"):
+        party.answer(Ask(PREPARE, b"", ask.terms, None, Ahead("00" * 16, 5, 4)))
 
 
 def test_a_session_is_measured_before_it_is_read():
@@ -371,7 +399,7 @@ def test_in_active_mode_a_client_declares_its_range_of_weights():
         ({"clip": {"w": (1.0, 2.0)}}, r"clip of update\['arrays'\]\['w'\] is 0.5"),
         ({"clip": {"*": (0.1, 1.0)}}, r"clip of update\['arrays'\]\['n'\] is 4095"),
         ({"bits": (17, 32)}, "bits is 16: this party's policy allows 17..32"),
-        ({"weights": (1, 20)}, r"weights 1..10: this party declares \(1, 20\)"),
+        ({"weights": (1, 20)}, "weights 1..10: this party declares others"),
         ({"weight_ratio": 9}, "weights 1..10: this party's policy allows a ratio of 9"),
         ({"levels": 3277}, "weights 1..10 leave the lightest party 3276 levels"),
     ],

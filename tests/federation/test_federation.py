@@ -365,7 +365,7 @@ def test_clipped_metrics_are_told_by_name():
 )
 def test_the_mean_of_a_metric_is_within_its_bound_whoever_has_one(values, clip, bits):
     clips = {"auc": clip}
-    given_ = [given_metrics({} if value is None else {"auc": value}, clips, bits) for value in values]
+    given_ = [given_metrics({} if value is None else {"auc": value}, clips, bits, SeededEntropy(0)) for value in values]
     summed = {part: {"auc": sum(each[part]["auc"] for each in given_)} for part in ("metrics", "reporting")}
     known = [Fraction(max(-clip, min(clip, value))) for value in values if value is not None and value == value]
     found = read_metrics(summed, clips, bits)

@@ -51,7 +51,7 @@ class SecAggMod:
             parties are named by their node ids as text. With it, only such schemes are accepted, and a deployed node
             needs a journal, which no SuperLink can put back; a simulated one does not.
         weighted_by: with `credentials`, the metric of the train function's reply that is the weight.
-        metrics: with `credentials`, those of the reply that may be summed; a server may name no other.
+        metrics: with `credentials`, {name: (least, largest) clip} of those of the reply that may be summed.
         assumptions: with `credentials`, the least rate of corrupt clients ("corrupt") and bits of security ("sigma")
             that the server's options may assume; 0.05 and 40 where not given.
         entropy: source of all secrets.
@@ -68,11 +68,11 @@ class SecAggMod:
         entropy: Entropy = os.urandom,
         assumptions: Mapping[str, float] | None = None,
         weighted_by: str = "num-examples",
-        metrics: Collection[str] = (),
+        metrics: Mapping[str, tuple[float, float]] | None = None,
     ) -> None:
         schemes = AllowedSchemes(frozenset(protocols), scheme, credentials is not None, assumptions or {})
         own = USUAL if policy is None else policy
-        self._limits = Limits(own, schemes, weighted_by=weighted_by, metrics=frozenset(metrics))
+        self._limits = Limits(own, schemes, weighted_by=weighted_by, metrics=metrics or {})
         self._credentials = credentials
         self._entropy = entropy
         self._warned = False

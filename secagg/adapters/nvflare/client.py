@@ -23,7 +23,7 @@ from secagg.adapters.nvflare.envelope import TASK
 from secagg.adapters.nvflare.gate import EventGate, TaskGate
 from secagg.adapters.nvflare.memory import LEDGER, RunFolder
 from secagg.adapters.nvflare.site import FILE, Site
-from secagg.errors import ConfigError, PolicyRefused, WireError
+from secagg.errors import ConfigError, PolicyRefused, SecaggError, WireError
 from secagg.federation.client import Client, Limits
 from secagg.federation.update import Arrays
 from secagg.primitives.entropy import Entropy
@@ -89,7 +89,7 @@ class SecAggExecutor(Executor):
         job.check_kwargs(args_to_check=kwargs, args_expected={})
         job.job.set_app_packages(sorted({*job.job.app_packages, *PACKAGES}))
         job.add_executor(self, tasks=[TASK], ctx=ctx)
-        for task in _filtered(self.tasks):
+        for task in filtered(self.tasks):
             job.add_filter(SecAggTaskFilter(), FilterType.TASK_DATA, [task], ctx)
             job.add_filter(SecAggResultFilter(), FilterType.TASK_RESULT, [task], ctx)
 
@@ -110,25 +110,31 @@ class SecAggExecutor(Executor):
 
     def _start(self, fl_ctx: FLContext) -> None:
         site, simulated = _site(fl_ctx), _simulated(fl_ctx)
+        runner, engine = fl_ctx.get_prop(FLContextKey.RUNNER), fl_ctx.get_engine()
+        # Closed first: NVFLARE goes on with the run whatever is raised here.
+        gate = runner._process_task = TaskGate(runner._process_task)
+        events = engine.fire_event = EventGate(engine.fire_event)
         run = Path(fl_ctx.get_workspace().get_run_dir(fl_ctx.get_job_id()))
         streams = not simulated and is_log_streaming_allowed(fl_ctx)
         self._memory = RunFolder(run, lambda: _ledger_of(site, run if simulated else None))
         self._client = Client(site.name, lambda: _limits_of(site, streams), self._memory, self._entropy)
         fl_ctx.set_prop(_CLIENT, self._client, private=True, sticky=True)
-        active = _limits_of(site, streams).credentials is not None
-        runner, engine = fl_ctx.get_prop(FLContextKey.RUNNER), fl_ctx.get_engine()
-        runner._process_task = TaskGate(runner._process_task, self._names if active else None)
-        if active:  # what forbids all rounds is told before the first
-            engine.fire_event = EventGate(engine.fire_event)
-            self._memory.party_store()
-            if simulated and site.store() is None:
-                told = f"simulation: what {site.name} helps to open is remembered for this job, {run / LEDGER}"
-                self.log_info(fl_ctx, told)
-
-    @property
-    def _names(self) -> frozenset[str]:
-        """Of the tasks on which our filters stand, and our own."""
-        return frozenset([TASK, *_filtered(self.tasks)])
+        try:  # what forbids all rounds is told before the first
+            active = _limits_of(site, streams).credentials is not None
+            if active:
+                self._memory.party_store()
+        except SecaggError as error:
+            self.log_error(fl_ctx, f"this site takes no task: {error}")
+            raise
+        if not active:
+            gate.open_to(None)
+            events.open()
+            return
+        gate.open_to([TASK, *filtered(self.tasks)])
+        if simulated and site.store() is None:
+            self.log_info(
+                fl_ctx, f"simulation: what {site.name} helps to open is remembered for this job, {run / LEDGER}"
+            )
 
     def execute(self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal) -> Shareable:  # noqa: ARG002
         """Answer one phase without training. Raises SecaggError, which NVFLARE logs and replies by its code."""
@@ -203,7 +209,7 @@ class SecAggResultFilter(Filter):
         return sealed
 
 
-def _filtered(tasks: list[str] | None) -> list[str]:
+def filtered(tasks: list[str] | None) -> list[str]:
     """Names of the tasks that pass our filters: those that train, and those whose results hold a model or numbers."""
     return [*(tasks or [AppConstants.TASK_TRAIN]), AppConstants.TASK_SUBMIT_MODEL, AppConstants.TASK_VALIDATION]
 

@@ -23,15 +23,21 @@ class TaskGate:
     Server and site find back to a task by its cookies, its id and their session's. Filters and executor get neither
     cookies nor session (`SecAggTaskFilter` withholds the id); what sends the reply gets them back here.
 
+    Whatever a job's executors take by "*" has no filter of ours, so tasks of other names are turned away too. It is
+    closed until it is opened.
+
     Args:
         process: the method whose place this takes.
-        names: of the tasks that pass; None for all. Whatever a job's executors take by "*" has no filter of ours.
     """
 
-    def __init__(self, process: Process, names: Collection[str] | None = None) -> None:
+    def __init__(self, process: Process) -> None:
         self._process = process
-        self._names = names
+        self._names: Collection[str] | None = frozenset()
         self._at_work = Lock()
+
+    def open_to(self, names: Collection[str] | None) -> None:
+        """Let tasks of these names pass; None for all."""
+        self._names = names
 
     def __call__(self, task: Any, fl_ctx: FLContext) -> Shareable:
         """The reply to a `TaskAssignment`."""
@@ -66,9 +72,14 @@ class EventGate:
 
     def __init__(self, fire: Callable[[str, FLContext], object]) -> None:
         self._fire = fire
+        self._open = False
+
+    def open(self) -> None:
+        """Let all pass."""
+        self._open = True
 
     def __call__(self, event_type: str, fl_ctx: FLContext) -> None:
         """Fire the event, unless it came from elsewhere under a name of NVFLARE's own."""
         local = fl_ctx.get_prop(FLContextKey.EVENT_SCOPE, EventScope.LOCAL) == EventScope.LOCAL
-        if local or event_type not in OWN_EVENTS:
+        if self._open or local or event_type not in OWN_EVENTS:
             self._fire(event_type, fl_ctx)

@@ -6,9 +6,10 @@ from msgspec import Meta
 from nvflare.app_common.workflows.fedavg import FedAvg
 from nvflare.client.config import ExchangeFormat
 from nvflare.fuel.utils.class_utils import get_component_init_parameters
+from nvflare.job_config.api import FedJob
 from nvflare.recipe.spec import Recipe
 
-from secagg.adapters.nvflare.client import SecAggExecutor
+from secagg.adapters.nvflare.client import SecAggExecutor, filtered
 from secagg.adapters.nvflare.controller import SecureRounds, secured
 from secagg.arguments import FINITE, checked
 from secagg.errors import ConfigError
@@ -52,9 +53,18 @@ def secure_aggregation(
     plain = workflow.controller
     workflow.controller = secured(plain, get_component_init_parameters(plain), weight_max=weight_max, **how)
     recipe._add_to_client_apps(SecAggExecutor([plain.task_name]))
+    _bind(job, [plain.task_name])
     recipe.add_server_config({"server": {**server.additional_params.get("server", {}), "task_request_interval": poll}})
     if min_sites is not None:
         job.job.min_clients = min_sites
+
+
+def _bind(job: FedJob, tasks: list[str]) -> None:
+    """Leave to executors that take every task those on which our filters stand: others would leave in clear."""
+    for app in job._deploy_map.values():
+        for each in getattr(app.app_config, "executors", []):
+            if each.tasks == ["*"]:
+                each.tasks = filtered(tasks)
 
 
 def _check_format(recipe: Recipe) -> None:

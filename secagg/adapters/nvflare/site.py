@@ -41,7 +41,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     unusable: Unusable = Limits.unusable
     saturation: Share = Limits.saturation
-    metrics: frozenset[str] = frozenset()
+    metrics: dict[str, tuple[float, float]] = {}
     protocols: tuple[str, ...] = PROTOCOLS
     identity: _Identity | None = None
     draw: _Draw | None = None
@@ -56,9 +56,9 @@ class Site:
 
     {"min_cohort": 3, "min_threshold": 2, "max_dim": 268435456, "clip": [0.0001, 10000], "bits": [2, 32],
     "weight_ratio": 100, "levels": 16, "weights": [LEAST, MOST], "unusable": "zero", "saturation": 0.25, "metrics":
-    [NAME], "protocols": ["secagg", "secagg+"], "identity": {"key": FILE, "passphrase": FILE, "roster": FILE}, "draw":
-    {"beacon": HEX, "size": n, "rounds": n}, "store": FILE, "assumptions": {"corrupt": 0.05, "sigma": 40}, "validate":
-    false}
+    {NAME: [LEAST, MOST]}, "protocols": ["secagg", "secagg+"], "identity": {"key": FILE, "passphrase": FILE, "roster":
+    FILE}, "draw": {"beacon": HEX, "size": n, "rounds": n}, "store": FILE, "assumptions": {"corrupt": 0.05, "sigma":
+    40}, "validate": false}
 
     Attributes:
         folder: where the file lies, and the files that it names.

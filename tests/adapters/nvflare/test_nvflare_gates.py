@@ -2,6 +2,8 @@
 no event that is called like a step of NVFLARE's run.
 """
 
+import json
+
 import msgspec
 import numpy as np
 import pytest
@@ -11,10 +13,12 @@ from nvflare.apis.event_type import EventType
 from nvflare.apis.fl_component import FLComponent
 from nvflare.apis.fl_constant import EventScope, ReturnCode
 from nvflare.apis.shareable import make_copy
+from nvflare.app_common.np.recipes import NumpyFedAvgRecipe
 from test_nvflare_site import active, held_at, plain_task
 
-from secagg.adapters.nvflare import envelope
+from secagg.adapters.nvflare import envelope, secure_aggregation
 from secagg.adapters.nvflare.gate import OWN_EVENTS
+from secagg.errors import ConfigError
 from secagg.wire import frame
 
 
@@ -41,6 +45,35 @@ def test_without_an_identity_it_gives_the_update_in_clear(tmp_path):
     found, model = from_shareable(site.do("Train", sent)).data, from_shareable(sent).data
     for name, array in found.items():
         np.testing.assert_allclose(np.asarray(array, float) - model[name], move_of("site-1", 0, array.shape), atol=1e-5)
+
+
+def test_a_recipes_executor_takes_no_task_without_our_filters(tmp_path, monkeypatch):
+    """Before a site's run has begun its gate is not there yet, and NVFLARE takes tasks that are pushed."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "client.py").write_text("import nvflare.client as flare\n")
+    recipe = NumpyFedAvgRecipe(name="x", model=np.zeros(3), min_clients=3, num_rounds=2, train_script="client.py")
+    secure_aggregation(recipe, weight_max=500)
+    recipe.export(str(tmp_path / "job"))
+    (config,) = (tmp_path / "job").rglob("config_fed_client.json")
+    found = json.loads(config.read_text())
+    taken = {task for each in found["executors"] for task in each["tasks"]} - {envelope.TASK}
+    assert taken == {task for each in found["task_result_filters"] for task in each["tasks"]}
+    assert "*" not in taken
+
+
+@pytest.mark.parametrize(
+    "file", [{"min_cohort": "x"}, {"identity": {"key": "me.pem", "passphrase": "gone", "roster": "roster.json"}}]
+)
+def test_a_site_whose_file_is_wrong_keeps_its_gates_closed(tmp_path, file):
+    """NVFLARE goes on with the run, whatever a component raises at its start."""
+    federation = Federation(tmp_path, 4)
+    active(federation, tmp_path, **file)
+    site = federation.sites["site-1"]
+    with pytest.raises(ConfigError):
+        site.start()
+    for name in ("Train", "train", "validate", "secagg"):
+        assert site.do(name, plain_task()).get_return_code() == ReturnCode.TASK_UNKNOWN
+    assert site.trainer.seen == []
 
 
 class Recorder(FLComponent):
