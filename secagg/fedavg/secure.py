@@ -138,6 +138,6 @@ def check_counts(counts: Mapping[str, int], weights: tuple[int, int]) -> None:
         if count < weights[0]:
             raise BadWeight(
                 f"{count} training patients, expected at least weight_min = {weights[0]}; "
-                "state a smaller public bound for all hospitals, and more bits or a smaller weight_max",
+                "state a smaller public bound for all hospitals, or a smaller weight_max, of which it is a hundredth",
                 party=name,
             )

@@ -114,12 +114,12 @@ class Policy:
         if most > self.weight_ratio * least:
             raise PolicyRefused(
                 f"weights {least}..{most}: this party's policy allows a ratio of {self.weight_ratio} "
-                "(Policy.weight_ratio): raise weight_min"
+                "(Policy.weight_ratio): raise weight_min or lower weight_max"
             )
         if levels is not None and self.levels * most > levels * least:
             raise PolicyRefused(
                 f"weights {least}..{most} leave the lightest party {levels * least // most} levels: this party's "
-                f"policy asks for {self.levels} (Policy.levels): raise weight_min or bits"
+                f"policy asks for {self.levels} (Policy.levels): raise bits or weight_min, or lower weight_max"
             )
         if self.weights is not None and not least <= self.weights[0] <= self.weights[1] <= most:
             raise PolicyRefused(f"weights {least}..{most}: this party declares others (Policy.weights)")

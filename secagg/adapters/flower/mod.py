@@ -37,9 +37,9 @@ class SecAggMod:
     except those with an ArrayRecord, which are refused; lists in metrics and bytes in configuration pass.
 
     What the client refuses, by public words and numbers alone, goes to the server as an error reply, which counts as a
-    loss. Training that fails, or ends in an update or a weight that cannot be summed, is counted in the sum and adds
-    nothing to it, so that nobody learns whose it was; the client's log has the reason. Of whatever else the user's
-    functions raise the server is told the class alone, since the text may quote data.
+    loss. A result that cannot be summed counts in the sum as an update of zero, so that nobody learns whose it was; the
+    client's log has the reason. Training that raises is a loss. Of whatever the user's functions raise the server is
+    told the class alone, since the text may quote data.
 
     The node's own configuration narrows all that; `secagg.adapters.flower.node` has its keys.
 

@@ -28,6 +28,7 @@ SATURATION = "secagg-saturation"
 STORE = "secagg-store"
 """The absolute path of the node's journal."""
 
+KEYS = frozenset({MIN_COHORT, MIN_THRESHOLD, LEVELS, WEIGHT_RATIO, BITS, CLIP, WEIGHTS, UNUSABLE, SATURATION, STORE})
 N = TypeVar("N", int, float)
 Clips = tuple[float, float] | Mapping[str, tuple[float, float]]
 
@@ -37,6 +38,9 @@ def narrowed(context: Context, limits: Limits) -> Limits:
 
     Raises ConfigError or OutOfRange, naming the key, for what is no limit, and for a range that the mod's rules out.
     """
+    unknown = sorted(key for key in context.node_config if key.startswith("secagg-") and key not in KEYS)
+    if unknown:
+        raise ConfigError(f"node configuration {unknown[0]}: no such key, expected some of {sorted(KEYS)}")
     policy = limits.policy
     narrow = replace(
         policy,

@@ -68,7 +68,7 @@ def test_clients_that_were_told_another_name_share_no_sum(declared, monkeypatch)
     assert found is None
     told = refusals(grid)
     assert set(told) == set(FEDERATION.nodes) - {VICTIM}
-    why = "PolicyRefused: weights by 'local-epochs': this client's are 'num-examples'"
+    why = "PolicyRefused: weights by 'local-epochs': this client's have another name"
     assert all(reason.startswith(why if declared else "InconsistentModel") for reason in told.values())
 
 

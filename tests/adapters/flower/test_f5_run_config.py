@@ -51,7 +51,9 @@ class AnyOrder(MemoryGrid):
 def run(kind):
     """(grid, outcome, the model's arrays after the round) among hospitals with the example's own function."""
     metrics = {"accuracy": 1.0, "auc": 1.0}
-    mod = SecAggMod(credentials=lambda context: FEDERATION.known[str(context.node_id)], metrics=metrics)
+    mod = SecAggMod(
+        credentials=lambda context: FEDERATION.known[str(context.node_id)], metrics=dict.fromkeys(metrics, (1, 1))
+    )
     grid = FEDERATION.grid(train, kind, mod, run_config=CONFIG)
     how = {"weight_max": 500, "clip": 32.0, "bits": 24, "metrics": metrics}
     before = ArrayRecord([array.copy() for array in get_weights(create_model(0.1))])

@@ -77,7 +77,7 @@ def test_the_pages_defaults_of_a_sites_file(tmp_path):
     assert said["`clip`, `bits`"] == "{:g}..{:g}, {}..{}".format(*policy.clip, *policy.bits)
     assert json.loads(said["`protocols`"].strip("`")) == list(file.protocols)
     assert json.loads(said["`unusable`"].strip("`")) == file.unusable
-    assert (file.saturation, file.metrics, policy.weights) == (0.25, frozenset(), None)
+    assert (file.saturation, file.metrics, policy.weights) == (0.25, {}, None)
     assert Site(tmp_path, "site-1").limits().policy == policy
     fields = {*inspect.signature(Policy).parameters, *(field.name for field in msgspec.structs.fields(_File))}
     assert set(re.findall(r"`(\w+)`", " ".join(said))) == fields
