@@ -7,31 +7,19 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 from time import perf_counter
+from typing import Any, get_args, get_type_hints
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bench import machine, results
-from bench.cohorts import Options
+from bench.cohorts import COMMON, TABLES, Options
 from bench.measure import Job
 from bench.results import Results, Row
 from secagg.errors import SecaggError
 from secagg_protocols import PROTOCOLS
 
 HERE = Path(__file__).parent
-SUITES = {
-    "kernels": ("bench.kernels:jobs", "Kernels and primitives alone: masks, encodings, sharing, agreement, powers."),
-    "handlers": ("bench.rounds:handlers", "One phase, one role: seconds and bytes, and where they go."),
-    "rounds": ("bench.rounds:rounds", "Whole rounds: how cost grows; the server's memory; a warm start."),
-    "peers": ("bench.peers:jobs", "The same work by others: Flower's SecAgg+, plain FedAvg, phe, CKKS as in NVFLARE."),
-    "decoding": ("bench.kernels:decoding", "How fast frames, messages and sessions decode."),
-}
-"""Name: where its jobs are made, imported when it is asked for; what it measures."""
-COMMANDS = """commands of their own, with options of their own:
-  python -m bench.load    One round among many clients: wall time, and the server's peak memory apart from theirs.
-  python -m bench.flower  What secure aggregation adds to the rounds of a Flower simulation."""
-SIZES = {"clients": "n", "dim": "entries of each update", "lost": "clients that send no vector"}
-SIZES |= {"neighbours": "k of SecAgg+; of kernels, how many masks"}
+SUITES = TABLES.suites
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,16 +42,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__, epilog=COMMANDS, formatter_class=raw)
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     suites = parser.add_subparsers(dest="suite", required=True)
-    for name, (_, what) in SUITES.items():
-        suite = suites.add_parser(name, help=what)
-        suite.add_argument("--protocol", choices=tuple(PROTOCOLS))
-        for size, meaning in SIZES.items():
-            suite.add_argument(f"--{size}", type=int, metavar="N", help=meaning)
-        suite.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
-        suite.add_argument("--quick", action="store_true", help="tiny sizes, to see that everything runs")
+    for name, suite in SUITES.items():
+        command = suites.add_parser(name, help=suite.what)
+        for option in (*COMMON, *suite.own):
+            kind = get_type_hints(Options)[option]
+            how: dict[str, Any] = {"action": "store_true"} if kind is bool else {"type": get_args(kind)[0]}
+            how |= {"choices": tuple(PROTOCOLS)} if option == "protocol" else {}
+            command.add_argument(f"--{option}", help=TABLES.options[option], **how)
+        command.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
     report = suites.add_parser("report", help="Draw docs/benchmarks.md and its figures from bench/results.")
     report.add_argument("--results", type=Path, default=HERE / "results", metavar="DIR")
     report.add_argument("--docs", type=Path, default=HERE.parent / "docs", metavar="DIR")
@@ -72,13 +60,13 @@ def _parser() -> argparse.ArgumentParser:
 
 def _measure(parsed: argparse.Namespace) -> None:
     """One suite. What is said to have been typed leaves out where the JSON goes, which is this machine's affair."""
-    asked = {name: getattr(parsed, name) for name in ("protocol", "clients", "dim", "neighbours", "lost")}
-    module, _, maker = SUITES[parsed.suite][0].partition(":")
-    jobs = getattr(import_module(module), maker)(Options(**asked, quick=parsed.quick))
+    asked = {name: value for name, value in vars(parsed).items() if name in TABLES.options and value is not None}
+    module, _, maker = SUITES[parsed.suite].jobs.partition(":")
+    jobs = getattr(import_module(module), maker)(Options(**asked))
     where, start = machine.look(), perf_counter()
     rows = _run(jobs, Console(stderr=True))
-    words = [f"--{name}={value}" for name, value in asked.items() if value is not None] + ["--quick"] * parsed.quick
-    command = " ".join(["python -m bench", parsed.suite, *words])
+    words = {name: "" if value is True else f"={value}" for name, value in asked.items() if value is not False}
+    command = " ".join(["python -m bench", parsed.suite, *(f"--{name}{value}" for name, value in words.items())])
     found = Results(parsed.suite, command, parsed.quick, perf_counter() - start, where, tuple(rows))
     if parsed.json is not None:
         results.save(found, parsed.json)
@@ -87,18 +75,15 @@ def _measure(parsed: argparse.Namespace) -> None:
 
 
 def _run(jobs: Sequence[Job], console: Console) -> list[Row]:
-    """All jobs under a progress bar, which is quiet where standard error is no terminal."""
-    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    """All jobs, and a line that says which, which is quiet where standard error is no terminal."""
     rows: list[Row] = []
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("", total=len(jobs))
+    with console.status("") as status:
 
         def tell(job: str, doing: str) -> None:
-            progress.update(bar, description=f"{job}: {doing}")
+            status.update(f"{job}: {doing}")
 
-        for job in jobs:
-            rows += job.work(partial(tell, job.name))
-            progress.advance(bar)
+        for place, job in enumerate(jobs, 1):
+            rows += job.work(partial(tell, f"{place} of {len(jobs)}, {job.name}"))
     return rows
 
 

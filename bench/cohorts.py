@@ -4,11 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
-import numpy as np
 from msgspec.structs import replace
 
 from bench.results import Case, title_of
-from secagg import Session
 from secagg.scheme import Scheme
 from secagg_protocols import PROTOCOLS, PairwiseMasking
 
@@ -25,6 +23,14 @@ class Cohort(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     threshold: int | None = None
     family: str = MASKS
 
+    @classmethod
+    def of(cls, protocol: str, clients: int, dim: int, lost: int = 0) -> "Cohort":
+        """With the options that the protocol has for so many clients."""
+        scheme = PROTOCOLS[protocol](clients)
+        if isinstance(scheme, PairwiseMasking):
+            return cls(clients, dim, scheme.neighbours, lost, scheme.threshold)
+        return cls(clients, dim, lost=lost, family=protocol)
+
     @property
     def scheme(self) -> Scheme:
         """The protocol with its options."""
@@ -37,7 +43,7 @@ class Cohort(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """For a row of results."""
         scheme, parameters, name = self.scheme, {}, TABLES.families[self.family].label
         if isinstance(scheme, PairwiseMasking):
-            found = scheme.parameters(Session.create(range(self.clients), np.float32(0)))
+            found = scheme.parameters_for(self.clients)
             parameters = {"neighbours": found.degree, "threshold": found.threshold}
             name += "" if found.complete else "+"
         return {"protocol": name, "clients": self.clients, "dim": self.dim, **parameters, "lost": self.lost}
@@ -83,20 +89,25 @@ class Axis(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             yield replace(base, **{"lost": lost, self.x: value})
 
 
-class Growth(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A figure."""
+class Suite(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a person may ask for; explained in `tables.toml`."""
 
-    curves: tuple[tuple[str, str], ...]
-    axes: tuple[Axis, ...]
+    jobs: str
+    what: str
+    own: tuple[str, ...] = ()
 
 
 class Tables(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file."""
 
+    suites: dict[str, Suite]
+    options: dict[str, str]
+    programs: dict[str, str]
     families: dict[str, Family]
     relies_on: dict[str, str]
     single: dict[str, tuple[Cohort, ...]]
-    growth: dict[str, Growth]
+    curves: dict[str, tuple[tuple[str, str], ...]]
+    growth: dict[str, tuple[Axis, ...]]
     parts: dict[str, dict[str, str]]
 
 
@@ -104,9 +115,8 @@ TABLES = msgspec.toml.decode(Path(__file__).with_name("tables.toml").read_bytes(
 
 
 class Options(msgspec.Struct, frozen=True):
-    """What a person may ask of a suite: one case instead of its own, where any but the last is given; or tiny sizes.
-
-    `neighbours` are k of SecAgg+, and of kernels, how many masks.
+    """What a person may ask of a suite, as `tables.toml` explains: where a protocol or a size is given, one case
+    instead of the suite's own.
     """
 
     protocol: str | None = None
@@ -115,6 +125,10 @@ class Options(msgspec.Struct, frozen=True):
     neighbours: int | None = None
     lost: int | None = None
     quick: bool = False
+    traced: bool = False
+    rounds: int | None = None
+    epochs: int | None = None
+    training: float | None = None
 
     @property
     def is_one_case(self) -> bool:
@@ -133,3 +147,7 @@ class Options(msgspec.Struct, frozen=True):
             neighbours = None
         lost = standard.lost * clients // standard.clients if self.lost is None else self.lost
         return Cohort(clients, self.dim or standard.dim, neighbours, lost, family=self.family)
+
+
+COMMON = Options.__struct_fields__[:6]
+"""Options of all suites."""

@@ -1,7 +1,7 @@
-"""What secure aggregation adds to the rounds of a Flower simulation, and how much of it is not Flower's.
+"""What secure aggregation adds to the rounds of a Flower simulation (suite `flower`), and how much is not Flower's.
 
-    .venv-flower/bin/python -m bench.flower [--clients 20 --rounds 6 --epochs 5] [--json]
-    .venv-flower/bin/python -m bench.flower --training 0.5 [--dim 100000]    # no model: clients are just busy
+    .venv-flower/bin/python -m bench flower [--clients 20 --rounds 6 --epochs 5]
+    .venv-flower/bin/python -m bench flower --training 0.5 [--dim 100000]    # no model: clients are just busy
 
 Needs Flower with its simulation (`make .venv-flower`). Clients train a perceptron of 99,385 parameters, each on its
 share of as many images as MNIST has (bench/perceptron.py). "Engine" is all time inside the mod but outside the user's
@@ -10,8 +10,6 @@ strategy but outside the grid, less what plain FedAvg takes there. The rest of w
 trips, with a message to and from each client.
 """
 
-import argparse
-import json
 import os
 import tempfile
 import time
@@ -22,55 +20,65 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-os.environ.update(FLWR_TELEMETRY_ENABLED="0", FLWR_DISABLE_UPDATE_CHECK="1")
-# The perceptron's products are small: threads that wait for each other lose.
-os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
-
 import numpy as np
-from flwr.app import Array, ArrayRecord, Context, Message, MetricRecord, RecordDict
+from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import ClientAppCallable
 from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedAvg
 from flwr.simulation import run_simulation
-from numpy.typing import NDArray
 
 from bench import perceptron
+from bench.cohorts import Options
+from bench.measure import Job, Tell
+from bench.perceptron import Model
+from bench.results import Row, row
 from secagg.adapters.flower import SecureAggregation, secagg_mod
 
 SPENT = "SECAGG_BENCH_SPENT"
 """Environment variable: the folder in which each process of clients notes what they spent."""
-Model = NDArray[np.float32]
 Training = Callable[[Model, int], Model]
 """(model, seed) to one client's model."""
 
 
-class Clock:
-    """Adds up the seconds and the number of calls that are made through it."""
+def jobs(options: Options) -> list[Job]:
+    """The suite's one step."""
+    clients, rounds = options.clients or (4 if options.quick else 20), options.rounds or (3 if options.quick else 6)
+    epochs = options.epochs or (1 if options.quick else 5)
+    model, training = perceptron.start(), partial(perceptron.trained, clients=clients, epochs=epochs)
+    if options.training is not None:
+        model = [np.zeros(options.dim or 100_000, np.float32)]
+        training = partial(busy, seconds=options.training)
+    return [Job(f"{clients} clients", partial(measured, clients, rounds, model, training))]
 
-    def __init__(self) -> None:
-        self.seconds, self.calls = 0.0, 0
+
+class Clock:
+    """Adds up the seconds and the number of calls that are made through it, less what another one counts meanwhile."""
+
+    def __init__(self, but: "Clock | None" = None) -> None:
+        self.seconds, self.calls, self._but = 0.0, 0, but
 
     def __call__(self, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        start = time.perf_counter()
+        start, away = time.perf_counter(), self._but.seconds if self._but else 0.0
         found = function(*args, **options)
-        self.seconds += time.perf_counter() - start
+        self.seconds += time.perf_counter() - start - (self._but.seconds - away if self._but else 0.0)
         self.calls += 1
         return found
 
 
 def timed_mod(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
     """`secagg_mod`, whose own time goes into this process's file."""
-    phase, whole, training = message.content["secagg"]["phase"], Clock(), Clock()
-    reply = whole(secagg_mod, message, context, partial(training, call_next))
+    phase, training = message.content["secagg"]["phase"], Clock()
+    own = Clock(but=training)
+    reply = own(secagg_mod, message, context, partial(training, call_next))
     with (Path(os.environ[SPENT]) / str(os.getpid())).open("a") as file:
-        file.write(f"{phase} {whole.seconds - training.seconds}\n")
+        file.write(f"{phase} {own.seconds}\n")
     return reply
 
 
 def busy(model: Model, _seed: int, seconds: float) -> Model:
     """Keep a processor busy."""
-    moved, start = model + np.float32(0.01), time.process_time()
+    moved, start = [part + np.float32(0.01) for part in model], time.process_time()
     while time.process_time() - start < seconds:
         pass
     return moved
@@ -82,9 +90,9 @@ def client_app(training: Training, *, secure: bool) -> ClientApp:
 
     @app.train()
     def train(message: Message, context: Context) -> Message:
-        moved = training(message.content["arrays"]["w"].numpy(), context.node_id)
+        moved = training(message.content["arrays"].to_numpy_ndarrays(), context.node_id)
         metrics = MetricRecord({"num-examples": 10 + context.node_id % 7})
-        return Message(RecordDict({"arrays": ArrayRecord({"w": Array(moved)}), "metrics": metrics}), reply_to=message)
+        return Message(RecordDict({"arrays": ArrayRecord(moved), "metrics": metrics}), reply_to=message)
 
     return app
 
@@ -96,33 +104,27 @@ def simulated(clients: int, rounds: int, model: Model, training: Training, *, se
 
     @server.main()
     def main(grid: Grid, context: Context) -> None:  # noqa: ARG001
-        trips, inside, away, send = Clock(), Clock(), 0.0, grid.send_and_receive
+        trips, send = Clock(), grid.send_and_receive
+        inside = Clock(but=trips)
 
-        def counted(messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
+        def counted(messages: Iterable[Message], *, timeout: float | None = None) -> Any:
             messages = list(messages)
             return (trips if messages else Clock())(send, messages, timeout=timeout)
 
-        def timing(method: Any, *args: Any) -> Any:
-            nonlocal away
-            before = trips.seconds
-            found = inside(method, *args)
-            away += trips.seconds - before
-            return found
-
-        grid.send_and_receive = counted  # type: ignore[method-assign]
+        grid.send_and_receive = counted
         strategy: Any = FedAvg(fraction_evaluate=0.0, min_train_nodes=clients, min_available_nodes=clients)
         if secure:
             strategy = SecureAggregation(strategy, weight_max=20, clip=1.0)
-        strategy.configure_train = partial(timing, strategy.configure_train)
-        strategy.aggregate_train = partial(timing, strategy.aggregate_train)
+        strategy.configure_train = partial(inside, strategy.configure_train)
+        strategy.aggregate_train = partial(inside, strategy.aggregate_train)
 
         def note(server_round: int, arrays: ArrayRecord) -> MetricRecord:  # noqa: ARG001
-            now = {"wall": time.perf_counter(), "trips": trips.calls, "strategy": inside.seconds - away}
+            now = {"wall": time.perf_counter(), "trips": trips.calls, "strategy": inside.seconds}
             for what, value in now.items():
                 told[what].append(value)
             return MetricRecord()
 
-        strategy.start(grid, ArrayRecord({"w": Array(model)}), num_rounds=rounds, evaluate_fn=note)
+        strategy.start(grid, ArrayRecord(model), num_rounds=rounds, evaluate_fn=note)
         failures = [o.failure for o in getattr(strategy, "outcomes", {}).values() if o.failure]
         if failures:
             raise RuntimeError(failures[0])
@@ -131,14 +133,16 @@ def simulated(clients: int, rounds: int, model: Model, training: Training, *, se
     return {what: np.diff(values).tolist() for what, values in told.items()}
 
 
-def measured(clients: int, rounds: int, model: Model, training: Training) -> dict[str, float]:
-    """A plain simulation, then a secure one: seconds of a steady round, medians over all rounds but the first.
+def measured(clients: int, rounds: int, model: Model, training: Training, tell: Tell) -> list[Row]:
+    """A plain simulation, then a secure one: seconds of its steady rounds, which are all but the first.
 
-    "training" are processor seconds that a client trains, a median of three; "processes" those of clients, as Flower
-    started them. "client_engine" is of all clients together: a client's median of each phase, divided by processes.
-    "server_engine" is a difference of medians. "engine_share" is both over "plain".
+    "training" are processor seconds that a client trains; "processes" those of clients, as Flower started them. The
+    engine at all clients together is a client's median of each phase, divided by processes; that at the server, a
+    difference of medians.
     """
+    tell("plain")
     plain, spent = simulated(clients, rounds, model, training, secure=False), defaultdict(list)
+    tell("secure")
     with tempfile.TemporaryDirectory() as folder:
         os.environ[SPENT] = folder
         secure = simulated(clients, rounds, model, training, secure=True)
@@ -150,49 +154,13 @@ def measured(clients: int, rounds: int, model: Model, training: Training) -> dic
     for seed in range(3):
         training(model, seed)
         marks.append(time.process_time())
-    wall, client = median(plain["wall"][1:]), one * clients / len(files)
-    server = median(secure["strategy"][1:]) - median(plain["strategy"][1:])
-    return {
-        "clients": clients,
-        "dim": model.size,
-        "rounds": rounds,
-        "processes": len(files),
-        "training": float(median(np.diff(marks))),
-        "plain": wall,
-        "secure": median(secure["wall"][1:]),
-        "client_engine": client,
-        "server_engine": server,
-        "engine": client + server,
-        "engine_share": (client + server) / wall,
-        "plain_trips": int(plain["trips"][-1]),
-        "secure_trips": int(secure["trips"][-1]),
-    }
-
-
-TABLE = """\
-{clients} clients that train for {training:.3g} s, dim {dim}, {processes} process(es)
-seconds of a steady round
-plain   {plain:8.3f}  {plain_trips} trip
-secure  {secure:8.3f}  {secure_trips} trips
-engine  {engine:8.3f}  {engine_share:.1%} of a plain round (clients {client_engine:.3f}, server {server_engine:.3f})"""
-
-
-def main() -> None:
-    """The command."""
-    parser = argparse.ArgumentParser(prog="python -m bench.flower", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--clients", type=int, default=20)
-    parser.add_argument("--rounds", type=int, default=6)
-    parser.add_argument("--epochs", type=int, default=5, help="of each client, in each round")
-    parser.add_argument("--training", type=float, metavar="SECONDS", help="clients are just busy for so long instead")
-    parser.add_argument("--dim", type=int, default=100_000, help="with --training")
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
-    model, training = perceptron.start(), partial(perceptron.trained, clients=options.clients, epochs=options.epochs)
-    if options.training is not None:
-        model, training = np.zeros(options.dim, np.float32), partial(busy, seconds=options.training)
-    cost = measured(options.clients, options.rounds, model, training)
-    print(json.dumps(cost) if options.json else TABLE.format(**cost))
-
-
-if __name__ == "__main__":
-    main()
+    client, server = one * clients / len(files), median(secure["strategy"][1:]) - median(plain["strategy"][1:])
+    share = (client + server) / median(plain["wall"][1:])
+    case = {"clients": clients, "dim": sum(part.size for part in model), "rounds": rounds, "processes": len(files)}
+    made = partial(row, "Flower's rounds")
+    return [
+        made(case | {"of": "training"}, np.diff(marks).tolist()),
+        made(case | {"of": "plain"}, plain["wall"][1:], trips=plain["trips"][-1]),
+        made(case | {"of": "secure"}, secure["wall"][1:], trips=secure["trips"][-1]),
+        made(case | {"of": "engine"}, [client + server], client=client, server=server, **{"of a plain round": share}),
+    ]

@@ -25,14 +25,14 @@ from flwr.supercore.task_identity import TaskIdentity
 from numpy.typing import NDArray
 
 from bench.measure import Tell
-from bench.replay import spread
+from bench.replay import Trace, spread
 from secagg.errors import SecaggError
 
-STAGES = ("setup", "share_keys", "collect_masked_vectors", "unmask")
-"""Flower's names; ours are keys, shares, masked and unmask."""
+STAGES = {"keys": "setup", "shares": "share_keys", "masked": "collect_masked_vectors", "unmask": "unmask"}
+"""Phase of ours: Flower's name for it."""
 
 
-def run(update: NDArray[np.float32], clients: int, neighbours: int, threshold: int, lost: int, tell: Tell) -> "Wire":
+def run(update: NDArray[np.float32], clients: int, neighbours: int, threshold: int, lost: int, tell: Tell) -> Trace:
     """One round in which every client has the same `update`, and `lost` of them send no vector.
 
     Flower's k counts the client itself, so it is ours and one more. Seeds Python's `random`, from which Flower's
@@ -47,34 +47,29 @@ def run(update: NDArray[np.float32], clients: int, neighbours: int, threshold: i
     )
     state = WorkflowState()
     wire, context = Wire(state, update, lost, tell), _context(range(1, clients + 1), update)
-    for stage in STAGES:
-        wire.stage, wire.away = stage, 0.0
+    for phase, stage in STAGES.items():
+        wire.phase, wire.away = phase, 0.0
         start = perf_counter()
         went_on = getattr(workflow, f"{stage}_stage")(wire, context, state)
-        wire.server[stage] = perf_counter() - start - wire.away
+        wire.trace.server[phase][0] = perf_counter() - start - wire.away
         if not went_on:
             raise SecaggError(f"Flower's round ended at stage {stage}")
     mean = parameters_to_ndarrays(context.strategy.parameters)[0]
     np.testing.assert_allclose(mean, np.clip(update, -1, 1), atol=2 * 2 / 2**16)
-    return wire
+    return wire.trace
 
 
 class Wire:
     """Stands for Flower's `Grid`: delivers at once, and times clients one by one.
 
     Attributes:
-        stage: of the workflow.
+        phase: the stage of the workflow, by our name.
         away: seconds of this stage that were not the server's.
-        client: {stage: seconds of each client}.
-        server: {stage: seconds}.
-        reply: {stage: median bytes of a client's reply, as the sum of its byte strings}.
+        trace: of the round, by our phases; bytes are those of byte strings.
     """
 
     def __init__(self, state: WorkflowState, update: NDArray[np.float32], lost: int, tell: Tell) -> None:
-        self.stage, self.away = "", 0.0
-        self.client: dict[str, list[float]] = {stage: [] for stage in STAGES}
-        self.server: dict[str, float] = {}
-        self.reply: dict[str, float] = {}
+        self.phase, self.away, self.trace = "", 0.0, Trace(dict.fromkeys(STAGES, "client"))
         self._state, self._lost, self._tell = state, lost, tell
         self._contexts: dict[int, Context] = {}
         self._trained = ndarrays_to_parameters([update])
@@ -84,14 +79,15 @@ class Wire:
         messages, start = list(messages), perf_counter()
         silent = self._silent()
         replies = [self._deliver(message) for message in messages if message.metadata.dst_node_id not in silent]
-        self.reply[self.stage] = float(np.median([_size(reply) for reply in replies]))
+        self.trace.asked[self.phase] += sum(map(_size, messages))
+        self.trace.replied[self.phase] += map(_size, replies)
         self.away += perf_counter() - start
         return replies
 
     def _deliver(self, message: Message) -> Message:
         """To one client and back. The content is copied, as a network would: Flower's client changes it."""
         node = message.metadata.dst_node_id
-        self._tell(f"Flower {self.stage}, client {node}")
+        self._tell(f"Flower {self.phase}, client {node}")
         context = self._contexts.setdefault(node, Context(1, node, {}, RecordDict(), {}))
         content = RecordDict(dict(message.content))
         for name, record in message.content.config_records.items():
@@ -99,7 +95,7 @@ class Wire:
         arrived = Message(content=content, metadata=message.metadata)
         start = perf_counter()
         reply = secaggplus_mod(arrived, context, self._train)
-        self.client[self.stage].append(perf_counter() - start)
+        self.trace.client[self.phase].append(perf_counter() - start)
         return reply
 
     def _train(self, message: Message, _context: Context) -> Message:
@@ -110,7 +106,7 @@ class Wire:
 
     def _silent(self) -> set[int]:
         """From the third stage on, as many as are lost, spread over the circle."""
-        if self.stage in STAGES[:2] or not self._lost:
+        if self.phase in {"keys", "shares"} or not self._lost:
             return set()
         circle = _circle(self._state.nid_to_neighbours)
         return {circle[place] for place in spread(len(circle), self._lost)}

@@ -18,24 +18,21 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from llvmlite import ir
 from numba import njit, types
-from numba.extending import intrinsic
 
 from bench.cohorts import Options
-from bench.measure import Job, Tell, Trial, Work, on_threads, side_by_side
+from bench.measure import Job, Trial, Work, compared, on_threads, trial
 from bench.replay import update_of
-from bench.results import Row
 from secagg.encoding.packing import add_packed, pack
 from secagg.encoding.quantize import Quantizer
 from secagg.encoding.ring import Ring
 from secagg.errors import PartyId
 from secagg.kernels import _cpu, mask, montgomery
 from secagg.kernels import agreement as agreement_kernel
-from secagg.kernels.mask.aes import IN_FLIGHT, ROUNDS, _emit_round
+from secagg.kernels.mask.aes import IN_FLIGHT, ROUNDS, _emit_round, _emitted
 from secagg.primitives import agreement, prg, shamir
 from secagg.primitives.modular import Modulus
 from secagg.scheme import Session
-from secagg.testing import SeededEntropy, TestRound
-from secagg.wire import codec, frame
+from secagg.testing import SeededEntropy, TestRound, opened
 from secagg_protocols import PROTOCOLS
 
 KEYS, DIM, SHORT, RUNS = 100, 1 << 20, 1 << 12, 9
@@ -52,37 +49,28 @@ Trials = Callable[[], Iterable[Trial]]
 def jobs(options: Options) -> list[Job]:
     """The suite's steps."""
     dim, runs = (1 << 14, 3) if options.quick else (DIM, RUNS)
-    steps: dict[str, Trials]
+    best = mask.selected()
+    steps: dict[str, Trials] = {}
     if options.is_one_case:
-        dim, keys = options.dim or DIM, options.neighbours or KEYS
-        paths = [path for path in mask.IMPLEMENTATIONS if path in {mask.selected(), "portable"}]
-        others = partial(keystreams, "target: keystream", 4 * dim, OPENSSL)
-        steps = {f"masks of {path}": partial(_by_lane, path, dim, keys) for path in paths}
-        return _jobs(steps | {OPENSSL: others}, RUNS)
-    best, (few, bits, count) = mask.selected(), (50, 256, 16) if options.quick else (500, 2048, 128)
-    steps = {"targets of the mask kernels": partial(_targets, dim)}
-    steps |= {f"masks of {path}": partial(_by_lane, path, dim, KEYS) for path in mask.IMPLEMENTATIONS}
-    for keys in (1, 3, 10, 30, KEYS):
-        steps[f"masks, {keys} keys"] = partial(_masks, "add_masks by keys", best, "uint32", dim, keys)
-    for size in [*(shorter for shorter in (1 << power for power in range(10, 24, 2)) if shorter < dim), 4 * dim]:
-        steps[f"masks, dim {size}"] = partial(_masks, "add_masks by entries", best, "uint32", size, KEYS)
-    steps["limits of the machine"] = partial(_limits, 1 << 22 if options.quick else MEMORY)
-    found = _jobs(steps, runs) + _jobs({"encodings": partial(_encodings, dim)}, 3 * runs)
+        dim, runs = options.dim or DIM, RUNS
+        paths = [path for path in mask.IMPLEMENTATIONS if path in {best, "portable"}]
+        steps |= {"masks": partial(_by_lane, paths, dim, options.neighbours or KEYS)}
+        steps |= {OPENSSL: partial(keystreams, "target: keystream", 4 * dim, OPENSSL)}
+        return [compared(name, trials, runs) for name, trials in steps.items()]
+    pairs, (few, bits, count) = (32, (50, 256, 16)) if options.quick else (1024, (500, 2048, 128))
     steps = {
+        "targets of the mask kernels": partial(_targets, dim),
+        "masks by path and lane": partial(_by_lane, mask.IMPLEMENTATIONS, dim, KEYS),
+        "masks by keys and entries": partial(_by_size, best, dim),
+        "limits of the machine": partial(_limits, 1 << 22 if options.quick else MEMORY),
+        "encodings": partial(_encodings, dim),
         "secret sharing, 30 holders": partial(_sharing, 30, 21, 100),
         "secret sharing, all clients": partial(_sharing, few - 1, 2 * few // 3 + 1, few),
-        "key agreement": partial(_agreement, 32 if options.quick else 1024),
+        "key agreement": partial(_agreement, pairs),
         "Paillier encryption": partial(_encryptions, bits, count),
         "products": partial(_products, 2 * bits, 16 * count),
     }
-    return found + _jobs(steps, runs)
-
-
-def _jobs(steps: dict[str, Trials], runs: int) -> list[Job]:
-    def measured(trials: Trials, _tell: Tell) -> list[Row]:
-        return side_by_side(list(trials()), runs)
-
-    return [Job(name, partial(measured, trials)) for name, trials in steps.items()]
+    return [compared(name, trials, 3 * runs if name == "encodings" else runs) for name, trials in steps.items()]
 
 
 def _masks(what: str, path: str, lane: str, dim: int, keys: int) -> Iterator[Trial]:
@@ -91,17 +79,9 @@ def _masks(what: str, path: str, lane: str, dim: int, keys: int) -> Iterator[Tri
     signs = np.where(np.arange(keys) % 2, -1, 1).astype(np.int8)
     for threads in _threads(path):
         acc = np.zeros(dim, lane)
-        case = {"path": path, "lane": lane, "dim": dim, "keys": keys, "threads": threads}
-        work = _on(threads, mask.IMPLEMENTATIONS[path], acc, seeds, signs, 0)
-        yield Trial(what, case, work, {"bytes": float(keys * acc.nbytes)})
-
-
-def _on(threads: int, function: Callable[..., object], *arguments: Any) -> Work:
-    def work() -> None:
-        with on_threads(threads):
-            function(*arguments)
-
-    return work
+        work = on_threads(threads)(partial(mask.IMPLEMENTATIONS[path], acc, seeds, signs, 0))
+        made = {"bytes": float(keys * acc.nbytes)}
+        yield trial(what, work, made, path=path, lane=lane, dim=dim, keys=keys, threads=threads)
 
 
 def _threads(path: str) -> tuple[int, ...]:
@@ -117,13 +97,22 @@ def _targets(dim: int) -> list[Trial]:
     return [*trials, *keystreams("target: keystream", 4 * dim, OPENSSL, PCG64, MT19937)]
 
 
-def _by_lane(path: str, dim: int, keys: int) -> list[Trial]:
-    return [trial for lane in LANES for trial in _masks("add_masks", path, lane, dim, keys)]
+def _by_lane(paths: Iterable[str], dim: int, keys: int) -> Iterator[Trial]:
+    for path in paths:
+        for lane in LANES:
+            yield from _masks("add_masks", path, lane, dim, keys)
+
+
+def _by_size(path: str, dim: int) -> Iterator[Trial]:
+    for keys in (1, 3, 10, 30, KEYS):
+        yield from _masks("add_masks by keys", path, "uint32", dim, keys)
+    for size in [*(1 << power for power in range(10, 24, 2) if 1 << power < dim), 4 * dim]:
+        yield from _masks("add_masks by entries", path, "uint32", size, KEYS)
 
 
 def keystreams(what: str, size: int, *names: str, **case: Any) -> list[Trial]:
     """What else could make the bytes of a mask: OpenSSL's AES-128-CTR, and NumPy's generators, which are no ciphers."""
-    return [Trial(what, {"by": name, **case}, _stream(name, size), {"bytes": float(size)}) for name in names]
+    return [trial(what, _stream(name, size), {"bytes": float(size)}, by=name, **case) for name in names]
 
 
 def _stream(name: str, size: int) -> Work:
@@ -140,12 +129,12 @@ def _limits(size: int) -> Iterator[Trial]:
     AES-128 of about `size` bytes in registers, for each path of the mask kernel with AES instructions.
     """
     one, other = np.ones(size // 4, np.uint32), np.ones(size // 4, np.uint32)
-    yield Trial("limit", {"of": "memory"}, partial(np.add, one, other, out=one), {"bytes": 3.0 * size})
+    yield trial("limit", partial(np.add, one, other, out=one), {"bytes": 3.0 * size}, of="memory")
     for name, (vector_bits, _) in mask.FAST.items():
         if name in mask.IMPLEMENTATIONS:
             group = IN_FLIGHT * vector_bits // 8
             work = partial(_rounds, size // group, tuple(range(vector_bits // 128)))
-            yield Trial("limit", {"of": name}, work, {"bytes": float(size // group * group)})
+            yield trial("limit", work, {"bytes": float(size // group * group)}, of=name)
 
 
 @njit(nogil=True)
@@ -157,7 +146,7 @@ def _rounds(groups: int, blocks: tuple[int, ...]) -> int:
     return total
 
 
-@intrinsic
+@_emitted
 def _group(_typing: Any, _number: Any, blocks: Any) -> Any:
     """Emit ten AES rounds of `IN_FLIGHT` vectors; groups do not wait for each other."""
     quad, width = ir.IntType(64), 2 * len(blocks)
@@ -198,8 +187,7 @@ def _encodings(dim: int) -> list[Trial]:
         "quantize and pack": both,
         "unpack and add": partial(add_packed, total, pack(vector, RING), RING),
     }
-    case, figures = {"bits": RING.bits, "dim": dim}, {"bytes": 4.0 * dim}
-    return [Trial("encoding", {"of": of, **case}, work, figures) for of, work in works.items()]
+    return [trial("encoding", work, {"bytes": 4.0 * dim}, of=of, bits=RING.bits, dim=dim) for of, work in works.items()]
 
 
 def _sharing(holders: int, threshold: int, secrets: int) -> list[Trial]:
@@ -209,12 +197,11 @@ def _sharing(holders: int, threshold: int, secrets: int) -> list[Trial]:
     dealt, some = split(), points[:threshold]
     chosen = np.tile(np.array(some, np.uint64), (secrets, 1))
     values = np.tile(np.stack([dealt[point][0] for point in some]), (secrets, 1, 1))
-    works = {"split 2": split, f"combine {secrets}": partial(shamir.combine_many, chosen, values)}
-    case = {"holders": holders, "threshold": threshold}
-    return [Trial("sharing", {"of": of, **case}, work) for of, work in works.items()]
+    works: dict[str, Work] = {"split 2": split, f"combine {secrets}": partial(shamir.combine_many, chosen, values)}
+    return [trial("sharing", work, of=of, holders=holders, threshold=threshold) for of, work in works.items()]
 
 
-def _agreement(pairs: int) -> list[Trial]:
+def _agreement(pairs: int) -> Iterator[Trial]:
     """X25519 and HKDF of many pairs with one private key, as a client and a recovered key have them.
 
     By the selected kernel, on one thread and on two; and as one would write it with `cryptography`, which parses the
@@ -230,31 +217,27 @@ def _agreement(pairs: int) -> list[Trial]:
             HKDF(SHA256(), 32, salt, info).derive(own.exchange(X25519PublicKey.from_public_bytes(public)))
 
     agreement_kernel.load()
-    together, path = (agreement.derive_many, [private] * pairs, publics, infos, salt), agreement_kernel.selected()
-    works = [("derive_many", path, threads, _on(threads, *together)) for threads in (1, 2)]
-    return [
-        Trial("agreement", {"by": by, "path": path, "threads": threads, "pairs": pairs}, work, {"bytes": 0.0})
-        for by, path, threads, work in [*works, ("cryptography", "portable", 1, pair_by_pair)]
-    ]
+    together = partial(agreement.derive_many, [private] * pairs, publics, infos, salt)
+    for threads in (1, 2):
+        case = {"path": agreement_kernel.selected(), "threads": threads, "pairs": pairs}
+        yield trial("agreement", on_threads(threads)(together), by="derive_many", **case)
+    yield trial("agreement", pair_by_pair, by="cryptography", path="portable", threads=1, pairs=pairs)
 
 
 def _encryptions(bits: int, count: int) -> Iterator[Trial]:
     """Paillier's (h**n)**s mod n**2 with s of half n's bits, by windows, against GMP's r**n mod n**2."""
-
-    def trial(by: str, threads: int, work: Work, done: int) -> Trial:
-        case = {"by": by, "bits": bits, "threads": threads}
-        return Trial("Paillier encryption", case, work, {"encryptions": float(done)})
-
-    n = _odd(bits)
+    what, n = "Paillier encryption", _odd(bits)
     square = n * n
     base = int(gmpy2.powmod(_odd(bits - 8), n, square))
     exponents = [int.from_bytes(os.urandom(bits // 16), "big") for _ in range(count)]
     few = [_odd(bits - 8) for _ in range(max(1, count // 64))]
-    yield trial(POWMOD, 1, lambda: [gmpy2.powmod(r, n, square) for r in few], len(few))
+    done = {"encryptions": float(len(few))}
+    yield trial(what, lambda: [gmpy2.powmod(r, n, square) for r in few], done, by=POWMOD, bits=bits, threads=1)
     for name in ENGINES:
         table = Modulus.square(n, name).fixed_base(base, bits // 2)
         for threads in _threads(name):
-            yield trial(name, threads, _on(threads, table.powers, exponents), count)
+            work = on_threads(threads)(partial(table.powers, exponents))
+            yield trial(what, work, {"encryptions": float(count)}, by=name, bits=bits, threads=threads)
 
 
 def _products(bits: int, count: int) -> list[Trial]:
@@ -265,7 +248,7 @@ def _products(bits: int, count: int) -> list[Trial]:
     numbers, modulus = [gmpy2.mpz(value) for value in values], gmpy2.mpz(n)
     works: dict[str, Work] = {GMP: lambda: [number * number % modulus for number in numbers]}
     works |= {name: partial(lambda engine: engine.read(data).product(), Modulus(n, name)) for name in ENGINES}
-    return [Trial("modular product", {"by": by, "bits": bits}, work, figures) for by, work in works.items()]
+    return [trial("modular product", work, figures, by=by, bits=bits) for by, work in works.items()]
 
 
 def _odd(bits: int) -> int:
@@ -275,28 +258,21 @@ def _odd(bits: int) -> int:
 def decoding(options: Options) -> list[Job]:
     """The suite `decoding`: how fast frames, messages and sessions of one real round decode."""
     clients, dim = (5, 10) if options.quick else (options.clients or 100, options.dim or 100_000)
-    decoders = partial(_decoders, options.protocol or "secagg", clients, dim)
-    return [Job("decoders", lambda _: side_by_side(list(decoders()), 25))]
+    return [compared("decoders", partial(_decoders, options.protocol or "secagg", clients, dim), 25)]
 
 
 def _decoders(protocol: str, clients: int, dim: int) -> Iterator[Trial]:
     """The session, and every message of the round as it arrives (frame and message)."""
-
-    def trial(of: str, data: bytes, work: Callable[[bytes], object]) -> Trial:
-        case = {"of": of, "size": len(data), "clients": clients, "dim": dim}
-        return Trial("decoding", case, partial(work, data), {"bytes": len(data)})
-
-    def framed(kind: type[codec.Message]) -> Callable[[bytes], object]:
-        return lambda data: codec.decode(frame.unwrap(data).body, kind)
-
     updates: dict[PartyId, Any] = dict.fromkeys(range(clients), np.zeros(dim, np.uint16))
     session = Session.create(range(clients), updates[0])
     round_ = TestRound(PROTOCOLS[protocol](clients), session, updates, entropy=SeededEntropy(1))
-    yield trial("Session", session.to_bytes(), Session.from_bytes)
+    found: list[tuple[str, bytes, Callable[[bytes], object]]] = [("Session", session.to_bytes(), Session.from_bytes)]
     for phase in round_.scheme.phases:
         party, ask = next(iter(round_.coordinator.asks().items()))
-        yield trial(phase.ask.__name__, ask, framed(phase.ask))
         round_.exchange()
-        if phase.reply is not None:
-            yield trial(phase.reply.__name__, round_.sent[phase.name, party], framed(phase.reply))
+        messages = {phase.ask: ask} | ({phase.reply: round_.sent[phase.name, party]} if phase.reply else {})
+        found += [(kind.__name__, data, partial(opened, kind=kind)) for kind, data in messages.items()]
         round_.coordinator.close_phase()
+    for of, data, decode in found:
+        size = len(data)
+        yield trial("decoding", partial(decode, data), {"bytes": size}, of=of, size=size, clients=clients, dim=dim)

@@ -2,10 +2,10 @@
 
 import gc
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from math import ceil
-from time import perf_counter
+from timeit import timeit
 from typing import Any, NamedTuple
 
 from bench.results import Row, row
@@ -34,6 +34,11 @@ class Trial(NamedTuple):
     each: int = 1
 
 
+def trial(what: str, work: Work, figures: Mapping[str, float] = {}, /, **case: Any) -> Trial:
+    """A `Trial` whose case is told by name."""
+    return Trial(what, case, work, figures)
+
+
 def side_by_side(trials: Sequence[Trial], runs: int, *, warm: bool = True) -> list[Row]:
     """Run all trials in turn, `runs` times over: what slows the machine for a while slows each of them alike.
 
@@ -44,21 +49,25 @@ def side_by_side(trials: Sequence[Trial], runs: int, *, warm: bool = True) -> li
     if warm:
         for trial in trials:
             trial.work()
-        calls = [max(1, ceil(LEAST / timed(trial.work))) for trial in trials]
+        calls = [max(1, ceil(LEAST / timeit(trial.work, number=1))) for trial in trials]
     seconds: list[list[float]] = [[] for _ in trials]
-    with without_collector():
-        for _ in range(runs):
-            for taken, trial, times in zip(seconds, trials, calls, strict=True):
-                taken.append(timed(trial.work, times) / trial.each)
+    gc.collect()  # `timeit` keeps the collector from striking whoever happens to run
+    for _ in range(runs):
+        for taken, trial, times in zip(seconds, trials, calls, strict=True):
+            taken.append(timeit(trial.work, number=times) / times / trial.each)
     return [row(one.what, one.case, taken, **one.figures) for one, taken in zip(trials, seconds, strict=True)]
 
 
-def timed(work: Work, calls: int = 1) -> float:
-    """Seconds of one call, from `calls` in a row."""
-    start = perf_counter()
-    for _ in range(calls):
-        work()
-    return (perf_counter() - start) / calls
+def compared(
+    name: str, trials: Callable[[], Iterable[Trial]], runs: int, *, warm: bool = True, threads: int | None = None
+) -> Job:
+    """A job of trials `side_by_side`, which are made when its turn comes; on so many threads, or as the trials like."""
+
+    def work(_tell: Tell) -> list[Row]:
+        with nullcontext() if threads is None else on_threads(threads):
+            return side_by_side(list(trials()), runs, warm=warm)
+
+    return Job(name, work)
 
 
 @contextmanager

@@ -3,15 +3,13 @@
 So a round of a thousand clients with a million entries fits in memory, and the server does exactly the work that it
 would do if they were elsewhere. Clients get one core; the server gets all.
 
-Who goes silent is spread evenly on the circle of the graph, so that a threshold stands where it can. Random losses
-pile up here and there: with n = 100, k = 30, t = 21 and 29 lost, some client nearly always keeps fewer than 21 of its
-30 neighbours and the round ends in `TooFew`. Evenly spread, every client keeps 21 or more. With 30 lost none can: each
-would have to lose exactly 9, which on this circle only patterns of period 5 do, and they lose 20 or 40.
+Who goes silent is spread evenly on the circle of the graph, so that a threshold stands where it can, as
+docs/benchmarks.md explains: at random, some client nearly always keeps too few neighbours.
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from statistics import median
 from time import perf_counter, process_time, thread_time
@@ -22,6 +20,7 @@ from numpy.typing import NDArray
 
 from bench.cohorts import Cohort
 from bench.measure import Tell, on_threads
+from bench.results import Case, Row, row
 from secagg import Coordinator, Participant, Session
 from secagg.api.local import LocalRound
 from secagg.errors import ConfigError, PartyId
@@ -32,6 +31,10 @@ from secagg_protocols.pairwise import graph
 from secagg_protocols.pairwise.messages import Keys
 
 BITS = 16
+CLOCKS = ("server", "server cpu", "server thread")
+"""Wall seconds on all cores; seconds that all threads computed, which other programs do not lengthen; those of the
+thread that drives the server.
+"""
 
 
 class Trace:
@@ -40,8 +43,7 @@ class Trace:
     Attributes:
         roles: who is asked, as the scheme calls them.
         client: seconds of each party that answered, on one core.
-        server: (wall seconds on all cores; seconds that its threads computed, all together, which other programs do
-            not lengthen; those of the thread that drives it).
+        server: seconds by `CLOCKS`.
         asked, replied: bytes sent by the server, to all, and of each reply.
     """
 
@@ -52,11 +54,27 @@ class Trace:
         self.asked = dict.fromkeys(roles, 0)
         self.replied: dict[str, list[int]] = {phase: [] for phase in roles}
 
-    def seconds_of(self, *, clients: bool) -> float:
-        """Of the median party of each phase: of those that all clients are asked in, or of the others, which are what a
-        client that deals a key and opens the sum has on top of them.
+    def totals(self) -> dict[str, float]:
+        """Seconds of the round: of the "server" by each clock; of the median "client" of each phase that all clients
+        are asked in; and of a "holder", what one that deals a key and opens the sum has on top of that. And bytes that
+        the server sends to all, and such a client with both.
         """
-        return sum(median(taken) for phase, taken in self.client.items() if (self.roles[phase] == "client") is clients)
+        found = dict(zip(CLOCKS, np.sum(list(self.server.values()), axis=0).tolist(), strict=True))
+        for phase, taken in self.client.items():
+            role = "client" if self.roles[phase] == "client" else "holder"
+            found[role] = found.get(role, 0.0) + median(taken)
+        found["client bytes"] = sum(median(sizes) for sizes in self.replied.values())
+        return found | {"server bytes": sum(self.asked.values())}
+
+
+def phase_rows(what: str, case: Case, traces: Sequence[Trace]) -> Iterator[Row]:
+    """One row a phase and role: of all who answered in all rounds, and the bytes of a reply or of all asks."""
+    for phase, role in traces[0].roles.items():
+        seconds = [taken for trace in traces for taken in trace.client[phase]]
+        replied = median(size for trace in traces for size in trace.replied[phase])
+        server = [trace.server[phase][0].item() for trace in traces]
+        yield row(what, case | {"phase": phase, "role": role}, seconds, bytes=replied)
+        yield row(what, case | {"phase": phase, "role": "server"}, server, bytes=traces[0].asked[phase])
 
 
 def update_of(dim: int) -> NDArray[np.float32]:
@@ -65,12 +83,12 @@ def update_of(dim: int) -> NDArray[np.float32]:
 
 
 def replay(cohort: Cohort, tell: Tell, heard: Listener | None = None) -> Trace:
-    """Run one round. Raises AssertionError unless the sum is exact, and what the protocol raises.
+    """Run one round. Raises AssertionError or PeerMisbehaved unless the sum is exact, and what the protocol raises.
 
     `tell` hears how far it is; `heard`, which has been entered, whose work begins.
     """
     replayed = Replay(cohort, tell, heard)
-    replayed.play()
+    replayed.run()
     replayed.check()
     return replayed.trace
 
@@ -92,9 +110,10 @@ class Replay(LocalRound):
     def __init__(
         self, cohort: Cohort, tell: Tell, heard: Listener | None = None, clients: Sequence[Any] | None = None
     ) -> None:
-        self._cohort, self._tell, self._heard, self._clients = cohort, tell, heard, clients
+        self._cohort, self._tell, self._clients = cohort, tell, clients
+        self._heard = heard or Listener()  # which hears nothing until it is entered
         self._update, session = update_of(cohort.dim), session_of(cohort)
-        self._first: dict[PartyId, bytes] = {}  # replies to the first phase, which decide the graph
+        self._keys: dict[PartyId, bytes] = {}  # public keys, which decide the graph, where the scheme has one
         self._busy: set[PartyId] = set()  # who had another role so far: a key may be theirs
         self.trace = Trace({phase.name: phase.role for phase in cohort.scheme.phases})
         super().__init__(cohort.scheme, session, dict.fromkeys(session.parties, self._update))
@@ -102,15 +121,10 @@ class Replay(LocalRound):
     def ends(self) -> tuple[Coordinator, dict[PartyId, Any]]:
         """A coordinator whose work is booked, and the clients."""
         coordinator = _Booked(self.scheme, self.session)
-        coordinator.trace, coordinator.charged = self.trace, self._charged
+        coordinator.trace, coordinator.heard = self.trace, self._heard
         if self._clients is None:
             return coordinator, {party: Participant(self.scheme, self.session, party) for party in self.session.parties}
         return coordinator, dict(zip(self.session.parties, self._clients, strict=True))
-
-    def play(self) -> None:
-        """All phases."""
-        while not self.coordinator.done:
-            self.step()
 
     def check(self) -> None:
         """Raise AssertionError unless the sum is that of all who were not lost, entry by entry."""
@@ -120,22 +134,15 @@ class Replay(LocalRound):
         one = self.session.encoding.encode(self._update, 1, os.urandom)[: self._update.size].astype(np.uint64)
         np.testing.assert_array_equal(out.ring_sum, one * np.uint64(len(out.contributors)))
 
-    def first_upload(self) -> tuple[float, int]:
-        """Seconds and bytes of the first vector; the round is left there."""
-        while self.coordinator.phase != self._takes_input:
-            self.step()
-        party, ask = next(iter(self.coordinator.asks().items()))
-        reply = self.answer(self._takes_input, party, ask)
-        return self.trace.client[self._takes_input][0], len(reply)
-
     @property
-    def _takes_input(self) -> str:
-        return next(phase.name for phase in self.scheme.phases if phase.takes_input)
+    def takes_input(self) -> bool:
+        """Whether the open phase is the one that asks for vectors."""
+        return any(phase.takes_input for phase in self.scheme.phases if phase.name == self.coordinator.phase)
 
     def exchange(self) -> None:
         """One phase, left open: an ask is made when it is looked up, and looked up for the lost too."""
         asks, phase = self.coordinator.asks(), self.coordinator.phase or ""
-        silent = self._silent() if phase == self._takes_input else frozenset()
+        silent = self._silent() if self.takes_input else frozenset()
         for place, party in enumerate(asks):
             if place % 16 == 0:
                 self._tell(f"{phase} {place} of {len(asks)}")
@@ -148,7 +155,7 @@ class Replay(LocalRound):
     def answer(self, phase: str, party: PartyId, ask: bytes) -> bytes:
         """One party's reply, timed on one core."""
         role = self.trace.roles[phase]
-        with on_threads(1), self._charged(phase, role):
+        with on_threads(1), self._heard.charged(phase, role):
             start = perf_counter()
             reply: bytes | None = self.participants[party].answer(ask, self._update)
             self.trace.client[phase].append(perf_counter() - start)
@@ -156,8 +163,9 @@ class Replay(LocalRound):
         self.trace.replied[phase].append(len(reply))
         if role != "client":
             self._busy.add(party)
-        if phase == self.scheme.phases[0].name:
-            self._first[party] = reply
+        if isinstance(self.scheme, PairwiseMasking) and phase == self.scheme.phases[0].name:
+            keys = opened(reply, Keys)
+            self._keys[party] = keys.sealing + keys.mask + keys.signature
         return reply
 
     def _silent(self) -> frozenset[PartyId]:
@@ -169,29 +177,23 @@ class Replay(LocalRound):
 
     def _circle(self) -> list[PartyId]:
         """The clients as they stand in the graph that the first replies decide; without one, in the session's order."""
-        parties = [party for party in self.session.parties if party in self.scheme.clients(self.session)]
-        if not isinstance(self.scheme, PairwiseMasking):
-            return parties
-        parties = [party for party in parties if party in self._first]
-        keys = [opened(self._first[party], Keys) for party in parties]
-        order = graph.permutation([one.sealing + one.mask + one.signature for one in keys], len(parties))
+        if not self._keys:
+            return [party for party in self.session.parties if party in self.scheme.clients(self.session)]
+        parties = sorted(self._keys, key=self.session.index)
+        order = graph.permutation([self._keys[party] for party in parties], len(parties))
         return [parties[place] for place in order]
-
-    def _charged(self, phase: str, role: str) -> AbstractContextManager[None]:
-        return nullcontext() if self._heard is None else self._heard.charged(phase, role)
 
 
 class _Booked(Coordinator):
-    """Its work is booked by phase: wall, processor and thread seconds, and parts where somebody listens."""
+    """Its work is booked by phase: seconds by `CLOCKS`, and parts where somebody listens."""
 
     trace: Trace
-    charged: Callable[[str, str], AbstractContextManager[None]]
+    heard: Listener
 
     @contextmanager
     def booked(self) -> Iterator[None]:
-        phase = self.phase
-        with nullcontext() if phase is None else self.charged(phase, "server"):
-            start = _clocks()
+        phase, start = self.phase, _clocks()
+        with nullcontext() if phase is None else self.heard.charged(phase, "server"):
             try:
                 yield
             finally:

@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import PackageLoader
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from bench.cohorts import TABLES, Axis, Growth
-from bench.results import Found, Results, Row, duration
-from bench.targets import TARGETS, NotMeasured
+from bench.cohorts import TABLES, Axis
+from bench.results import Found, Results, Row, title_of
+from bench.targets import PAGES, TARGETS, NotMeasured, Target
 from secagg.errors import ConfigError
 
 SUITES = ("kernels", "handlers", "rounds", "peers")
@@ -46,33 +46,25 @@ def draw(found: Found, docs: Path) -> list[Path]:
 
 def text(found: Found) -> str:
     """The whole page."""
-    pages = Environment(loader=PackageLoader("bench", ""), undefined=StrictUndefined, trim_blocks=True)
-    pages.lstrip_blocks = pages.keep_trailing_newline = True
-    pages.filters |= {"duration": duration, "spread": _spread, "size": _size}
-    return pages.get_template("page.md.jinja").render(
+    page = PAGES.overlay(loader=PackageLoader("bench", "")).get_template("page.md.jinja")
+    return page.render(
         suites={name: found[name] for name in SUITES if name in found},
         missing=[name for name in SUITES if name not in found],
         machine=next(iter(found.values())).machine,
+        targets=TARGETS.values(),
         judged=partial(_judged, found),
-        growth={name: (growth.curves, _growth_rows(found, growth)) for name, growth in TABLES.growth.items()},
+        growth={name: (TABLES.curves[name], _growth_rows(found, name)) for name in TABLES.growth},
         dominant=list(_dominant(found["rounds"])) if "rounds" in found else [],
         by_title=by_title,
+        title_of=title_of,
         tables=TABLES,
     )
 
 
-def _spread(row: Row) -> str:
-    return f"{duration(row.low)} .. {duration(row.high)}" if row.runs > 1 else ""
-
-
-def _size(row: Row) -> str:
-    return f"{row.figures['bytes']:,.0f}" if "bytes" in row.figures else ""
-
-
-def _judged(found: Found, name: str) -> str:
+def _judged(found: Found, target: Target) -> str:
     """Two cells: what was measured, and whether it suffices."""
     try:
-        measured, met = TARGETS[name](found)
+        measured, met = target.judge(found)
     except NotMeasured:
         return "not measured | "
     return f"{measured} | {'not on this machine' if met is None else 'yes' if met else '**no**'}"
@@ -82,7 +74,7 @@ def by_title(rows: Iterable[Row]) -> dict[str, list[Row]]:
     """{cohort: its rows}."""
     found: defaultdict[str, list[Row]] = defaultdict(list)
     for row in rows:
-        found[row.title].append(row)
+        found[title_of(row.case)].append(row)
     return found
 
 
@@ -130,28 +122,24 @@ def curve(results: Results, axis: Axis, figure: str) -> Curve:
     return Curve(x, y, slope, float(np.log(y[-1] / y[-2]) / np.log(x[-1] / x[-2])), float(np.exp(level)))
 
 
-def _growth_rows(found: Found, growth: Growth) -> list[tuple[Axis, list[Curve]]]:
+def _growth_rows(found: Found, name: str) -> list[tuple[Axis, list[Curve]]]:
     """The curves along those of the axes that were measured."""
     rows = []
-    for axis in growth.axes:
+    for axis in TABLES.growth[name]:
         with suppress(KeyError, NotMeasured):
-            rows.append((axis, [curve(found["rounds"], axis, figure) for figure, _ in growth.curves]))
+            rows.append((axis, [curve(found["rounds"], axis, figure) for figure, _ in TABLES.curves[name]]))
     return rows
 
 
 def figures(found: Found) -> dict[str, str]:
     """{name: SVG} of all figures that the results allow: the same figure gives the same text."""
-    made: dict[str, Figure] = {}
+    of = {"masks": ("kernels", _masks), "roofline": ("kernels", _roofline), "parts": ("rounds", _parts)}
+    of |= {"peers": ("peers", _peers)}
     with mpl.rc_context(fname=Path(__file__).with_name("style.mplstyle")):
-        if "kernels" in found:
-            made |= {"masks": _masks(found["kernels"]), "roofline": _roofline(found["kernels"])}
-        for name, growth in TABLES.growth.items():
-            rows = _growth_rows(found, growth)
-            made |= {name: _growth(rows, [label for _, label in growth.curves])} if rows else {}
-        if "rounds" in found:
-            made["parts"] = _parts(found["rounds"])
-        if "peers" in found:
-            made["peers"] = _peers(found["peers"])
+        made = {name: draw(found[suite]) for name, (suite, draw) in of.items() if suite in found}
+        for name, curves in TABLES.curves.items():
+            rows = _growth_rows(found, name)
+            made |= {name: _growth(rows, [label for _, label in curves])} if rows else {}
         return {name: _svg(figure) for name, figure in made.items()}
 
 
@@ -164,26 +152,29 @@ def _svg(figure: Figure) -> str:
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
 
+def _panel(height: float) -> tuple[Figure, Axes]:
+    figure = Figure((7.2, height), layout="constrained")
+    return figure, figure.add_subplot()
+
+
 def _masks(results: Results) -> Figure:
     """Rate of each path by lane on one core, and of generators alone."""
-    figure = Figure((7.2, 2.8), layout="constrained")
-    axes, rows = figure.add_subplot(), results.all("add_masks", threads=1)
+    figure, axes = _panel(2.8)
+    rows = results.all("add_masks", threads=1)
     paths = list(dict.fromkeys(str(row.case["path"]) for row in rows))
     for place, (lane, colour) in enumerate((("uint16", BLUE), ("uint32", GREEN), ("uint64", ORANGE))):
         rates = [row.rate / 1e9 for row in rows if row.case["lane"] == lane]
         axes.bar([x + (place - 1) * 0.26 for x in range(len(paths))], rates, 0.24, label=lane, color=colour)
     for row, style in zip(results.all("target: keystream"), ("-", "--", ":"), strict=False):
-        _level(axes, row.rate / 1e9, style, f"{row.case['by']} alone")
+        _level(axes, row.rate, style, f"{row.case['by']} alone")
     axes.set_xticks(range(len(paths)), paths)
     axes.set_ylabel("keystream made and added, GB/s")
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-    return figure
+    return _legend_beside(figure, axes)
 
 
 def _roofline(results: Results) -> Figure:
     """Rate against masks a pass: below few masks memory is the limit, above them the AES units."""
-    figure = Figure((7.2, 2.9), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = _panel(2.9)
     for label, threads, colour in (("1 thread", 1, BLUE), ("2 threads", 2, ORANGE)):
         rows = results.all("add_masks by keys", threads=threads)
         x, y = [row.case["keys"] for row in rows], [row.rate / 1e9 for row in rows]
@@ -193,22 +184,26 @@ def _roofline(results: Results) -> Figure:
         slope = [memory.rate / 2e9 * keys for keys in (1.0, 10.0)]
         axes.plot([1.0, 10.0], slope, color=GREY, linestyle=":", label="memory limit, 1 core")
     for aes in results.all("limit", of=results.machine.kernel):
-        _level(axes, aes.rate / 1e9, "-", "AES limit, 1 core")
-        _level(axes, 2 * aes.rate / 1e9, "--", "AES limit, 2 cores")
+        _level(axes, aes.rate, "-", "AES limit, 1 core")
+        _level(axes, 2 * aes.rate, "--", "AES limit, 2 cores")
     axes.set(xscale="log", yscale="log", xlabel="masks added in one pass over the vector", ylabel="keystream, GB/s")
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-    return figure
+    return _legend_beside(figure, axes)
 
 
 def _level(axes: Axes, rate: float, style: str, label: str) -> None:
-    axes.axhline(rate, color=GREY, linestyle=style, linewidth=1, label=label)
+    axes.axhline(rate / 1e9, color=GREY, linestyle=style, linewidth=1, label=label)
+
+
+def _legend_beside(figure: Figure, axes: Axes) -> Figure:
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
 
 
 def _growth(rows: Sequence[tuple[Axis, list[Curve]]], labels: Sequence[str]) -> Figure:
     """Processor time along each axis, with fitted power laws."""
     figure = Figure((9, 5.4), layout="constrained")
-    grid = figure.subplots(2, 3)
-    for axes, (axis, curves) in zip(grid.flat, rows, strict=False):
+    grid = figure.subplots(2, 3).flat
+    for axes, (axis, curves) in zip(grid, rows, strict=False):
         for found, label, colour, mark in zip(curves, labels, (BLUE, ORANGE, GREEN), "os^", strict=True):
             axes.plot(found.x, found.y, mark, color=colour, label=label, markersize=5)
             fitted = [found.factor * x**found.exponent for x in found.x]
@@ -220,14 +215,16 @@ def _growth(rows: Sequence[tuple[Axis, list[Curve]]], labels: Sequence[str]) -> 
         axes.set_xticks(points, [f"2^{np.log2(x):.0f}" if axis.x == "dim" else f"{x:.0f}" for x in points])
         axes.minorticks_off()
         axes.margins(x=0.18)
-    key = {"title": "processor time; lines: fitted power laws", "fontsize": 9}
-    for axes in grid.flat[len(rows) :]:
+    for axes in grid[len(rows) :]:
         axes.axis("off")
-    if len(rows) < grid.size:
-        grid.flat[-1].legend(*grid.flat[0].get_legend_handles_labels(), loc="center", **key)
-    else:
-        named = grid.flat[0].get_legend_handles_labels()
-        figure.legend(*named, loc="outside lower center", ncols=len(labels), **key)
+    full = len(rows) == len(grid)
+    (figure if full else grid[-1]).legend(
+        *grid[0].get_legend_handles_labels(),
+        title="processor time; lines: fitted power laws",
+        fontsize=9,
+        loc="outside lower center" if full else "center",
+        ncols=len(labels) if full else 1,
+    )
     return figure
 
 
@@ -243,21 +240,19 @@ def _parts(results: Results) -> Figure:
         for part, look in TABLES.parts.items():
             shares = np.array([100 * spent[bar].get(part, 0.0) / sum(spent[bar].values()) for bar in bars])
             if shares.any():
-                axes.barh(range(len(bars)), shares, 0.8, left, label=part, color=look["colour"])
+                keys[part] = axes.barh(range(len(bars)), shares, 0.8, left, label=part, color=look["colour"])
                 left += shares
         axes.set_yticks(range(len(bars)), [f"{phase}, {role}" for phase, role in bars])
         axes.invert_yaxis()
         axes.set_xlabel("% of the time that all parts take together")
         axes.set_title(title, fontsize=9)
-        keys |= {label: handle for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
     figure.legend(keys.values(), keys.keys(), loc="outside right center", fontsize=8)
     return figure
 
 
 def _peers(results: Results) -> Figure:
     """Seconds of ours and of Flower's, client and server, by phase."""
-    figure = Figure((7.2, 3), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = _panel(3)
     for by, shift, colour in (("secagg", -0.2, BLUE), ("Flower", 0.2, ORANGE)):
         rows = results.all("peer", by=by, role="client") + results.all("peer", by=by, role="server")
         places = range(len(rows))

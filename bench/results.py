@@ -1,7 +1,7 @@
 """What a suite measured: as rows, as JSON, and as tables for a terminal."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain, groupby
 from pathlib import Path
 from statistics import median, quantiles
@@ -35,11 +35,6 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Bytes a second; of rows that count "bytes"."""
         return self.figures["bytes"] / self.seconds
 
-    @property
-    def title(self) -> str:
-        """The cohort of a replayed round, in a few words."""
-        return title_of(self.case)
-
 
 class Results(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One run of one suite: what was typed, and the rows in the order of measurement."""
@@ -60,17 +55,17 @@ Found = Mapping[str, Results]
 """{suite: its results}."""
 
 
-def row(what: str, case: Case, seconds: Sequence[float], **figures: float) -> Row:
+def row(what: str, case: Mapping[str, str | int | float], seconds: Sequence[float], **figures: float) -> Row:
     """A row of measured times; of fewer than four, the ends of all stand for the quartiles."""
     low, high = min(seconds), max(seconds)
     if len(seconds) >= 4:
         low, _, high = quantiles(seconds, n=4, method="inclusive")
     counted = {name: float(value) for name, value in figures.items()}
-    return Row(what, case, median(seconds), low, high, len(seconds), counted)
+    return Row(what, dict(case), median(seconds), low, high, len(seconds), counted)
 
 
 def title_of(case: Case) -> str:
-    """The cohort in a few words."""
+    """The cohort of a replayed round, in a few words."""
     graph = f" k = {case['neighbours']}" if case["protocol"] == "SecAgg+" else ""
     return f"{case['protocol']}{graph}, n = {case['clients']}, dim {case['dim']}, {case['lost']} lost"
 
@@ -79,6 +74,21 @@ def duration(seconds: float) -> str:
     """Three digits and a unit."""
     scale, unit = next((pair for pair in ((1.0, "s"), (1e-3, "ms")) if seconds >= pair[0]), (1e-6, "us"))
     return f"{seconds / scale:.3g} {unit}"
+
+
+def _megabytes(size: float) -> str:
+    return f"{size / 1e6:.1f} MB"
+
+
+SHOWN: dict[str, Callable[[float], str]] = {
+    "bytes": "{:,.0f}".format,
+    **dict.fromkeys(("server", "server cpu", "server unmask", "client masked", "client", "holder"), duration),
+    **dict.fromkeys(("sent", "received", "grown", "before", "after", "clients' process"), _megabytes),
+    **dict.fromkeys(("ring bits", "bytes a value", "bytes a share", "trips"), "{:.5g}".format),
+    "over": "{:.4%}".format,
+    "of a plain round": "{:.1%}".format,
+}
+"""{figure that a person wants to see: how it reads}."""
 
 
 def save(results: Results, path: Path) -> None:
@@ -126,15 +136,8 @@ def _measures(row: Row) -> dict[str, str]:
     found = {"median": duration(row.seconds)}
     if row.runs > 1:
         found |= {"middle half": f"{duration(row.low)} .. {duration(row.high)}", "runs": str(row.runs)}
-    for name, value in row.figures.items():
-        if name == "bytes":
-            found |= {"bytes": f"{value:,.0f}"} if "phase" in row.case else {"rate": f"{row.rate / 1e9:.2f} GB/s"}
-        elif name in {"server cpu", "server unmask", "client masked", "client", "holder"}:
-            found[name] = duration(value)
-        elif name in {"before", "after"}:
-            found[name] = f"{value / 1e6:.0f} MB"
-        elif name in {"ring bits", "bytes a value"} or " over" in name:
-            found[name] = f"{value:.5g}"
-        elif name == "over":
-            found[name] = f"{value:.4%}"
-    return found
+    shown = {name: read(row.figures[name]) for name, read in SHOWN.items() if name in row.figures}
+    if "bytes" in shown and "phase" not in row.case:
+        shown["rate"] = f"{row.rate / 1e9:.2f} GB/s"
+        del shown["bytes"]
+    return found | shown

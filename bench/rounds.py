@@ -4,47 +4,39 @@
 handlers` with such options its phases; `--protocol paillier` and `--protocol ckks` the standard ones of theirs.
 """
 
-import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from msgspec.structs import replace
 
-from bench.cohorts import MASKS, TABLES, Cohort, Options, tiny
+from bench.cohorts import MASKS, TABLES, Cohort, Family, Options, tiny
 from bench.machine import ROOT
-from bench.measure import Job, Tell, Trial, side_by_side, without_collector
-from bench.replay import Replay, Trace, replay, warm
-from bench.results import Row, row
+from bench.measure import Job, Tell, Trial, compared, without_collector
+from bench.replay import CLOCKS, Replay, Trace, phase_rows, replay, warm
+from bench.results import Row, load, row
 from secagg.spans import Listener
 
 RUNS = 3
-FIRST = """
-import numpy as np
-import secagg
-from secagg_protocols import PairwiseMasking
-updates = {i: np.full(1000, i / 10, np.float32) for i in range(10)}
-assert len(secagg.aggregate(updates, PairwiseMasking()).contributors) == 10
-"""
-PROGRAMS = {"first aggregate of 10 x 1000": FIRST, "import secagg": "import secagg", "Python": "pass"}
 
 
 def handlers(options: Options) -> list[Job]:
     """Phases of each family, and what one client uploads."""
-    families = TABLES.families.values()
-    chosen = [(family.runs, sized) for family in families for sized in _sized(options, family.phases)]
+
+    def phases(family: Family, cohort: Cohort) -> Job:
+        return Job(f"phases of {cohort.title}", partial(_phases, cohort, 2 if options.quick else family.runs))
+
     if options.is_one_case:
         family = TABLES.families[options.family]
-        chosen = [(family.runs, options.cohort(family.phases[0]))]
-    jobs = [
-        Job(f"phases of {cohort.title}", partial(_phases, cohort, 2 if options.quick else runs))
-        for runs, cohort in chosen
-    ]
+        return [phases(family, options.cohort(family.phases[0]))]
     (upload,) = _sized(options, TABLES.single["upload"])
-    return jobs if options.is_one_case else [*jobs, Job("upload of a masked vector", partial(_upload, upload))]
+    jobs = [phases(family, cohort) for family in TABLES.families.values() for cohort in _sized(options, family.phases)]
+    return [*jobs, Job("upload of a masked vector", partial(_upload, upload))]
 
 
 def rounds(options: Options) -> list[Job]:
@@ -55,8 +47,8 @@ def rounds(options: Options) -> list[Job]:
         return [Job(cohort.title, partial(_large, "round", cohort, RUNS))]
     jobs = [
         Job(f"by {axis.name}: {cohort.title}", partial(_growth, f"growth by {axis.name}", cohort, runs))
-        for growth in TABLES.growth.values()
-        for axis in growth.axes
+        for axes in TABLES.growth.values()
+        for axis in axes
         if not quick or axis.x == "clients" or axis.base.family == MASKS  # a Paillier key takes a second
         for cohort in axis.cohorts(quick)
     ]
@@ -64,7 +56,7 @@ def rounds(options: Options) -> list[Job]:
     jobs += [Job(cohort.title, partial(_large, "large round", cohort, 1)) for cohort in larges]
     memories = _sized(options, TABLES.single["memory"])
     jobs += [Job(f"server's memory, {cohort.title}", partial(_memory, cohort)) for cohort in memories]
-    return [*jobs, Job("warm start", partial(_start, 2 if quick else 7))]
+    return [*jobs, compared("warm start", _starts, 2 if quick else 7)]
 
 
 def _sized(options: Options, cohorts: Sequence[Cohort]) -> list[Cohort]:
@@ -72,42 +64,34 @@ def _sized(options: Options, cohorts: Sequence[Cohort]) -> list[Cohort]:
 
 
 def _phases(cohort: Cohort, runs: int, tell: Tell) -> list[Row]:
-    """One row a phase and role, of all who answered in all runs, and the parts of one round more."""
-    rows, traces = [], _traces(cohort, runs, tell)
-    for phase, role in traces[0].roles.items():
-        case = cohort.case | {"phase": phase}
-        seconds = [taken for trace in traces for taken in trace.client[phase]]
-        replied = median(size for trace in traces for size in trace.replied[phase])
-        server = [trace.server[phase][0].item() for trace in traces]
-        rows.append(row("phase", case | {"role": role}, seconds, bytes=replied))
-        rows.append(row("phase", case | {"role": "server"}, server, bytes=traces[0].asked[phase]))
-    return [*rows, *_parts(cohort, tell)]
+    """The phases, and the parts of one round more."""
+    return [*phase_rows("phase", cohort.case, _traces(cohort, runs, tell)), *_parts(cohort, tell)]
 
 
 def _upload(cohort: Cohort, tell: Tell) -> list[Row]:
     """What one client uploads: the round goes as far as the first masked vector."""
     started = Replay(cohort, tell)
-    seconds, size = started.first_upload()
+    while not started.takes_input:
+        started.step()
+    size = len(started.answer("masked", *next(iter(started.coordinator.asks().items()))))
     bits = started.session.ring.bits
     figures = {"bytes": size, "ring bits": bits, "over": size / (bits * cohort.dim / 8) - 1}
-    return [row("upload", cohort.case, [seconds], **figures)]
+    return [row("upload", cohort.case, started.trace.client["masked"], **figures)]
 
 
 def _growth(what: str, cohort: Cohort, runs: int, tell: Tell) -> list[Row]:
     """Seconds of the server; figures by phase: of the server, and of the median party of the phase's role."""
-    traces, figures = _traces(cohort, runs, tell), {}
+    figures: dict[str, float] = {}
+    traces = _traces(cohort, runs, tell)
     for phase, role in traces[0].roles.items():
-        for place, clock in enumerate(("server", "server cpu", "server thread")):
-            figures[f"{clock} {phase}"] = median(trace.server[phase][place].item() for trace in traces)
+        clocks = np.median([trace.server[phase] for trace in traces], axis=0).tolist()
+        figures |= {f"{clock} {phase}": seconds for clock, seconds in zip(CLOCKS, clocks, strict=True)}
         figures[f"{role} {phase}"] = median(taken for trace in traces for taken in trace.client[phase])
         figures[f"bytes up {phase}"] = median(size for trace in traces for size in trace.replied[phase])
         figures[f"bytes down {phase}"] = traces[0].asked[phase]
-    server, cpu, thread = np.sum([list(trace.server.values()) for trace in traces], axis=1).T.tolist()
-    figures |= {"server cpu": median(cpu), "server thread": median(thread)}
-    figures["client"] = median(trace.seconds_of(clients=True) for trace in traces)
-    if any(role != "client" for role in traces[0].roles.values()):
-        figures["holder"] = median(trace.seconds_of(clients=False) for trace in traces)
-    return [row(what, cohort.case, server, **figures)]
+    totals = [trace.totals() for trace in traces]
+    server = [total.pop("server") for total in totals]
+    return [row(what, cohort.case, server, **figures, **{of: median(each[of] for each in totals) for of in totals[0]})]
 
 
 def _large(what: str, cohort: Cohort, runs: int, tell: Tell) -> list[Row]:
@@ -134,17 +118,15 @@ def _parts(cohort: Cohort, tell: Tell) -> list[Row]:
 def _memory(cohort: Cohort, tell: Tell) -> list[Row]:
     """Peak resident bytes of a server in a process of its own before a round, and after it."""
     tell("in a process of its own")
-    sizes = {"clients": cohort.clients, "dim": cohort.dim, "neighbours": cohort.neighbours, "dropout": 0}
-    command = [sys.executable, "-m", "bench.load", "--json", *(f"--{name}={size}" for name, size in sizes.items())]
-    load = json.loads(subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.PIPE).stdout)
-    after = load["server_peak"]
-    return [row("memory", cohort.case, [0.0], before=after - load["server_bytes"], after=after)]
+    sizes = {"clients": cohort.clients, "dim": cohort.dim, "neighbours": cohort.neighbours, "lost": cohort.lost}
+    with TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "bench", "load", *(f"--{name}={size}" for name, size in sizes.items())]
+        subprocess.run([*command, f"--json={folder}/load.json"], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+        return load(Path(folder))["load"].all("memory")
 
 
-def _start(runs: int, _tell: Tell) -> list[Row]:
+def _starts() -> Iterator[Trial]:
     """How long a fresh process takes to its first aggregate; a first run fills the cache of kernels on disk."""
-
-    def fresh(program: str) -> None:
-        subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
-
-    return side_by_side([Trial("start", {"of": name}, partial(fresh, text)) for name, text in PROGRAMS.items()], runs)
+    for name, program in TABLES.programs.items():
+        command = [sys.executable, "-c", program]
+        yield Trial("start", {"of": name}, partial(subprocess.run, command, check=True, cwd=ROOT))

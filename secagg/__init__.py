@@ -8,14 +8,17 @@ out.mean
 """
 
 from secagg.api import Aggregate, Coordinator, Journal, Participant, Prepared, aggregate, prepare
+from secagg.encoding.encoding import ABSTAIN
 from secagg.errors import PartyId, SecaggError, TooFew
-from secagg.scheme import Credentials, Ledger, Policy, Roster, Seat, Session, Store
+from secagg.scheme import Credentials, Draw, Ledger, Policy, Roster, Seat, Session, Store
 
 __version__ = "0.1.0"
 __all__ = [
+    "ABSTAIN",
     "Aggregate",
     "Coordinator",
     "Credentials",
+    "Draw",
     "Journal",
     "Ledger",
     "Participant",

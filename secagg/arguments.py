@@ -7,7 +7,7 @@ Python's own classes count as the Python number they are, and come out as it.
 
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from numbers import Integral, Real
 from types import UnionType
@@ -48,6 +48,12 @@ def checked(name: str, value: object, kind: Any, refusal: Refusal | None = None)
             return found
     make = refusal or (OutOfRange if _is_number(inspect.type_info(kind)) else ConfigError)
     raise make(f"{name} is {value!r}: expected {_words(kind)}")
+
+
+def check_kind(name: str, value: object, kind: Any, words: str) -> None:
+    """Raise ConfigError naming the argument unless `value` is an instance of `kind`, which is `words`."""
+    if not isinstance(value, kind):
+        raise ConfigError(f"{name} is {type(value).__name__}, expected {words}")
 
 
 def check_fields(made: object) -> None:
@@ -96,8 +102,10 @@ def range_of(kind: inspect.Type) -> str:
 
 
 def _plain(value: object) -> object:
-    """A number or text of another class as Python's own."""
+    """A number or text of another class as Python's own, and so the values of a mapping."""
     match value:
+        case Mapping():
+            return {_plain(key): _plain(item) for key, item in value.items()}
         case bool() | np.bool_():
             return bool(value)
         case Integral():

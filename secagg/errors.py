@@ -5,7 +5,7 @@
 | `ConfigError` | the caller, before any message | change the parameter it names |
 | `InputError` | one party's update or weight | mend that party's input; it names party and position |
 | `LocalMisuse` | the caller broke the order of calls | a bug on this side |
-| `WireError` | whoever made the bytes | drop them: they decode to nothing |
+| `WireError` | whoever made the bytes | drop them: they decode to nothing; a party's `left` tells if it was an ask |
 | `StateError` | saved state that is foreign, stale or forged, or a key file that does not open | sit this round out |
 | `PeerMisbehaved` | the `culprits` | a server counts them as lost; a party leaves the round |
 | `PolicyRefused` | the server asks what the party's policy forbids | the party reveals nothing |
@@ -77,11 +77,11 @@ class OutOfRing(InputError):
 
 
 class BadWeight(InputError):
-    """A weight that is not an integer in 1..weight_max."""
+    """A weight that is not an integer in weight_min..weight_max."""
 
 
 class LocalMisuse(SecaggError, RuntimeError):
-    """This side's caller broke the order of calls."""
+    """This side's caller broke the order of calls, or made two at once."""
 
 
 class WireError(SecaggError, ValueError):

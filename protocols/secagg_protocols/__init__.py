@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 from secagg_protocols._extras import FACTS, load
 
 if TYPE_CHECKING:
-    from secagg_protocols._named import PROTOCOLS
+    from secagg_protocols._named import PROTOCOLS, options_of
     from secagg_protocols.ckks import CkksSum
     from secagg_protocols.paillier import PaillierKeys, PaillierSum
     from secagg_protocols.pairwise import PairwiseMasking
 
-__all__ = ["FACTS", "PROTOCOLS", "CkksSum", "PaillierKeys", "PaillierSum", "PairwiseMasking"]
+__all__ = ["FACTS", "PROTOCOLS", "CkksSum", "PaillierKeys", "PaillierSum", "PairwiseMasking", "options_of"]
 
 _HOMES = {
     "PROTOCOLS": "_named",
@@ -18,6 +18,7 @@ _HOMES = {
     "PaillierKeys": "paillier",
     "PaillierSum": "paillier",
     "PairwiseMasking": "pairwise",
+    "options_of": "_named",
 }
 """{name: the module it is imported from when it is first asked for}."""
 

@@ -1,8 +1,9 @@
 """The protocols by name."""
 
 from collections.abc import Callable, Mapping
+from inspect import signature
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from secagg.scheme import Scheme
 from secagg_protocols._extras import load
@@ -29,3 +30,15 @@ PROTOCOLS: Mapping[str, Callable[..., Scheme]] = MappingProxyType(
     {"secagg": secagg, "secagg+": secagg_plus, "paillier": _paillier, "ckks": _ckks}
 )
 """{name: factory}; `PROTOCOLS[name](n, **options)` is the scheme of that name for n clients."""
+
+
+def options_of(name: str) -> frozenset[str]:
+    """Names of the options that a protocol's factory takes."""
+    options: set[str] = set()
+    for option in signature(PROTOCOLS[name]).parameters.values():
+        if option.kind is option.VAR_KEYWORD:
+            (keywords,) = get_args(option.annotation)  # of Unpack[...]
+            options |= keywords.__annotations__.keys()
+        else:
+            options.add(option.name)
+    return frozenset(options - {"n"})

@@ -1,8 +1,11 @@
 """A party's store on disk: a kill at any moment leaves the newest whole record, and no older one is taken for it."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from secagg.arguments import check_kind
 from secagg.errors import StateError, WireError
 from secagg.scheme import Ledger, Store
 from secagg.wire import codec
@@ -56,6 +59,8 @@ class Journal(Store):
     """
 
     def __init__(self, path: str | os.PathLike[str], latch: str | os.PathLike[str] | None = None) -> None:
+        for name, given in (("path", path), ("latch", "" if latch is None else latch)):
+            check_kind(name, given, str | os.PathLike, "a path")
         self._path = Path(path)
         self._latch_path = self._path.with_name(self._path.name + ".latch") if latch is None else Path(latch)
         if not self._latch_path.exists():
@@ -80,6 +85,11 @@ class Journal(Store):
         if self._kept is None:
             self._kept = Ledger.from_bytes(self._read().ledger)
         return self._kept
+
+    @contextmanager
+    def open_ledger(self) -> Iterator[Ledger]:
+        """As `Store` has it; `save` and `flush` make durable what was changed. Raises what `load` does."""
+        yield self.ledger
 
     def save(self, state: bytes | None) -> None:
         """Make `state` the newest (None once a round is over), and the ledger as it is now; on return both are on disk.

@@ -8,6 +8,7 @@ from statistics import median
 from time import perf_counter
 from typing import Any, TypeVar
 
+from secagg.encoding.encoding import ABSTAIN
 from secagg.encoding.layout import Update
 from secagg.encoding.quantize import Rounding
 from secagg.engine import Aggregate, Coordinator, Participant
@@ -27,6 +28,7 @@ from secagg.errors import (
 )
 from secagg.primitives.entropy import Entropy
 from secagg.scheme import Credentials, Policy, Scheme, Seat, Session
+from secagg.scheme.policy import USUAL
 from secagg.scheme.session import party_id
 
 P = TypeVar("P", bound=PartyId)
@@ -39,29 +41,33 @@ def aggregate(
     *,
     weights: Mapping[P, int] | None = None,
     weight_max: int | None = None,
+    weight_min: int | None = None,
     bits: int = 16,
     clip: Update = 1.0,
-    rounding: Rounding = "nearest",
+    rounding: Rounding | None = None,
     lost: Mapping[P, str] | None = None,
     policy: Policy | None = None,
     context: bytes = b"",
     entropy: Entropy = os.urandom,
+    noise: Entropy | None = None,
 ) -> Aggregate:
     """Run one round among `updates`' parties, over the same bytes that would cross a network.
 
     Args:
-        updates: {client: array, number, or list/tuple/dict of them}; all of one structure. Floats are quantized,
-            integers summed as they are and must lie in 0..2**bits - 1. Never changed.
+        updates: {client: array, number, or list/tuple/dict of them}; all of one structure, or `ABSTAIN`. Floats are
+            quantized, integers summed as they are and must lie in 0..2**bits - 1. Never changed.
         scheme: such as `PairwiseMasking()`. One that is `authenticated` gets identities made for this round.
-        weights: {party: integer in 1..weight_max}; makes `mean` the weighted mean. No weight leaves its party in clear.
+        weights: {party: integer in weight_min..weight_max}; for a weighted `mean`. None leaves its party in clear.
         weight_max: a bound known to all, needed with `weights`; never the cohort's own maximum, which would tell it.
+        weight_min: a bound known to all likewise; a hundredth of weight_max where not given.
         bits: per entry, 2..32 (1..32 for integers alone).
         clip: floats are clipped to [-clip, clip]; a number, or one or an array for each array of the update.
-        rounding: of floats, "nearest" or "stochastic".
+        rounding: of floats, "nearest" (default without weights) or "stochastic" (with weights).
         lost: {party: phase} of parties that go silent from that phase on.
-        policy: of every party.
+        policy: of every party; its defaults refuse weights that spread too far for the bits.
         context: names the model, round and configuration.
         entropy: source of all secrets; only `secagg.testing` has a deterministic one.
+        noise: source of stochastic rounding, for simulations that are to be run again; `entropy` where not given.
 
     Returns:
         The aggregate. `contributors` includes a party lost after it sent its masked vector.
@@ -69,6 +75,7 @@ def aggregate(
     Raises:
         BadCohort, OutOfRange, UnknownParty, UnknownPhase: parameters that cannot work.
         NotFinite, ShapeMismatch, BadDtype, OutOfRing, BadWeight: an input; names party and position.
+        PolicyRefused: a session that `policy` refuses.
         TooFew: too many were lost; no sum was opened.
     """
     _check_kinds(updates, scheme, weights, lost, policy)
@@ -76,7 +83,9 @@ def aggregate(
         raise BadCohort("0 parties: expected 2 or more")
     inputs: dict[PartyId, Update] = dict[Any, Update](updates)
     counts: dict[PartyId, int] | None = None if weights is None else dict[Any, int](weights)
-    first = next(iter(inputs))
+    first = next((party for party, update in inputs.items() if update is not ABSTAIN), None)
+    if first is None:
+        raise BadCohort(f"all {len(inputs)} parties abstain: expected an update of one")
     try:
         session = Session.create(
             [*inputs, *_helpers(scheme, inputs)],
@@ -85,6 +94,7 @@ def aggregate(
             bits=bits,
             clip=clip,
             weight_max=_weight_max(counts, weight_max),
+            weight_min=weight_min,
             rounding=rounding,
             context=context,
             entropy=entropy,
@@ -93,8 +103,9 @@ def aggregate(
         raise error.of(first) from None
     _check_weights(inputs, counts)
     silent = _silent(session, scheme, dict[Any, str](lost or {}))
-    _check_updates(session, inputs, counts)
-    return LocalRound(scheme, session, inputs, counts, silent, seats_for(scheme, session, policy, entropy)).run()
+    seats = {party: replace(seat, noise=noise) for party, seat in seats_for(scheme, session, policy, entropy).items()}
+    _check_updates(session, inputs, counts, policy or USUAL)
+    return LocalRound(scheme, session, inputs, counts, silent, seats).run()
 
 
 class LocalRound:
@@ -198,7 +209,7 @@ def seats_for(
     """A seat of every party, with identities made for this round (or `credentials`) where the scheme authenticates."""
     if credentials is None:
         credentials = Credentials.generate(session.parties, entropy) if scheme.authenticated else {}
-    own = policy or Policy()
+    own = policy or USUAL
     return {party: Seat(party, own, None, entropy, credentials.get(party)) for party in session.parties}
 
 
@@ -254,10 +265,12 @@ def _silent(session: Session, scheme: Scheme, lost: Mapping[PartyId, str]) -> di
     return {party_id(party): phase for party, phase in lost.items()}
 
 
-def _check_updates(session: Session, updates: Mapping[PartyId, Update], weights: Mapping[PartyId, int] | None) -> None:
+def _check_updates(
+    session: Session, updates: Mapping[PartyId, Update], weights: Mapping[PartyId, int] | None, policy: Policy
+) -> None:
     """All inputs before the first message."""
     for party, update in updates.items():
         try:
-            session.encoding.check_update(update, 1 if weights is None else weights[party])
+            session.encoding.check_update(update, 1 if weights is None else policy.clamped(weights[party]))
         except InputError as error:
             raise error.of(party) from None

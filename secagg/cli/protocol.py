@@ -1,7 +1,6 @@
 """Which protocol `secagg fedavg` runs, and with what options."""
 
 from dataclasses import dataclass, replace
-from inspect import signature
 from typing import Annotated, Any
 
 from msgspec import Meta
@@ -12,7 +11,7 @@ from secagg.fedavg.trust import among_hospitals
 from secagg.scheme import Scheme
 from secagg.scheme.facts import Facts
 from secagg_protocols import FACTS
-from secagg_protocols.pairwise.demand import Adversary
+from secagg_protocols.pairwise.demand import Adversary, usual_loss
 
 _SUMS = {"panel": "Secure sums"}
 _HOW = among_hospitals("; ".join(f"{name}: {facts.names[name]}" for name, facts in FACTS.items()))
@@ -66,13 +65,24 @@ class Protocol:
         return FACTS[self.name]
 
     def scheme(self, n: int, dropout: float) -> Scheme:
-        """The scheme for n clients, of which a share of `dropout` may be lost: told to protocols that ask for it.
+        """The scheme for n clients, each lost with odds of `dropout`: told to protocols that ask for it.
+
+        They plan for a share; of few clients a larger one than the odds is lost often enough.
 
         Raises:
             OutOfRange, ConfigError: naming the option.
         """
-        told = {"dropout": dropout} if _takes(self.name, "dropout") else {}
+        told = {"dropout": max(dropout, usual_loss(n))} if _takes(self.name, "dropout") else {}
         return secagg_protocols.PROTOCOLS[self.name](n, **told, **self._chosen)
+
+    def note(self, n: int) -> str | None:
+        """What to tell of options that n hospitals make into something else than was asked for."""
+        if self.neighbours is None or self.neighbours < n - 1:
+            return None
+        return (
+            f"neighbours is {self.neighbours}: {n} hospitals have {n - 1} others each, so all are neighbours "
+            "(the complete graph, as --protocol secagg has it)"
+        )
 
     def small(self) -> tuple[Scheme, int]:
         """(the scheme for a few clients of whom one may be lost, how many they are): whatever the cohort's options."""
@@ -80,4 +90,4 @@ class Protocol:
 
 
 def _takes(protocol: str, option: str) -> bool:
-    return option in signature(secagg_protocols.PROTOCOLS[protocol]).parameters
+    return option in secagg_protocols.options_of(protocol)

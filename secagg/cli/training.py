@@ -34,6 +34,9 @@ def fedavg(settings: Settings, protocol: Protocol, report: Path | None, *, as_js
         with watching(out) as listener:
             run = _run(settings, protocol, listener)
         summary.show(run, protocol.facts.limits, out)
+        note = protocol.note(len(run.sites))
+        if note is not None:
+            screen.show_sentence(out, f"note: {note}")
     if report is not None:
         page = write_report(run, protocol.facts.limits, report)
         if not as_json:
@@ -50,9 +53,10 @@ def compile_kernels(settings: Settings, protocol: Protocol) -> None:
     lost = {clients[-1]: next(phase.name for phase in scheme.phases if phase.takes_input)}
     floats = {client: {"w": np.zeros(3)} for client in clients}
     counts = {client: np.zeros(3, np.uint8) for client in clients}
-    weights = dict.fromkeys(clients, 1)
+    least, most = settings.weights
+    weights = dict.fromkeys(clients, least)
     for bits, clip in ((settings.bits, settings.clip), (statistics.BITS, {"w": np.ones(3)})):
-        options: dict[str, Any] = {"bits": bits, "clip": clip, "weight_max": settings.weight_max}
+        options: dict[str, Any] = {"bits": bits, "clip": clip, "weight_max": most, "weight_min": least}
         aggregate(floats, scheme, weights=weights, lost=lost, **options)
     aggregate(counts, scheme, bits=1, lost=lost)
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from secagg.encoding.layout import Layout, Leaf, Update, position
+from secagg.encoding.layout import Layout, Leaf, Update, path_of, position
 from secagg.encoding.quantize import contiguous
 from secagg.errors import ConfigError, InputError, OutOfRange
 
@@ -52,6 +52,15 @@ def from_bytes(clips: tuple[bytes, ...], layout: Layout) -> Clip:
     if not all(_is_clip(array).all() for array in arrays):
         raise OutOfRange("clip: expected positive, finite numbers (1e-280..1e+280)")
     return tuple(array.reshape(()) if array.size == 1 else array for array in arrays)
+
+
+def check_dtypes(clip: Clip, layout: Layout) -> None:
+    """Raise OutOfRange for clips beyond what the updates' own dtype holds: no mean could be as large as they allow."""
+    for place, leaf, values in zip(layout.places, layout.leaves, clip, strict=True):
+        largest = values.max(initial=0.0)
+        if leaf.is_float and largest > np.finfo(leaf.dtype).max:
+            where, most = path_of(place).replace("update", "clip", 1), float(np.finfo(leaf.dtype).max)
+            raise OutOfRange(f"{where} is {largest:.3g}: expected at most {most:.3g}, the largest {leaf.dtype}")
 
 
 def _is_clip(values: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -1,6 +1,7 @@
 """The structure of an update: arrays, and lists, tuples and dicts of them, flattened to a row of leaves and back."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from math import prod
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -10,7 +11,8 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from secagg.arguments import checked
-from secagg.encoding import tensors
+from secagg.encoding import labels, tensors
+from secagg.encoding.labels import MAX_NAME, Axis, Name
 from secagg.errors import BadDtype, ConfigError, ShapeMismatch
 
 MAX_LEAVES = 2**16
@@ -19,12 +21,13 @@ MAX_DEPTH = 32
 """Nesting of lists and dicts that a layout may have."""
 MAX_AXES = 64
 """Axes of an array, NumPy's own limit."""
+_MANY = f"{MAX_LEAVES}: give an array in place of many numbers"
 _MAX_EXTENT = 2**59
 """Bound on the product of an array's axes, empty ones aside: the uint64 lanes of more could not be addressed."""
 _DTYPES = frozenset(np.dtype(code).name for code in "?bhilqBHILQefdg")
 
 Update: TypeAlias = Any
-"""An array, a tensor, a number, or a list, tuple or dict (of lists, ...) of them."""
+"""An array, a tensor, a number, labelled data of pandas, or a list, tuple or dict (of lists, ...) of them."""
 Key: TypeAlias = str | Annotated[int, Meta(ge=-(2**63), le=2**63 - 1, title="a 64-bit integer")]
 """A dict's key as it can travel."""
 Kind: TypeAlias = Literal["array", "number", "tensor"]
@@ -45,6 +48,11 @@ class Leaf(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=T
     kind: Kind
 
     @property
+    def axes(self) -> tuple[Axis, ...]:
+        """The labels of each axis: an array's are 0, 1, 2, ..."""
+        return (None,) * len(self.shape)
+
+    @property
     def size(self) -> int:
         """Number of entries."""
         return prod(self.shape)
@@ -62,6 +70,20 @@ class Leaf(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=T
         return tensors.tensor_of(array) if self.kind == "tensor" else array
 
 
+class Labelled(Leaf, frozen=True, array_like=True, forbid_unknown_fields=True, tag="labelled"):
+    """A pandas Series (one axis) or DataFrame (rows, then columns): entries belong to labels, whatever their order.
+
+    Attributes:
+        axes: the labels of each axis, in the order of the vector's entries.
+    """
+
+    axes: Annotated[tuple[Axis, ...], Meta(min_length=1, max_length=2)]
+
+    def made_of(self, flat: NDArray[Any]) -> Any:
+        """(size,) values under their labels; as dicts by label where pandas is not loaded."""
+        return labels.labelled(flat.reshape(self.shape), self.axes)
+
+
 class ListOf(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="list"):
     """A list, or a tuple where `is_tuple`."""
 
@@ -72,11 +94,11 @@ class ListOf(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
 class DictOf(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="dict"):
     """A dict; `items[i]` belongs to `keys[i]`, in insertion order."""
 
-    keys: Annotated[tuple[str | int, ...], Meta(max_length=MAX_LEAVES)]
+    keys: Annotated[tuple[Name | int, ...], Meta(max_length=MAX_LEAVES)]
     items: "Annotated[tuple[Node, ...], Meta(max_length=MAX_LEAVES)]"
 
 
-Node: TypeAlias = Leaf | ListOf | DictOf
+Node: TypeAlias = Leaf | Labelled | ListOf | DictOf
 
 
 class Layout(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -90,13 +112,22 @@ class Layout(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
         return cls(_node_of(update, "update", 0))
 
     def check(self) -> None:
-        """Raise ConfigError for a layout, read from bytes, that `of` would not make."""
+        """Raise ConfigError for a layout that `of` would not make, or that nobody could read."""
+        if sum(1 for _ in islice(_nodes(self.root, 0), 2 * MAX_LEAVES + 1)) > 2 * MAX_LEAVES:
+            raise ConfigError(f"update: more than {2 * MAX_LEAVES} lists, dicts, arrays and numbers")
         _check_node(self.root, "update", 0)
+        if len(self.leaves) > MAX_LEAVES:
+            raise ConfigError(f"update: {len(self.leaves)} arrays and numbers, expected at most {_MANY}")
 
     @property
     def leaves(self) -> tuple[Leaf, ...]:
         """All leaves, depth first."""
         return tuple(_leaves(self.root))
+
+    @property
+    def places(self) -> tuple[tuple[str | int, ...], ...]:
+        """Of each leaf: the keys and indices that lead to it."""
+        return tuple(_places(self.root, ()))
 
     @property
     def size(self) -> int:
@@ -106,8 +137,8 @@ class Layout(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
     def flatten(self, update: Update, broadcast: bool = False) -> list[tuple[str, NDArray[Any]]]:
         """(path, array) of each leaf, in the layout's order, after checking structure, shapes and kinds.
 
-        With `broadcast` (for clips) an array may also be a single number, and kinds are not compared.
-        Raises ShapeMismatch or BadDtype, naming the path.
+        Labelled data comes in the order of the layout's labels. With `broadcast` (for clips) an array may also be a
+        single number, and kinds are not compared. Raises ShapeMismatch or BadDtype, naming the path.
         """
         return list(_walk(self.root, update, "update", broadcast))
 
@@ -115,6 +146,11 @@ class Layout(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
         """The inverse of `flatten`: `arrays[i]` becomes leaf i as it is."""
         rest = iter(arrays)
         return _build(self.root, lambda _: next(rest))
+
+
+def path_of(place: Iterable[str | int]) -> str:
+    """As errors name a leaf: "update['w'][0]"."""
+    return "update" + "".join(f"[{key!r}]" for key in place)
 
 
 def position(path: str, shape: tuple[int, ...], flat: int) -> str:
@@ -135,8 +171,21 @@ def _node_of(update: Update, path: str, depth: int) -> Node:
     if isinstance(update, list | tuple):
         items = tuple(_node_of(item, f"{path}[{i}]", depth + 1) for i, item in enumerate(update))
         return ListOf(items, isinstance(update, tuple))
-    array = _array(update, path)
+    array, axes = _array(update, path), _axes_of(update, path)
+    if axes:
+        return Labelled(array.shape, array.dtype.name, "array", axes)
     return Leaf(array.shape, array.dtype.name, _kind_of(update))
+
+
+def _axes_of(value: Any, path: str) -> tuple[Axis, ...]:
+    """The labels of labelled data; nothing of all else. Raises ConfigError for what cannot travel, or stands twice."""
+    if not labels.is_labelled(value):
+        return ()
+    axes = tuple(
+        axis if axis is None else tuple(_key(label, path, "label") for label in axis) for axis in labels.axes_of(value)
+    )
+    _check_axes(axes, value.shape, path)
+    return axes
 
 
 def _kind_of(value: Any) -> Kind:
@@ -145,10 +194,12 @@ def _kind_of(value: Any) -> Kind:
     return "tensor" if tensors.is_tensor(value) else "array"
 
 
-def _key(key: Any, path: str) -> str | int:
-    found: str | int = checked(f"{path}: key", key, Key, ConfigError)
+def _key(key: Any, path: str, what: str = "key") -> str | int:
+    found: str | int = checked(f"{path}: {what}", key, Key, ConfigError)
+    if isinstance(found, str) and len(found) > MAX_NAME:
+        raise ConfigError(f"{path}: a {what} of {len(found)} characters, expected at most {MAX_NAME}")
     if isinstance(found, str) and not is_text(found):
-        raise ConfigError(f"{path}: key {found!r} is no valid Unicode text")
+        raise ConfigError(f"{path}: {what} {found!r} is no valid Unicode text")
     return found
 
 
@@ -163,16 +214,21 @@ def is_text(value: str) -> bool:
 
 def _array(value: Any, path: str) -> NDArray[Any]:
     """`value` as a native-endian array of floats, integers or bools, without a copy where it is one already."""
-    if np.ma.is_masked(value):
-        raise BadDtype(f"{path}: some entries are masked out, expected a number for each")
-    try:
-        array = tensors.array_of(value) if tensors.is_tensor(value) else np.asarray(value)
-    except Exception as error:  # an object's own __array__ may raise anything, and torch where a tensor is sparse
-        raise BadDtype(f"{path}: {type(value).__name__} is not an array of numbers") from error
+    array = labels.array_of(value, path) if labels.is_labelled(value) else _unlabelled(value, path)
     if array.dtype.kind not in "fiub":
         found = _found(value) if array.dtype == object and array.shape == () else f"entries are {array.dtype.name}"
         raise BadDtype(f"{path}: {found}, expected floats or integers of at most 64 bits")
     return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def _unlabelled(value: Any, path: str) -> NDArray[Any]:
+    if np.ma.is_masked(value):
+        raise BadDtype(f"{path}: some entries are masked out, expected a number for each")
+    labels.check_unlabelled(value, path)
+    try:
+        return tensors.array_of(value) if tensors.is_tensor(value) else np.asarray(value)
+    except Exception as error:  # an object's own __array__ may raise anything, and torch where a tensor is sparse
+        raise BadDtype(f"{path}: {type(value).__name__} is not an array of numbers") from error
 
 
 def _found(value: Any) -> str:
@@ -185,6 +241,8 @@ def _check_node(node: Node, path: str, depth: int) -> None:
     if isinstance(node, Leaf):
         _check_leaf(node, path)
         return
+    if len(node.items) > MAX_LEAVES:
+        raise ConfigError(f"{path}: {len(node.items)} entries, expected at most {_MANY}")
     if isinstance(node, DictOf) and not len(set(node.keys)) == len(node.keys) == len(node.items):
         raise ConfigError(f"{path}: {len(node.items)} items, {len(set(node.keys))} different keys")
     for i, item in enumerate(node.items):
@@ -200,6 +258,30 @@ def _check_leaf(leaf: Leaf, path: str) -> None:
         raise ConfigError(f"{path}: array with {len(leaf.shape)} axes, or a negative one")
     if prod(max(axis, 1) for axis in leaf.shape) > _MAX_EXTENT:
         raise ConfigError(f"{path}: no array can have shape {leaf.shape}")
+    if isinstance(leaf, Labelled):
+        if leaf.kind != "array":
+            raise ConfigError(f"{path}: labels of a {leaf.kind}, expected those of an array")
+        _check_axes(leaf.axes, leaf.shape, path)
+
+
+def _check_axes(axes: tuple[Axis, ...], shape: tuple[int, ...], path: str) -> None:
+    if len(axes) != len(shape):
+        raise ConfigError(f"{path}: labels of {len(axes)} axes for {len(shape)}")
+    for axis, size in zip(axes, shape, strict=True):
+        if axis is None:
+            continue
+        if size > labels.MAX_LABELS:
+            raise ConfigError(f"{path}: {size} labels, expected at most {labels.MAX_LABELS}: give an array")
+        if not len(set(axis)) == len(axis) == size:
+            raise ConfigError(f"{path}: {len(set(axis))} different labels for {size} entries: each needs its own")
+
+
+def _nodes(node: Node, depth: int) -> Iterator[Node]:
+    """Itself and all beneath it, as deep as a layout may be."""
+    yield node
+    if not isinstance(node, Leaf) and depth <= MAX_DEPTH:
+        for item in node.items:
+            yield from _nodes(item, depth + 1)
 
 
 def _leaves(node: Node) -> Iterator[Leaf]:
@@ -228,9 +310,11 @@ def _walk(node: Node, update: Update, path: str, broadcast: bool) -> Iterator[tu
 def _checked_leaf(leaf: Leaf, value: Any, path: str, broadcast: bool) -> NDArray[Any]:
     if isinstance(value, Mapping | list | tuple):
         raise ShapeMismatch(f"{path}: {_kind(value)}, expected an array of shape {leaf.shape}")
-    array = _array(value, path)
+    array, axes = _array(value, path), _axes_of(value, path)
     if broadcast and array.shape == ():
         return array
+    if array.shape == leaf.shape or (axes and array.ndim == len(leaf.shape)):
+        array = labels.aligned(array, axes or (None,) * array.ndim, leaf.axes, path)
     if array.shape != leaf.shape:
         raise ShapeMismatch(f"{path}: shape {array.shape}, expected {leaf.shape}")
     if not broadcast and (array.dtype.kind == "f") != leaf.is_float:
@@ -244,6 +328,15 @@ def _kind(value: Any) -> str:
     if isinstance(value, list | tuple):
         return f"a {type(value).__name__} of {len(value)}"
     return f"{type(value).__name__}"
+
+
+def _places(node: Node, place: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:
+    if isinstance(node, Leaf):
+        yield place
+        return
+    keys = node.keys if isinstance(node, DictOf) else range(len(node.items))
+    for key, item in zip(keys, node.items, strict=True):
+        yield from _places(item, (*place, key))
 
 
 def _build(node: Node, leaf: Callable[[Leaf], Any]) -> Update:

@@ -63,6 +63,11 @@ class LeafStep(ABC):
         """Largest entry, and the most by which one party can change an entry of the sum."""
         return int(2**self.bits - 1)
 
+    @property
+    @abstractmethod
+    def zero(self) -> int:
+        """The entry that stands for zero."""
+
     @abstractmethod
     def check(self, path: str, array: NDArray[Any]) -> None:
         """Raise NotFinite or OutOfRing naming the position of an entry that cannot be summed."""
@@ -88,12 +93,21 @@ class Quantized(LeafStep):
     clip: NDArray[np.float64]
     quantizer: Quantizer
 
+    @property
+    def zero(self) -> int:
+        """The offset."""
+        return self.quantizer.offset
+
     def check(self, path: str, array: NDArray[Any]) -> None:
         """Raise NotFinite."""
         flat = contiguous(array)
         bad = int(kernels.first_not_finite(flat))
         if bad >= 0:
             raise NotFinite(f"{position(path, self.leaf.shape, bad)} is {flat[bad]}, expected a finite number")
+
+    def clipped(self, array: NDArray[Any]) -> int:
+        """How many entries `write` clips, of a checked array."""
+        return int(np.count_nonzero(np.abs(contiguous(array)) > self.clip))
 
     def write(self, array: NDArray[Any], ratio: float, out: Lanes, noise: Callable[[int], bytes]) -> int:
         """Stochastic rounding takes 4 bytes of noise an entry."""
@@ -116,6 +130,8 @@ class Quantized(LeafStep):
 @dataclass(frozen=True)
 class Counted(LeafStep):
     """Integers and bools: summed as they are, and never weighted."""
+
+    zero = 0
 
     def check(self, path: str, array: NDArray[Any]) -> None:
         """Raise OutOfRing."""

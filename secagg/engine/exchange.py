@@ -1,25 +1,35 @@
 """What both ends check of a frame and of a saved state, and how the server keeps a phase's asks."""
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
+from secagg.arguments import check_kind
 from secagg.errors import ConfigError, PartyId, StateError, WireError
 from secagg.scheme import Scheme, Session
 from secagg.wire import codec, frame
 
-
-def tag_of(session: Session) -> bytes:
-    """What tells this session's frames from another's."""
-    return session.digest[: frame.HALF_DIGEST]
+_TAG = b"secagg/tag/1"
 
 
-def check_header(found: frame.Frame, direction: Literal[0, 1], session: Session, party: int) -> None:
-    """Raise WireError for a frame of the other direction, another session or another party."""
+def check_ends(scheme: Scheme, session: Session) -> None:
+    """Raise ConfigError for what is no scheme, or no session."""
+    check_kind("scheme", scheme, Scheme, "a Scheme, such as PairwiseMasking()")
+    check_kind("session", session, Session, "a Session, such as Session.from_bytes makes")
+
+
+def tag_of(scheme: Scheme, session: Session) -> bytes:
+    """What tells this session's frames, under this scheme and its options, from all others: 16 bytes."""
+    return hashlib.sha256(_TAG + scheme.fingerprint + session.digest).digest()[: frame.HALF_DIGEST]
+
+
+def check_header(found: frame.Frame, direction: Literal[0, 1], tag: bytes, session: Session, party: int) -> None:
+    """Raise WireError for a frame of the other direction, another session, scheme or options, or another party."""
     what = "an ask" if direction == frame.ASK else "a reply"
     if found.direction != direction:
         raise WireError(f"a frame of the other direction, expected {what}")
-    if found.tag != tag_of(session):
-        raise WireError(f"{what} of another session")
+    if found.tag != tag:
+        raise WireError(f"{what} of another session, or of another scheme or other options")
     if found.party != party:
         raise WireError(f"{what} of another party than {session.parties[party]!r}")
 
@@ -64,8 +74,9 @@ class Bodies(codec.State):
 class Asks(Mapping[PartyId, bytes]):
     """{party: the ask's bytes} of one phase. A frame is made when it is looked up."""
 
-    def __init__(self, session: Session, phase: int, bodies: Bodies) -> None:
+    def __init__(self, session: Session, tag: bytes, phase: int, bodies: Bodies) -> None:
         self._session = session
+        self._tag = tag
         self._phase = phase
         self._bodies = bodies
         self._checksums: dict[int, bytes] = {}
@@ -76,7 +87,7 @@ class Asks(Mapping[PartyId, bytes]):
     def frame(self, index: int) -> bytes:
         """The ask of the party of that index. Raises KeyError for one that is not asked."""
         body = self._bodies.distinct[self._bodies.of[index]]
-        return frame.wrap(frame.ASK, self._phase, index, tag_of(self._session), frame.NO_ASK, body)
+        return frame.wrap(frame.ASK, self._phase, index, self._tag, frame.NO_ASK, body)
 
     def __contains__(self, party: object) -> bool:
         return any(party == self._session.parties[i] for i in self._bodies.of)

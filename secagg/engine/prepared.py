@@ -1,8 +1,12 @@
 """A party's reply to the first phase of a round whose session does not exist yet."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NoReturn, Self
 
+from secagg.arguments import check_kind
+from secagg.engine.turn import Turn
 from secagg.errors import ConfigError, LocalMisuse, PartyId, PeerMisbehaved, SecaggError, StateError, WireError
 from secagg.primitives import sealing
 from secagg.primitives.entropy import Entropy
@@ -49,6 +53,7 @@ class Prepared:
         self.slot = slot
         self.message = message
         self._state: bytes | None = state
+        self._turn = Turn(f"what party {slot.party!r} prepared")
 
     def __repr__(self) -> str:
         used, slot = ", used" if self._state is None else "", self.slot
@@ -62,28 +67,31 @@ class Prepared:
         """Whether it is unused and was prepared for this round by the party in `seat`, under the same roster."""
         return self._state is not None and self.slot == _slot(scheme, session, Seat.of(seat))
 
-    def secrets(self, scheme: Scheme, session: Session, seat: Seat) -> bytes:
-        """For `Participant`, which erases them here. Raises LocalMisuse once used, ConfigError for another round."""
-        wanted = _slot(scheme, session, seat)
-        if self.slot != wanted:
-            raise ConfigError(
-                f"prepared by party {self.slot.party!r} for round {self.slot.round} of run {self.slot.run.hex()}, "
-                f"expected party {wanted.party!r}, round {wanted.round} of {wanted.run.hex() or 'no run'}, and the "
-                "same protocol and roster"
-            )
-        if self._state is None:
-            raise LocalMisuse(f"{self!r}: keys serve one round, and its first participant has them")
-        return self._state
+    @contextmanager
+    def spent(self, scheme: Scheme, session: Session, seat: Seat) -> Iterator[bytes]:
+        """The secrets, for the one `Participant` that is made within; gone from here unless that raises.
 
-    def erase(self) -> None:
-        """Forget the secrets: a participant has them, or nobody will need them."""
-        self._state = None
+        Raises LocalMisuse once used, or while another thread uses it, ConfigError for another round.
+        """
+        with self._turn.change():
+            wanted = _slot(scheme, session, seat)
+            if self.slot != wanted:
+                raise ConfigError(
+                    f"prepared by party {self.slot.party!r} for round {self.slot.round} of run {self.slot.run.hex()}, "
+                    f"expected party {wanted.party!r}, round {wanted.round} of {wanted.run.hex() or 'no run'}, and the "
+                    "same protocol and roster"
+                )
+            if self._state is None:
+                raise LocalMisuse(f"{self!r}: keys serve one round, and its first participant has them")
+            yield self._state
+            self._state = None
 
     def save(self, key: bytes, entropy: Entropy = os.urandom) -> bytes:
         """Message and secrets, encrypted and authenticated under `key`, 32 bytes. Raises LocalMisuse once used."""
-        if self._state is None:
-            raise LocalMisuse(f"{self!r}: nothing is left to save")
-        return sealing.lock(key, codec.encode(_Saved(self.slot, self.message, self._state)), _STATE, entropy)
+        with self._turn.look():
+            if self._state is None:
+                raise LocalMisuse(f"{self!r}: nothing is left to save")
+            return sealing.lock(key, codec.encode(_Saved(self.slot, self.message, self._state)), _STATE, entropy)
 
     @classmethod
     def restore(cls, data: bytes, key: bytes) -> Self:
@@ -108,6 +116,7 @@ def prepare(scheme: Scheme, seat: Seat | PartyId, *, run: bytes, round: int) -> 
 
     Raises ConfigError: the protocol cannot, or run, round, id or credentials will not do.
     """
+    check_kind("scheme", scheme, Scheme, "a Scheme, such as PairwiseMasking()")
     seat, run = Seat.of(seat), run_of(run)
     check_round(run, round)
     check_party_id(seat.party)

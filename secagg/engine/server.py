@@ -10,10 +10,13 @@ from time import perf_counter
 
 import numpy as np
 
+from secagg.arguments import check_kind
 from secagg.encoding.encoding import Decoded
 from secagg.engine import prepared as ahead
-from secagg.engine.exchange import Asks, Bodies, check_capacity, check_fingerprint, check_header
+from secagg.engine.exchange import Asks, Bodies, check_capacity, check_ends, check_fingerprint, check_header, tag_of
+from secagg.engine.progress import Progress, Saved, Tally
 from secagg.engine.result import Aggregate, PhaseRole
+from secagg.engine.turn import Turn
 from secagg.errors import (
     ConfigError,
     LocalMisuse,
@@ -27,71 +30,18 @@ from secagg.errors import (
 from secagg.primitives import sealing
 from secagg.primitives.entropy import Entropy
 from secagg.scheme import Phase, Roster, Scheme, ServerStage, Session, Sum
-from secagg.scheme.machine import check_indices
+from secagg.scheme.machine import Present
 from secagg.wire import codec, frame
 
 _STATE = b"secagg/state/server/2"
-
-
-class _Tally(codec.State):
-    """Bytes that crossed the wire in one phase: sent in total, and accepted from each party."""
-
-    sent: int = 0
-    received: dict[int, int] = {}
-
-
-class _Round(codec.State):
-    """What the engine knows of a round, whatever its scheme; parties are indices.
-
-    Attributes:
-        phase: the open one; the number of phases after the last.
-        alive: clients that answered every ask so far.
-        asks: of the open phase, once they are made.
-        replies: {party: checksum of its accepted reply}, in the open phase.
-        rejected: who sent a bad message in the open phase.
-        lost, misbehaved, accused: as in `Aggregate`.
-        tallies: one a phase.
-        failure: why the round ended without a sum.
-        vector, contributors: of the sum, once it is known.
-    """
-
-    phase: int
-    alive: set[int]
-    tallies: list[_Tally]
-    asks: Bodies | None = None
-    replies: dict[int, bytes] = {}
-    rejected: set[int] = set()
-    lost: dict[int, str] = {}
-    misbehaved: dict[int, str] = {}
-    accused: dict[int, str] = {}
-    failure: str | None = None
-    vector: bytes | None = None
-    contributors: set[int] = set()
-
-    def check(self, parties: int, phases: int) -> None:
-        """Raise WireError for what is no state of a round of so many parties and phases."""
-        check_indices(parties, self.alive, self.replies, self.rejected, self.contributors)
-        check_indices(parties, self.lost, self.misbehaved, self.accused, *(tally.received for tally in self.tallies))
-        if not 0 <= self.phase <= phases or len(self.tallies) != phases:
-            raise WireError(f"saved state of a round at phase {self.phase} of {len(self.tallies)}, expected {phases}")
-        if self.asks is not None:
-            self.asks.check(parties)
-
-
-class _Saved(codec.State):
-    """A `Coordinator` between two calls."""
-
-    fingerprint: bytes
-    session: bytes
-    round: _Round
-    stage: bytes | None
 
 
 class Coordinator:
     """The server's end of one round.
 
     Loop: send `asks()`, hand what comes back to `receive`, and call `close_phase()` when all have answered or the
-    deadline has passed, until `done`. A phase that asks nobody is closed by itself and costs no trip. Not thread-safe.
+    deadline has passed, until `done`. A phase that asks nobody is closed by itself and costs no trip. One call at a
+    time: a thread that calls while another one's call is not over gets LocalMisuse, whoever needs more takes a lock.
 
     Args:
         scheme, session: the round.
@@ -110,6 +60,9 @@ class Coordinator:
         roster: Roster | None = None,
         prepared: Mapping[PartyId, bytes] | None = None,
     ) -> None:
+        check_ends(scheme, session)
+        check_kind("roster", roster, Roster | None, "a Roster or None")
+        check_kind("prepared", prepared, Mapping | None, "a dict {party: bytes} or None")
         self._enter(scheme, session, roster)
         if prepared and not (scheme.prepares and session.run):
             lacking = "a session that belongs to no run" if scheme.prepares else f"{scheme.name}, which has none"
@@ -129,11 +82,13 @@ class Coordinator:
         check_capacity(scheme, session)
         self.scheme = scheme
         self.session = session
+        self._tag = tag_of(scheme, session)
+        self._turn = Turn("the coordinator of this round")
         self._roster = roster
         self._known = scheme.server(session, roster)
         self._stage: ServerStage[object] | None = scheme.phases[0].server.begin(self._known)
         clients = set(map(session.index, scheme.clients(session)))
-        self._round = _Round(0, clients, [_Tally() for _ in scheme.phases])
+        self._round = Progress(0, clients, [Tally() for _ in scheme.phases])
         self._made: Asks | None = None
         self._sum: Sum | None = None
         self._result: Aggregate | None = None
@@ -158,10 +113,11 @@ class Coordinator:
     @property
     def waiting(self) -> frozenset[PartyId]:
         """Who was asked in this phase and is still to answer; empty means that `close_phase` loses nobody."""
-        phase = self._phase
-        if self._round.failure is not None or phase is None or phase.reply is None:
-            return frozenset()
-        return self.session.ids(self._opened(phase).indices.keys() - self._round.replies.keys() - self._round.rejected)
+        state, phase = self._round, self._phase
+        with self._turn.look():
+            if state.failure is not None or phase is None or phase.reply is None:
+                return frozenset()
+            return self.session.ids(self._opened(phase).indices.keys() - state.replies.keys() - state.rejected)
 
     @property
     def lost(self) -> dict[PartyId, str]:
@@ -189,7 +145,7 @@ class Coordinator:
         Bytes are made when they are looked up, so that a thousand asks of one message are not a thousand copies.
         Raises TooFew where too little of what was prepared is any good.
         """
-        with self.booked():
+        with self._turn.change(), self.booked():
             self._check_open()
             self._skip()
             phase = self._phase
@@ -208,7 +164,7 @@ class Coordinator:
             if self._round.asks is None:
                 self._round.asks = self._bodies(phase)
                 self._round.tallies[self._round.phase].sent = self._round.asks.total_size()
-            self._made = Asks(self.session, self._round.phase, self._round.asks)
+            self._made = Asks(self.session, self._tag, self._round.phase, self._round.asks)
         return self._made
 
     def _bodies(self, phase: Phase) -> Bodies:
@@ -228,7 +184,7 @@ class Coordinator:
         after the round's end, or the same reply again changes nothing. Raises UnknownParty for a stranger.
         """
         index = self.session.index(party)
-        with self.booked():
+        with self._turn.change(), self.booked():
             self._receive(index, data)
 
     def _receive(self, i: int, data: bytes) -> None:
@@ -240,7 +196,7 @@ class Coordinator:
             return
         try:
             reply = frame.unwrap(data)
-            check_header(reply, frame.REPLY, self.session, i)
+            check_header(reply, frame.REPLY, self._tag, self.session, i)
             if self._is_repeated(i, reply):
                 return
             self._check(i, reply, asks)
@@ -291,13 +247,14 @@ class Coordinator:
 
         Raises TooFew, or PeerMisbehaved naming the dealer of a mis-dealt secret; the round is over then.
         """
-        with self.booked():
-            self._check_open()
-            if self._phase is None:
-                raise LocalMisuse("close_phase after the last phase")
-            self._close(self._phase)
-        with self.booked():
-            self._skip()
+        with self._turn.change():
+            with self.booked():
+                self._check_open()
+                if self._phase is None:
+                    raise LocalMisuse("close_phase after the last phase")
+                self._close(self._phase)
+            with self.booked():
+                self._skip()
 
     def _close(self, phase: Phase) -> None:
         state = self._round
@@ -305,8 +262,6 @@ class Coordinator:
         answered = frozenset(asked if phase.reply is None else state.replies)
         for i in asked - answered:
             state.lost.setdefault(i, phase.name)
-        if phase.role == "client":
-            state.alive = set(answered)
         for i, why in self._open_stage.accusations(self._known).items():
             state.accused.setdefault(i, f"phase {phase.name!r}: {why}")
         try:
@@ -316,6 +271,8 @@ class Coordinator:
             # The stage's frames have opened secrets among their local variables, and error reporters send those.
             raise error.with_traceback(None) from None
         self._stage, self._sum = (None, after) if isinstance(after, Sum) else (after, None)
+        if phase.role == "client":
+            state.alive = set(answered)
         state.phase += 1
         state.asks, self._made = None, None
         state.replies, state.rejected = {}, set()
@@ -339,6 +296,10 @@ class Coordinator:
             LocalMisuse: another round or phase, or a party from which both have heard.
             PeerMisbehaved: two of their senders cannot both be right; nothing is changed.
         """
+        with self._turn.change(), other._turn.change():
+            self._merge(other)
+
+    def _merge(self, other: "Coordinator") -> None:
         mine, theirs = self._round, other._round
         if (self.scheme.fingerprint, self.session, mine.phase) != (
             other.scheme.fingerprint,
@@ -401,13 +362,17 @@ class Coordinator:
 
     def state(self) -> bytes:
         """The same, unencrypted: secret once the last phase is open."""
+        with self._turn.change():
+            return self._state()
+
+    def _state(self) -> bytes:
         if self._sum is not None:
             self._round.vector, self._round.contributors = self._sum.vector.tobytes(), set(self._sum.contributors)
         stage = None
         if self._stage is not None:
             self._stage.settle(self._known)
             stage = codec.encode(self._stage)
-        return codec.encode(_Saved(self.scheme.fingerprint, self.session.to_bytes(), self._round, stage))
+        return codec.encode(Saved(self.scheme.fingerprint, self.session.to_bytes(), self._round, stage))
 
     @classmethod
     def restore(cls, scheme: Scheme, data: bytes, key: bytes, roster: Roster | None = None) -> "Coordinator":
@@ -422,7 +387,7 @@ class Coordinator:
     def of_state(cls, scheme: Scheme, data: bytes, roster: Roster | None = None) -> "Coordinator":
         """The coordinator whose `state` it is. Raises StateError when it is not one of this scheme's."""
         try:
-            saved = codec.load(data, _Saved)
+            saved = codec.load(data, Saved)
             check_fingerprint(saved.fingerprint, scheme)
             session = Session.from_bytes(saved.session)
         except (WireError, ConfigError) as error:
@@ -435,7 +400,7 @@ class Coordinator:
             raise StateError(f"not a saved server: {error}") from error
         return restored
 
-    def _load(self, saved: _Saved) -> None:
+    def _load(self, saved: Saved) -> None:
         phases, state = self.scheme.phases, saved.round
         state.check(len(self.session.parties), len(phases))
         if (saved.stage is None) != (state.phase == len(phases)):
@@ -443,13 +408,19 @@ class Coordinator:
         self._stage = None
         if saved.stage is not None:
             self._stage = codec.load(saved.stage, phases[state.phase].server)
-            self._stage.check(self._known)
+            self._check_present(phases[state.phase], state.present())
+            self._stage.check(self._known, state.present())
         if state.vector is not None:
             ring, dim = self.session.ring, self.session.dim
             if len(state.vector) != dim * ring.lane.itemsize:
                 raise WireError(f"saved sum of {len(state.vector)} bytes for {dim} entries")
             self._sum = Sum(np.frombuffer(state.vector, ring.lane).copy(), frozenset(state.contributors))
         self._round = state
+
+    def _check_present(self, phase: Phase, present: Present) -> None:
+        """Raise WireError for others than the session's clients, or asks of a client that is not there."""
+        clients = set(map(self.session.index, self.scheme.clients(self.session)))
+        present.check(alive=clients, asked=present.alive if phase.role == "client" else None)
 
 
 def _decoded(body: bytes, phase: Phase) -> codec.Message:

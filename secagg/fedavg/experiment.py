@@ -46,7 +46,7 @@ def run_experiment(
     settings = replace(settings, clients=len(data.sites))
     started = _started(settings, data, scheme)
     on_event(started)
-    sums = Sums(scheme, settings.weight_max, settings.dropout, entropy)
+    sums = Sums(scheme, settings.weights, settings.dropout, entropy)
     standardisation, statistics = _standardise(data, sums, settings.seed, on_event)
     on_event(Stage("training", f"{settings.rounds} rounds at {len(data.sites)} hospitals"))
     model, cohort = model_of(settings), _cohort(data.sites, standardisation)
@@ -129,7 +129,7 @@ def prepare_sites(table: Table, schema: Schema, settings: Settings) -> tuple[Sit
 
     Raises:
         ConfigError, InputError: too few patients somewhere, or other hospitals than `clients` says.
-        BadWeight: a hospital has more training patients than `weight_max`.
+        BadWeight: a hospital has more training patients than `weight_max`, or fewer than `weight_min`.
     """
     parts = spread(
         table,
@@ -143,7 +143,7 @@ def prepare_sites(table: Table, schema: Schema, settings: Settings) -> tuple[Sit
         agreed.site(table, name, rows, stream(settings.seed, Purpose.HOLD_OUT, index))
         for index, (name, rows) in enumerate(parts.items())
     )
-    check_counts({site.name: len(site.train.y) for site in sites}, settings.weight_max)
+    check_counts({site.name: len(site.train.y) for site in sites}, settings.weights)
     return sites
 
 

@@ -71,14 +71,14 @@ def train(
 
     Raises:
         BadCohort: fewer than three hospitals.
-        BadWeight: a hospital has more patients than `options.weight_max`.
+        BadWeight: a hospital has more or fewer patients than `options.weights`.
         NotFinite: training diverged; names round, hospital and parameter.
         SecaggError: a secure mean lies outside its bound around the plain mean.
     """
     if len(cohort.hospitals) < MIN_COHORT:
         raise BadCohort(f"{len(cohort.hospitals)} hospitals, expected at least {MIN_COHORT}")
-    check_counts(cohort.counts, options.weight_max)
-    sums = Sums(scheme, options.weight_max, options.dropout, entropy)
+    check_counts(cohort.counts, options.weights)
+    sums = Sums(scheme, options.weights, options.dropout, entropy)
     start = model.init(cohort.held_out.x.shape[1], stream(options.seed, Purpose.INIT))
     loop = _Loop(model, cohort, sums, options, secure=start, plain=start)
     rounds: list[RoundRecord] = []

@@ -27,13 +27,13 @@ class Sums:
 
     Attributes:
         scheme: of every sum, or a function from the number of parties to one.
-        weight_max: public bound on a hospital's patients.
+        weights: public range of a hospital's patients.
         dropout: probability that a hospital goes silent in one sum.
         entropy: of the cryptography.
     """
 
     scheme: SchemeSource
-    weight_max: int
+    weights: tuple[int, int]
     dropout: float
     entropy: Entropy = field(repr=False)
 
@@ -48,17 +48,19 @@ class Sums:
 
         Args:
             updates: {hospital: update}.
-            rng: of the dropout schedule.
+            rng: of the dropout schedule; and of roundings, so that a run can be repeated.
             counts: {hospital: its patients}; makes the mean one per patient.
             options: of `secagg.aggregate`.
         """
         parties = tuple(updates)
         scheme = scheme_for(self.scheme, len(parties))
-        losses = draw_losses(parties, scheme, self.dropout, rng)
+        losses, (noise,) = draw_losses(parties, scheme, self.dropout, rng), rng.spawn(1)
         if counts is not None:
-            options |= {"weights": {party: counts[party] for party in parties}, "weight_max": self.weight_max}
+            least, most = self.weights
+            weights = {party: counts[party] for party in parties}
+            options |= {"weights": weights, "weight_max": most, "weight_min": least}
         try:
-            out = aggregate(updates, scheme, lost=losses, entropy=self.entropy, **options)
+            out = aggregate(updates, scheme, lost=losses, entropy=self.entropy, noise=noise.bytes, **options)
         except TooFew as error:
             return error, _void(error, parties, scheme, losses)
         return out, _recorded(out, parties)
@@ -120,16 +122,22 @@ def ignore(_: object) -> None:
     """What listens where nobody does."""
 
 
-def check_counts(counts: Mapping[str, int], weight_max: int) -> None:
-    """Refuse a hospital with more training patients than the public bound says.
+def check_counts(counts: Mapping[str, int], weights: tuple[int, int]) -> None:
+    """Refuse a hospital with more or fewer training patients than the public bounds say.
 
     Raises:
         BadWeight: names the hospital.
     """
     for name, count in counts.items():
-        if count > weight_max:
+        if count > weights[1]:
             raise BadWeight(
-                f"{count} training patients, expected at most weight_max = {weight_max}; "
+                f"{count} training patients, expected at most weight_max = {weights[1]}; "
                 "state a larger public bound for all hospitals",
+                party=name,
+            )
+        if count < weights[0]:
+            raise BadWeight(
+                f"{count} training patients, expected at least weight_min = {weights[0]}; "
+                "state a smaller public bound for all hospitals, or a smaller weight_max, of which it is a hundredth",
                 party=name,
             )

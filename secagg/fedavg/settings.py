@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from msgspec import Meta
 
 from secagg.arguments import FINITE, check_fields
+from secagg.encoding.encoding import weight_range
 from secagg.errors import ConfigError
 
 Partition: TypeAlias = Literal["iid", "dirichlet", "uneven", "site"]
@@ -54,7 +55,8 @@ class Training:
     """Options of the FedAvg loop (McMahan et al. 2017, Algorithm 1) and of its secure sums.
 
     Whatever `fraction` says, a round samples three hospitals or more. What lies beyond `clip` is clipped and counted.
-    `weight_max` is a figure that the operator states, never the cohort's own maximum; the error bound grows with it.
+    `weight_min` and `weight_max` are figures that the operator states, never the cohort's own; the error bound grows
+    with `weight_max`, and hospitals refuse weights that spread too far for the bits (`Policy.levels`).
     """
 
     rounds: Annotated[int, _learning("Rounds of training.", ge=1)] = 20
@@ -70,11 +72,26 @@ class Training:
     ] = 0.1
     bits: Annotated[int, _sums("Bits of one quantized parameter.", ge=2, le=32)] = 16
     clip: Annotated[float, _sums("Largest change of one parameter in a round.", gt=0, le=FINITE)] = 1.0
-    weight_max: Annotated[int, _sums("Public bound on one hospital's training patients.", ge=1)] = 1000
+    weight_max: Annotated[int, _sums("Most training patients of one hospital, a public bound.", ge=1)] = 1000
+    weight_min: (
+        Annotated[
+            int,
+            _sums("Fewest training patients of one hospital, a public bound; a hundredth of the most.", ge=1),
+        ]
+        | None
+    ) = None
     seed: Annotated[int, _learning("Of partition, batches and dropout; never of keys.", ge=0)] = 0
 
     def __post_init__(self) -> None:
         check_fields(self)
+        weight_range(self.weight_max, self.weight_min)
+
+    @property
+    def weights(self) -> tuple[int, int]:
+        """Range of a hospital's training patients."""
+        found = weight_range(self.weight_max, self.weight_min)
+        assert found is not None, "there is a largest"
+        return found
 
     @property
     def sgd(self) -> SGD:

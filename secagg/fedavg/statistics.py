@@ -25,13 +25,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secagg.api import Aggregate
+from secagg.encoding.clips import CLIP_LIMIT
 from secagg.errors import InputError, TooFew
 from secagg.fedavg.history import StatisticsRecord
 from secagg.fedavg.preparation import Array, Standardisation
 from secagg.fedavg.secure import Sums, check_counts, ignore
+from secagg.scheme import Policy
 
 BITS = 32
 """Bits per quantized entry of means and squares."""
+ANY_CLIP = Policy(clip=(1 / CLIP_LIMIT, CLIP_LIMIT))
+"""Clips here are powers of two that a sum of counts found, the same for all; no server names them."""
 
 LOWEST, HIGHEST = -128, 127
 """Exponents of the buckets: 2^LOWEST stands for all smaller magnitudes too; above 2^HIGHEST is refused."""
@@ -58,11 +62,11 @@ def federated(
 
     Raises:
         TooFew: one sum was void `ATTEMPTS` times; names it and what to change.
-        BadWeight: a hospital has more patients than `sums.weight_max`.
+        BadWeight: a hospital has more or fewer patients than `sums.weights`.
         InputError: a magnitude beyond 2^127; names hospital and feature.
     """
     counts = {name: len(x) for name, x in values.items()}
-    check_counts(counts, sums.weight_max)
+    check_counts(counts, sums.weights)
     tries = _Tries(counts, sums, rng, on_record)
     clip = np.exp2(_exponents(tries, "ranges", values, features))
     shift = _shift(tries, values, clip)
@@ -86,7 +90,7 @@ class _Tries:
 
     def means(self, name: str, updates: Mapping[str, dict[str, Array]], clip: dict[str, Array]) -> Aggregate:
         """Mean per patient."""
-        return self._run(name, updates, counts=self.patients, bits=BITS, clip=clip)
+        return self._run(name, updates, counts=self.patients, bits=BITS, clip=clip, policy=ANY_CLIP)
 
     def _run(self, name: str, updates: Mapping[str, Any], **options: Any) -> Aggregate:
         for attempt in range(1, ATTEMPTS + 1):

@@ -1,21 +1,31 @@
 """Which scheme a round runs: named by the server, built at both ends, allowed by the client."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import inf
-from typing import Any
+from math import ceil, inf
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
+from secagg.arguments import checked
 from secagg.errors import ConfigError, PolicyRefused
 from secagg.federation.messages import Invitation
 from secagg.scheme import Scheme
-from secagg_protocols import PROTOCOLS
+from secagg_protocols import PROTOCOLS, options_of
 
 OWN = "own"
+_Option = int | float | str | bool | None
 ASSUMPTIONS: Mapping[str, float] = {"corrupt": 0.05, "sigma": 40}
 """The least that a scheme which the server names may assume, where the client says nothing else."""
+
+_Options = Annotated[dict[str, Any], Meta(title="a dict {name: value}")]
+_Names = Annotated[frozenset[str], Meta(title="a set of names")]
+_Numbers = Annotated[dict[str, float], Meta(title="a dict {name: number}")]
+_MOST = 20
+_COHORTS = (4, 2, *(2**power for power in range(3, _MOST + 1)))
+"""Sizes of which one is in t..2t - 1, whatever a threshold t is."""
 
 
 @dataclass(frozen=True)
@@ -26,20 +36,45 @@ class SchemeChoice:
         scheme: a key of `PROTOCOLS`, or an object that the clients were given too.
         options: keyword arguments of the protocol's factory; for a name only.
 
-    Raises ConfigError for an unknown name, or options that cannot travel.
+    Raises ConfigError for an unknown name, and options that the protocol does not take or that cannot travel. Whether a
+    cohort can run it, `check_usable` says.
     """
 
     scheme: str | Scheme
     options: Mapping[str, Any]
 
     def __post_init__(self) -> None:
-        if not isinstance(self.scheme, str):
+        object.__setattr__(self, "options", checked("options", self.options, _Options))
+        if isinstance(self.scheme, Scheme):
             if self.options:
                 raise ConfigError("options go with a protocol's name; a scheme object has its own")
             return
-        if self.scheme not in PROTOCOLS:
+        if not isinstance(self.scheme, str) or self.scheme not in PROTOCOLS:
             raise ConfigError(f"scheme {self.scheme!r} is unknown, expected one of {sorted(PROTOCOLS)} or an object")
+        for option in self.options.keys() - options_of(self.scheme):
+            takes = sorted(options_of(self.scheme))
+            raise ConfigError(f"options of {self.scheme!r}: no {option!r}, expected some of {takes}")
         self._text()
+
+    def check_usable(self, parties: int | None = None) -> None:
+        """Raise ConfigError for what a cohort of so many cannot run; None where any size may come, for what none can.
+
+        A threshold, say, fits larger cohorts alone.
+        """
+        refusals = []
+        for size in _COHORTS if parties is None else [parties]:
+            try:
+                self.made(size)
+            except ConfigError as refusal:
+                refusals.append(refusal)
+            else:
+                return
+        if len({str(refusal) for refusal in refusals}) == 1:  # at any size
+            raise refusals[0]
+        raise ConfigError(
+            f"no cohort of 2..2**{_MOST} parties can run {self.name!r} with {dict(self.options)}; "
+            f"one of {_COHORTS[0]}: {refusals[0]}"
+        )
 
     @property
     def name(self) -> str:
@@ -52,9 +87,19 @@ class SchemeChoice:
             return _built(self.scheme, parties, self.options)
         return self.scheme
 
-    def invitation(self, scheme: Scheme, weighted_by: str, metrics: Collection[str]) -> Invitation:
+    def advice(self, parties: int, lost: int) -> str | None:
+        """What to log of a round over `parties` that ended without a sum when so many were lost."""
+        survivable = 0 < 2 * lost < parties
+        if not survivable or not isinstance(self.scheme, str) or "dropout" not in options_of(self.scheme):
+            return None
+        return (
+            f"{lost} of {parties} were lost, and {self.scheme!r} is planned for a share that may be: "
+            f"state it, such as options={{'dropout': {ceil(100 * lost / parties) / 100}}}"
+        )
+
+    def invitation(self, scheme: Scheme, model: bytes, weighted_by: str, metrics: Mapping[str, float]) -> Invitation:
         """What a client needs to build `scheme`, and what of its reply is summed."""
-        return Invitation(self.name, self._text(), scheme.fingerprint, weighted_by, list(metrics))
+        return Invitation(self.name, self._text(), scheme.fingerprint, weighted_by, model, dict(metrics))
 
     def _text(self) -> str:
         try:
@@ -83,6 +128,11 @@ class AllowedSchemes:
     assumptions: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.scheme, Scheme | None):
+            raise ConfigError(f"scheme is {self.scheme!r}: expected a Scheme or None")
+        object.__setattr__(self, "authenticated", checked("authenticated", self.authenticated, bool))
+        object.__setattr__(self, "protocols", checked("protocols", self.protocols, _Names))
+        object.__setattr__(self, "assumptions", checked("assumptions", self.assumptions, _Numbers))
         for what, names, known in (
             ("assumptions", self.assumptions, ASSUMPTIONS),
             ("protocols", self.protocols, PROTOCOLS),
@@ -110,7 +160,7 @@ class AllowedSchemes:
         if name not in self.protocols:
             raise PolicyRefused(f"protocol {name!r}: this client allows {sorted(self.protocols)}")
         try:
-            options = msgspec.json.decode(invitation.options, type=dict[str, Any])
+            options = msgspec.json.decode(invitation.options, type=dict[str, _Option])
         except (msgspec.DecodeError, RecursionError) as error:
             raise ConfigError(f"options of {name!r}: {error}") from None
         scheme = _built(name, parties, options)

@@ -1,7 +1,7 @@
 """What of a client outlives a message, where its process may not."""
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar, Self, TypeVar
 
 import msgspec
 
@@ -14,7 +14,7 @@ class SavedRound(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         NAME: of the record.
-        key: of the state, 32 bytes. It lies beside what it locks, so whoever reads a record reads its secrets.
+        key: of the state, 32 bytes; b"" where it lies elsewhere. Who reads it beside the state reads its secrets.
         terms: bytes of the `Invitation` by which it entered.
         parties: of its session.
         state: what `Participant.save` returned under `key`.
@@ -29,6 +29,10 @@ class SavedRound(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __repr__(self) -> str:
         return "SavedRound()"
+
+    def under(self, key: bytes) -> Self:
+        """The same with another key, or b"" for none."""
+        return msgspec.structs.replace(self, key=key)
 
 
 class SavedKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,7 +51,12 @@ class SavedKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __repr__(self) -> str:
         return "SavedKeys()"
 
+    def under(self, key: bytes) -> Self:
+        """As above."""
+        return msgspec.structs.replace(self, key=key)
 
+
+Saved = SavedRound | SavedKeys
 R = TypeVar("R", SavedRound, SavedKeys)
 
 
@@ -62,27 +71,31 @@ class Memory(ABC):
 
     def load(self, kind: type[R]) -> R | None:
         """The record, None where there is none. Raises StateError for one that is damaged."""
+        found = self._read(kind.NAME)
+        if found is None:
+            return None
+        key, record = found
         try:
-            found = self._read(kind.NAME)
-            return None if found is None else msgspec.convert(found, type=kind)
-        except msgspec.DecodeError as error:
+            return msgspec.msgpack.decode(record, type=kind).under(key)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise StateError(f"record {kind.NAME!r} is no memory of a round: {error}") from None
 
-    def store(self, record: SavedRound | SavedKeys) -> None:
+    def store(self, record: Saved) -> None:
         """Make it the one of its kind."""
-        self._write(record.NAME, msgspec.structs.asdict(record))
+        self._write(record.NAME, record.key, msgspec.msgpack.encode(record.under(b"")))
 
     @abstractmethod
-    def forget(self, kind: type[SavedRound | SavedKeys]) -> None:
+    def forget(self, kind: type[Saved]) -> None:
         """Remove it, secrets included."""
 
     @abstractmethod
-    def own(self) -> Store:
+    def party_store(self) -> Store:
         """What this client has entered and helped to open, which outlives rounds. Raises StateError."""
 
     @abstractmethod
-    def _read(self, name: str) -> Any:
-        """The record's fields, None where there is none. Raises msgspec's DecodeError."""
+    def _read(self, name: str) -> tuple[bytes, bytes] | None:
+        """(key, record without it), None where there is none. Raises StateError."""
 
     @abstractmethod
-    def _write(self, name: str, fields: dict[str, Any]) -> None: ...
+    def _write(self, name: str, key: bytes, record: bytes) -> None:
+        """The two may lie in different places."""

@@ -5,9 +5,12 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from secagg.arguments import FINITE
 from secagg.errors import WireError
 from secagg.scheme.session import MAX_PARTIES, MAX_ROUND
 
+MAX_OPTIONS = 4096
+"""Characters of a scheme's options."""
 PREPARE = "secagg.prepare"
 """In place of a phase: no part of a round, only a request to prepare the next one."""
 
@@ -66,14 +69,16 @@ class Invitation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
         options: keyword arguments of the protocol's factory, a JSON object.
         fingerprint: of the server's scheme, 32 bytes; the client compares it with its own.
         weighted_by: name of the reply's value that is the weight, where the session has weights.
-        metrics: those that join the sum; the others stay at the client.
+        metrics: {name: clip} of those that join the sum; the others stay at the client.
+        model: digest of the arrays that are trained (`context.model_digest`): by it a client's ledger tells sums apart.
     """
 
     protocol: str
-    options: str
+    options: Annotated[str, Meta(max_length=MAX_OPTIONS)]
     fingerprint: bytes
     weighted_by: str
-    metrics: list[str] = []
+    model: bytes
+    metrics: dict[str, Annotated[float, Meta(gt=0, le=FINITE)]] = {}
 
     def to_bytes(self) -> bytes:
         """JSON, to travel and for a client's own memory."""

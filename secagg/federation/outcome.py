@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Iterator, Mapping
 from math import ceil, log2
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from secagg.api import Aggregate
 from secagg.encoding.quantize import Quantizer
 from secagg.errors import PartyId
+from secagg.federation.metrics import ARRAYS, METRICS
 from secagg.federation.round import Round
 from secagg.federation.update import EncodingSpec
 
@@ -18,6 +18,7 @@ COARSE = 0.01
 """An error bound of more than this part of the clip is worth a warning."""
 MAX_BITS = 32
 """Of a quantized entry."""
+_METRIC = "metrics/"
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -30,7 +31,11 @@ class Outcome(msgspec.Struct, frozen=True):
         weight: sum of the contributors' weights, or their number.
         error_bound: {array or metric: largest possible |mean - true mean of the clipped values|}, in each array's
             units, before the mean is rounded to its array's dtype; metrics are named "metrics/" + name.
-        saturated: entries that were clipped, all contributors together.
+        saturated: entries of updates that were clipped, all contributors together.
+        clipped_metrics: metrics whose mean lies at its clip, so that those of all who have one do.
+        abstained: contributors without an update that can be summed; their own logs say why. In the mean they count as
+            ones that did not move.
+        reporting: {metric: how many contributors have a number for it}; its mean is over these.
         accused: {party: why} of those of whom others say so, who may lie; they stay in the sum.
         left_out: those that were sampled and had no keys ready: they were asked for some, for the next round. None in
             the run's last round, as far as the server knows it, which waits for the keys of all.
@@ -43,6 +48,9 @@ class Outcome(msgspec.Struct, frozen=True):
     weight: int = 0
     error_bound: dict[str, float] = {}
     saturated: int = 0
+    abstained: int = 0
+    reporting: dict[str, int] = {}
+    clipped_metrics: frozenset[str] = frozenset()
     accused: dict[str, str] = {}
     left_out: frozenset[str] = frozenset()
     failure: str | None = None
@@ -50,14 +58,17 @@ class Outcome(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, current: Round) -> "Outcome":
         """Of a round that gave a sum of updates {"arrays": ..., "metrics": ...}."""
-        result = current.result()
+        result, metrics = current.result(), current.metrics()
         return cls(
             contributors=frozenset(map(str, result.contributors)),
             lost=_texts(result.lost),
             misbehaved=_texts(result.misbehaved),
             weight=result.weight,
-            error_bound=bounds_of(result),
+            error_bound=bounds_of(result) | {f"{_METRIC}{name}": each.bound for name, each in metrics.items()},
             saturated=result.saturated,
+            abstained=result.abstained,
+            reporting=dict.fromkeys(result.sum[METRICS], 0) | {name: each.parties for name, each in metrics.items()},
+            clipped_metrics=frozenset(name for name, each in metrics.items() if each.clipped),
             accused=_texts(result.accused),
             left_out=current.left_out,
         )
@@ -81,8 +92,16 @@ class Outcome(msgspec.Struct, frozen=True):
             yield logging.WARNING, f"{party} {each} lost at {phase!r} {self.misbehaved.get(each, '')}"
         for each, why in self.accused.items():
             yield logging.WARNING, f"others accuse {party} {each}: {why}"
+        if self.abstained:
+            yield logging.WARNING, f"{self.abstained} {party}s abstained: what they had could not be summed"
+        given = len(self.contributors) - self.abstained
+        for metric, found in self.reporting.items():
+            if found < given:
+                yield logging.WARNING, f"metric {metric!r} is of {found} of {given} {party}s"
         if self.saturated:
             yield logging.WARNING, f"{self.saturated} entries of updates were clipped"
+        for name in sorted(self.clipped_metrics):
+            yield logging.WARNING, f"metric {name!r} lies at its clip: state a larger one"
 
 
 def coarse(encoding: EncodingSpec, outcome: Outcome) -> str | None:
@@ -104,12 +123,8 @@ def _texts(values: Mapping[PartyId, str]) -> dict[str, str]:
 
 
 def bounds_of(result: Aggregate) -> dict[str, float]:
-    """{array or "metrics/" + metric: bound}, the largest over an array's entries."""
-    means = _flat(result.mean)
-    if not isinstance(result.error_bound, Mapping):
-        return dict.fromkeys(means, float(result.error_bound))
-    return {name: float(np.max(bound, initial=0.0)) for name, bound in _flat(result.error_bound).items()}
-
-
-def _flat(update: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    return {**update["arrays"], **{f"metrics/{name}": value for name, value in update["metrics"].items()}}
+    """{array: bound}, the largest over an array's entries."""
+    bound, arrays = result.error_bound, result.mean[ARRAYS]
+    if not isinstance(bound, Mapping):
+        return dict.fromkeys(arrays, float(bound))
+    return {name: float(np.max(bound[ARRAYS][name], initial=0.0)) for name in arrays}

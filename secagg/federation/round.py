@@ -3,12 +3,17 @@
 import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Annotated, TypeVar
+
+from msgspec import Meta
 
 from secagg.api import Aggregate, Coordinator
-from secagg.errors import ConfigError, OutOfRange, PartyId, WireError
+from secagg.arguments import checked
+from secagg.errors import ConfigError, PartyId, WireError
 from secagg.federation.choice import SchemeChoice
+from secagg.federation.context import model_digest, session_context
 from secagg.federation.messages import PREPARE, Ahead, Ask, Reply
+from secagg.federation.metrics import MeanMetric, read_metrics
 from secagg.federation.update import EncodingSpec, Model
 from secagg.primitives.entropy import Entropy
 from secagg.scheme import Roster
@@ -17,6 +22,7 @@ MAX_PREPARED = 4096
 """Bytes of a message that is kept for the next round; those of pairwise masking have less than 600."""
 
 T = TypeVar("T")
+_Share = Annotated[float, Meta(ge=0, le=1, title="a share in 0..1")]
 
 
 @dataclass(frozen=True)
@@ -34,8 +40,7 @@ class LatePolicy:
     least: int
 
     def __post_init__(self) -> None:
-        if not 0 <= self.share <= 1:
-            raise OutOfRange(f"max_late is {self.share}: expected a share in 0..1")
+        object.__setattr__(self, "share", checked("max_late", self.share, _Share))
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,8 @@ class Plan:
         entropy: source of the ids of the run and its sessions.
         say: where lines for the log go, with their level, as `logging.Logger.log` takes them.
         party: what the framework calls one: a node, a site.
+
+    Raises ConfigError for arguments of another type, and a choice that no cohort can run.
     """
 
     choice: SchemeChoice
@@ -61,6 +68,14 @@ class Plan:
     entropy: Entropy
     say: Callable[[int, str], object]
     party: str = "party"
+
+    def __post_init__(self) -> None:
+        self.choice.check_usable()
+        checked("weighted_by", self.weighted_by, str)
+        if not isinstance(self.roster, Roster | None):
+            raise ConfigError(f"roster is {type(self.roster).__name__}, expected a Roster or None")
+        if not callable(self.entropy):
+            raise ConfigError(f"entropy is {self.entropy!r}: expected a function of the number of bytes")
 
 
 @dataclass(frozen=True)
@@ -129,10 +144,18 @@ class Round:
         ahead, slot, prepared = None, (b"", 0), None
         if scheme.prepares:
             ahead, slot, prepared = start.ahead(len(parties)), (start.run, start.number), start.prepared
-        session = plan.encoding.session(parties, model, plan.entropy, *slot)
+        invitation = plan.choice.invitation(scheme, model_digest(model.arrays), plan.weighted_by, plan.encoding.metrics)
+        self._terms = invitation.to_bytes()
+        session = plan.encoding.session(
+            parties,
+            model,
+            context=session_context(model.received, self._terms),
+            run=slot[0],
+            round=slot[1],
+            entropy=plan.entropy,
+        )
         self.coordinator = Coordinator(scheme, session, plan.roster, prepared)
         self._plan, self._ahead = plan, ahead
-        self._terms = plan.choice.invitation(scheme, plan.weighted_by, plan.encoding.metrics).to_bytes()
         self._session = session.to_bytes()
         self._phases = {phase.name: phase for phase in scheme.phases}
         self._last = [phase.name for phase in scheme.phases if phase.role == "client"][-1]
@@ -193,3 +216,8 @@ class Round:
         if result is None:
             raise ConfigError("this scheme gives the sum to the clients alone, and a framework needs it at the server")
         return result
+
+    def metrics(self) -> dict[str, MeanMetric]:
+        """The metrics that somebody has. Raises what `result` does."""
+        encoding = self._plan.encoding
+        return read_metrics(self.result().sum, encoding.metrics, encoding.bits)

@@ -33,8 +33,19 @@ class Server:
         current = start.opened(
             sampled, self._plan.late, lambda cohort, late: Round(self._plan, cohort, model, start, late)
         )
-        self._counters = model.counters
+        self._tell_counters(model)
         return current
+
+    def _tell_counters(self, model: Model) -> None:
+        """Say, the first time, which arrays are taken for counters; they are known from then on."""
+        unnamed = sorted(model.counters - self._counters - set(self._plan.encoding.named))
+        self._counters = model.counters
+        if unnamed:
+            self._plan.say(
+                logging.INFO,
+                f"secure aggregation: {', '.join(unnamed)}: integers, averaged as counters; "
+                "weights have to start as floats",
+            )
 
     def close(self, number: int, current: Round | None, failure: str | None = None) -> Outcome:
         """How the framework's round `number` went, logged; what parties have prepared until now is for the next.
@@ -51,6 +62,11 @@ class Server:
             outcome = Outcome.failed(str(failure), current)
         for level, text in outcome.lines(number, self._plan.party):
             self._plan.say(level, f"secure aggregation: {text}")
+        advice = None
+        if failure is not None and current is not None:
+            advice = self._plan.choice.advice(len(current.coordinator.session.parties), len(outcome.lost))
+        if advice is not None:
+            self._plan.say(logging.WARNING, f"secure aggregation: {advice}")
         why = None if self._told or outcome.failure is not None else coarse(self._plan.encoding, outcome)
         if why is not None:
             self._told = True  # once a run

@@ -2,15 +2,17 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
-from secagg.encoding.layout import Update
+from secagg.arguments import checked
+from secagg.encoding.layout import Layout, Update
 from secagg.encoding.quantize import Rounding
-from secagg.errors import BadDtype, BadWeight, InputError, OutOfRange, PartyId, ShapeMismatch
-from secagg.primitives.entropy import Entropy
+from secagg.errors import BadDtype, BadWeight, ConfigError, OutOfRange, PartyId, ShapeMismatch
+from secagg.federation.metrics import ARRAYS, blank_metrics
 from secagg.scheme import Session
 
 Arrays: TypeAlias = dict[str, NDArray[Any]]
@@ -18,8 +20,9 @@ Clip: TypeAlias = float | Mapping[str, Any]
 """Bound of the updates' entries: one number, or {array name: number or array} with a default under "*"."""
 
 DEFAULT = "*"
+_Metrics = Annotated[dict[str, float], Meta(title="a dict {name: clip}")]
 COUNTED = 4095
-"""By how much an array of integers may change in a round of 13 bits or more, unless its clip is named."""
+"""By how much a counter may change in a round of 13 bits or more, unless its clip is named."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +31,14 @@ class Model:
 
     Attributes:
         arrays: by name.
-        context: digest of all that they train by (`context.digest_of`), 32 bytes.
+        received: digest of all that reaches the code that trains them (`context.digest_of`), 32 bytes.
         counters: names of arrays that hold integers, or did so in earlier rounds: a mean of integers is a float.
+            One of a single number (BatchNorm's) counts something; more numbers may as well be weights that start as
+            zeros, so their clip has to be named.
     """
 
     arrays: Arrays
-    context: bytes
+    received: bytes
     counters: frozenset[str] = frozenset()
 
     def after(self, counters: frozenset[str]) -> "Model":
@@ -48,13 +53,16 @@ class EncodingSpec:
     Attributes:
         bits: of each quantized entry, 2..32.
         clip: bound of the updates' (not the weights') entries: one number or {array name: clip, "*": clip}. Larger
-            entries are clipped and counted (`Outcome.saturated`). The clip of integer arrays is 4095 or a fraction more
-            (2**(bits-1) - 1 with fewer than 13 bits) unless they are named.
+            entries are clipped and counted (`Outcome.saturated`). The clip of a single integer is 4095 or a fraction
+            more (2**(bits-1) - 1 with fewer than 13 bits) unless it is named; that of arrays of integers has to be.
         weight_max: public bound of the weights (say, no hospital has more training examples), or None for an unweighted
             mean. Never the cohort's own maximum. The error bound grows with weight_max / mean weight.
-        metrics: {name: clip} of the metrics to average inside the sum; others never leave the client.
-        rounding: of each entry, "stochastic" (unbiased: small updates add up over clients and rounds) or "nearest"
-            (half the error bound, but what is less than half a step vanishes in every round).
+        weight_min: public bound likewise; None for a hundredth of weight_max. What a party weighs beyond either counts
+            as the bound.
+        metrics: {name: clip} of the metrics to average inside the sum, over the parties that have a number for it
+            (`Outcome.reporting`), each counting alike; others never leave the client.
+        rounding: of each entry, "stochastic" (unbiased: small updates add up over clients and rounds) or, without
+            weights, "nearest" (half the error bound, but what is less than half a step vanishes in every round).
 
     Raises OutOfRange or ConfigError for numbers that no model can use.
     """
@@ -64,43 +72,66 @@ class EncodingSpec:
     weight_max: int | None
     metrics: Mapping[str, float]
     rounding: Rounding
+    weight_min: int | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "metrics", checked("metrics", self.metrics, _Metrics, ConfigError))
+        if isinstance(self.clip, Mapping):
+            object.__setattr__(self, "clip", {checked("clip: name", name, str): x for name, x in self.clip.items()})
         clips = [*(self.clip.values() if isinstance(self.clip, Mapping) else [self.clip]), *self.metrics.values()]
         for clip in clips or [1.0]:
             self._session(("a", "b"), np.zeros(np.shape(clip)), clip)
 
-    def session(
-        self, parties: Iterable[PartyId], model: Model, entropy: Entropy, run: bytes = b"", round: int = 0
-    ) -> Session:
-        """A session whose updates have the structure of `blank_update`. Raises ConfigError."""
+    @property
+    def named(self) -> frozenset[str]:
+        """Arrays whose clip has been named."""
+        return frozenset(self.clip if isinstance(self.clip, Mapping) else ()) - {DEFAULT}
+
+    def session(self, parties: Iterable[PartyId], model: Model, **of_round: Any) -> Session:
+        """A session whose updates have the structure of `blank_update`. Raises ConfigError.
+
+        Args:
+            of_round: context, entropy, run and round, as `Session.create` has them.
+        """
         clip = clip_of(model.arrays, self.clip, model.counters, self.bits, self.metrics)
-        how = {"context": model.context, "run": run, "round": round, "entropy": entropy}
-        return self._session(parties, blank_update(model.arrays, self.metrics), clip, **how)
+        return self._session(parties, blank_update(model.arrays, self.metrics), clip, **of_round)
 
     def _session(self, parties: Iterable[PartyId], like: Update, clip: Update, **how: Any) -> Session:
         return Session.create(
-            parties, like, bits=self.bits, clip=clip, weight_max=self.weight_max, rounding=self.rounding, **how
+            parties,
+            like,
+            bits=self.bits,
+            clip=clip,
+            weight_max=self.weight_max,
+            weight_min=self.weight_min,
+            rounding=self.rounding,
+            **how,
         )
 
 
 def blank_update(model: Arrays, metrics: Collection[str]) -> Update:
-    """An update of the right structure: {"arrays": {name: array}, "metrics": {name: float}}.
+    """An update of the right structure: {"arrays": {name: array}} and `blank_metrics`.
 
     Floats keep their dtype; integers and bools (counters, say) travel as float64, since an update may be negative.
     """
     arrays = {name: np.zeros(array.shape, leaf_dtype(array)) for name, array in model.items()}
-    return {"arrays": arrays, "metrics": dict.fromkeys(metrics, 0.0)}
+    return {ARRAYS: arrays, **blank_metrics(metrics)}
 
 
-def clip_of(model: Arrays, clip: Clip, counters: Collection[str], bits: int, metrics: Mapping[str, float]) -> Update:
+def fits(layout: Layout, arrays: Arrays, metrics: Collection[str]) -> bool:
+    """Whether updates of these arrays have that structure."""
+    return layout == Layout.of(blank_update(arrays, metrics))
+
+
+def clip_of(model: Arrays, clip: Clip, counters: Collection[str], bits: int, metrics: Collection[str]) -> Update:
     """The clip of every leaf of `blank_update(model, metrics)`.
 
     Args:
         clip: a number for all float arrays, or {name: clip, "*": clip of the rest}.
-        counters: arrays of integers; theirs is `counter_clip(bits)`, unless named.
+        counters: arrays of integers; that of a single one is `counter_clip(bits)`, unless named.
 
-    Raises OutOfRange for a name that is no array of the model, or an array without a clip.
+    Raises OutOfRange for a name that is no array of the model, or an array without a clip; ConfigError for arrays of
+    integers that are not named.
     """
     named: Mapping[str, Any] = clip if isinstance(clip, Mapping) else {DEFAULT: clip}
     unknown = sorted(set(named) - set(model) - {DEFAULT})
@@ -109,9 +140,15 @@ def clip_of(model: Arrays, clip: Clip, counters: Collection[str], bits: int, met
     missing = sorted(set(model) - set(named) - set(counters))
     if missing and DEFAULT not in named:
         raise OutOfRange(f"clip: none for array {missing[0]!r}, expected one, or a default under {DEFAULT!r}")
+    unclear = sorted(name for name in set(counters) - set(named) if np.ndim(model[name]))
+    if unclear:
+        raise ConfigError(
+            f"arrays {unclear} hold integers: weights have to start as floats; for what counts, "
+            f"name the largest change in a round, such as clip={{{unclear[0]!r}: {COUNTED}, {DEFAULT!r}: 1.0}}"
+        )
     counted = counter_clip(bits)
     arrays = {name: named.get(name, counted if name in counters else named.get(DEFAULT)) for name in model}
-    return {"arrays": arrays, "metrics": dict(metrics)}
+    return {ARRAYS: arrays, **blank_metrics(metrics)}
 
 
 def counter_clip(bits: int) -> float:
@@ -135,15 +172,12 @@ def counters_of(model: Arrays) -> frozenset[str]:
     return frozenset(name for name, array in model.items() if array.dtype.kind != "f")
 
 
-def update_of(received: Arrays, trained: Arrays, metrics: Mapping[str, float]) -> Update:
-    """Trained minus received arrays, in the structure of `blank_update`. Raises ShapeMismatch naming the array."""
+def update_of(received: Arrays, trained: Arrays) -> Arrays:
+    """Trained minus received arrays. Raises ShapeMismatch naming the array."""
     if set(received) != set(trained):
         odd = min(set(received) ^ set(trained))
         raise ShapeMismatch(f"reply's arrays differ from the model's in {odd!r}, expected names {sorted(received)}")
-    return {
-        "arrays": {name: _difference(name, trained[name], array) for name, array in received.items()},
-        "metrics": dict(metrics),
-    }
+    return {name: _difference(name, trained[name], array) for name, array in received.items()}
 
 
 def _difference(name: str, new: NDArray[Any], old: NDArray[Any]) -> NDArray[Any]:
@@ -162,7 +196,7 @@ def leaf_dtype(array: NDArray[Any]) -> np.dtype[Any]:
 
 
 def weight_of(values: Mapping[str, Any], key: str) -> int:
-    """The reply's weight. Raises BadWeight where it is missing or no whole number."""
+    """The reply's weight. Raises BadWeight where it is missing, negative or no whole number."""
     if key not in values:
         raise BadWeight(
             f"reply without {key!r}, expected the weight of this client's update; with weight_max=None the server asks "
@@ -171,15 +205,6 @@ def weight_of(values: Mapping[str, Any], key: str) -> int:
     value = values[key]
     if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not float(value).is_integer():
         raise BadWeight(f"{key!r} is no whole number, expected an integer weight")
+    if value <= 0:
+        raise BadWeight(f"{key!r} is {'zero' if value == 0 else 'negative'}, expected a weight, 1 or more")
     return int(value)
-
-
-def chosen(metrics: Mapping[str, Any], names: Collection[str]) -> dict[str, float]:
-    """The metrics that join the sum. Raises InputError for one that is missing or no number."""
-    values = {}
-    for name in names:
-        value = metrics.get(name)
-        if isinstance(value, bool) or not isinstance(value, int | float | np.number):
-            raise InputError(f"reply's metric {name!r} is {type(value).__name__}, expected a number")
-        values[name] = float(value)
-    return values

@@ -12,8 +12,10 @@ def draw(entropy: Entropy, n: int) -> bytes:
     """Take n bytes.
 
     Raises:
-        ConfigError: the source returned another number of bytes, or something else.
+        ConfigError: the source returned another number of bytes, or something else, or is none.
     """
+    if not callable(entropy):
+        raise ConfigError(f"entropy is {type(entropy).__name__}, expected a function such as os.urandom")
     drawn = entropy(n)
     if not isinstance(drawn, bytes) or len(drawn) != n:
         raise ConfigError(f"entropy({n}) must return {n} bytes")

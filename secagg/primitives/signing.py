@@ -34,6 +34,10 @@ _TO_SALT = re.compile(
     re.DOTALL,
 )
 
+_P = 2**255 - 19
+_Y_OF_ORDER_8 = 2707385501144840649318225287225658788936804267575313519463743609750303402022
+_SMALL_ORDER = frozenset({0, 1, _P - 1, _Y_OF_ORDER_8, _P - _Y_OF_ORDER_8})
+"""All y of points whose order divides 8 (RFC 8032, 5.1; the curve's cofactor)."""
 
 generate = curve25519.generate
 
@@ -61,9 +65,12 @@ def verify(public: bytes, message: bytes, signature: bytes) -> None:
 
     Raises:
         ConfigError: `public` is not 32 bytes.
-        PeerMisbehaved: the signature is not this key's for this message, or `public` is not on the curve.
+        PeerMisbehaved: the signature is not this key's for this message, or `public` is not on the curve, or of small
+            order: anybody can sign for such a key.
     """
     raw = of_length(public, KEY_BYTES, "Ed25519 public key")
+    if int.from_bytes(raw, "little") % 2**255 % _P in _SMALL_ORDER:
+        raise PeerMisbehaved("signature does not verify: under a key of small order anybody's does")
     try:
         Ed25519PublicKey.from_public_bytes(raw).verify(signature, message)
     except InvalidSignature:

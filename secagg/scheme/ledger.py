@@ -9,9 +9,9 @@ from secagg.wire import codec
 
 
 class _Opened(codec.Message, frozen=True):
-    """One sum that was opened: the digests of its context and of its encoding, and the ids in it."""
+    """One sum that was opened: digests of what its updates were of and of how they were encoded, and the ids in it."""
 
-    context: bytes
+    subject: bytes
     encoding: bytes
     contributors: tuple[int | str, ...]
 
@@ -31,12 +31,14 @@ class _Saved(codec.Message, frozen=True):
 
 
 class Ledger:
-    """Remembers, for each context, the cohort whose sum this party helped to open, and how updates were encoded.
+    """Remembers, for each model, the cohort whose sum this party helped to open, and how updates were encoded.
+
+    A model is what a seat calls so (`Seat.model`), or else its whole context: the `subject` of a sum.
 
     Two sums of the same updates over two cohorts give away the sum over those in which they differ; and sums over
     cohorts that lie far apart may together give away one party, whatever each party sees of them. Two sums over one
     cohort with different clips or weights do too: each is a different function of every update. So a party helps one
-    cohort per context, under one encoding. And it enters a round of a run (`Session.run`) once, and none that
+    cohort per model, under one encoding. And it enters a round of a run (`Session.run`) once, and none that
     came before one it has entered: what it prepared for a round serves in one session.
 
     Keep the ledger where the party's identity is kept, and save it before each reply leaves (`store` of
@@ -47,34 +49,35 @@ class Ledger:
         self._opened: dict[bytes, tuple[bytes, frozenset[PartyId]]] = {}
         self._entered: dict[bytes, int] = {}
 
-    def check(self, context: bytes, encoding: bytes, contributors: Set[PartyId]) -> None:
-        """Raise PolicyRefused if another sum was opened under `context` before: of other parties, or encoded otherwise.
+    def check(self, subject: bytes, encoding: bytes, contributors: Set[PartyId]) -> None:
+        """Raise PolicyRefused if another sum of `subject` was opened before: over other parties, or encoded otherwise.
 
         Args:
-            context: what the party says the round is about.
-            encoding: `Encoding.digest`.
+            subject: what the updates are functions of.
+            encoding: digest of all that decides which vector an update becomes, 32 bytes.
             contributors: ids of those in the sum.
         """
-        known, cohort = self._opened.get(_digest(context), (encoding, contributors))
+        known, cohort = self._opened.get(_digest(subject), (encoding, contributors))
         if cohort != contributors:
             raise PolicyRefused(
-                f"a second sum under the same context over a cohort that differs by {len(cohort ^ contributors)}: "
-                "the two would give away the difference; a retry with other parties needs a context of its own"
+                "a second sum of updates of the same model over a cohort that differs by "
+                f"{len(cohort ^ contributors)}: the two would give away the difference; a retry with other parties "
+                "needs another model"
             )
         if known != encoding:
             raise PolicyRefused(
-                "a second sum under the same context with another structure, bits, clip, weight_max or rounding: "
-                "the two would tell more than one sum; a retry with others needs a context of its own"
+                "a second sum of updates of the same model with another structure, bits, clip, weights or rounding: "
+                "the two would tell more than one sum; a retry with others needs another model"
             )
 
-    def add(self, context: bytes, encoding: bytes, contributors: Set[PartyId]) -> None:
-        """Remember that this sum was opened under `context`. Raises what `check` does."""
-        self.check(context, encoding, contributors)
-        self._opened[_digest(context)] = encoding, frozenset(contributors)
+    def add(self, subject: bytes, encoding: bytes, contributors: Set[PartyId]) -> None:
+        """Remember that this sum was of `subject` was opened. Raises what `check` does."""
+        self.check(subject, encoding, contributors)
+        self._opened[_digest(subject)] = encoding, frozenset(contributors)
 
-    def forget(self, context: bytes) -> None:
-        """Drop a context that no server can use again, because this party has moved on from its model."""
-        self._opened.pop(_digest(context), None)
+    def forget(self, subject: bytes) -> None:
+        """Drop a model that no server can use again, because this party has moved on from it."""
+        self._opened.pop(_digest(subject), None)
 
     def check_round(self, run: bytes, round: int) -> None:
         """Raise PolicyRefused for a round of `run` that was entered before, or that comes before one that was."""
@@ -99,8 +102,8 @@ class Ledger:
         return codec.encode(
             _Saved(
                 tuple(
-                    _Opened(context, encoding, tuple(sorted(cohort, key=lambda party: (isinstance(party, str), party))))
-                    for context, (encoding, cohort) in sorted(self._opened.items())
+                    _Opened(subject, encoding, tuple(sorted(cohort, key=lambda party: (isinstance(party, str), party))))
+                    for subject, (encoding, cohort) in sorted(self._opened.items())
                 ),
                 tuple(_Entered(run, number) for run, number in sorted(self._entered.items())),
             )
@@ -112,9 +115,9 @@ class Ledger:
         ledger = cls()
         saved = codec.decode(data, _Saved)
         for row in saved.opened:
-            if {len(row.context), len(row.encoding)} != {hashlib.sha256().digest_size}:
-                raise WireError("ledger with a context or an encoding that is no digest")
-            ledger._opened[row.context] = row.encoding, frozenset(row.contributors)
+            if {len(row.subject), len(row.encoding)} != {hashlib.sha256().digest_size}:
+                raise WireError("ledger with a model or an encoding that is no digest")
+            ledger._opened[row.subject] = row.encoding, frozenset(row.contributors)
         for entered in saved.entered:
             try:
                 check_round(entered.run, entered.round)
@@ -122,9 +125,9 @@ class Ledger:
                 raise WireError(f"ledger: {error}") from None
             ledger._entered[entered.run] = entered.round
         if ledger.to_bytes() != data:
-            raise WireError("ledger with a context, a party or a run twice, or out of order")
+            raise WireError("ledger with a model, a party or a run twice, or out of order")
         return ledger
 
 
-def _digest(context: bytes) -> bytes:
-    return hashlib.sha256(b"secagg/ledger/1" + context).digest()
+def _digest(subject: bytes) -> bytes:
+    return hashlib.sha256(b"secagg/ledger/1" + subject).digest()

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 import msgspec
 
 from secagg.encoding.ring import Lanes
-from secagg.errors import ConfigError, PartyId, PeerMisbehaved, WireError
+from secagg.errors import ConfigError, LocalMisuse, PartyId, PeerMisbehaved, WireError
 from secagg.scheme.facts import Facts
 from secagg.scheme.roster import Roster
 from secagg.scheme.seat import Seat
@@ -42,6 +42,32 @@ class Sum:
 
     vector: Lanes
     contributors: frozenset[int]
+
+
+@dataclass(frozen=True)
+class Present:
+    """Who takes part in a saved round while one phase is open, as the engine knows it.
+
+    Attributes:
+        alive: clients that answered every ask so far.
+        asked: who is asked in this phase, or has answered before; None while nobody was.
+        heard: whose replies in this phase were absorbed.
+    """
+
+    alive: Set[int]
+    asked: Set[int] | None
+    heard: Set[int]
+
+    def check(
+        self, *, alive: Set[int] | None = None, asked: Set[int] | None = None, heard: Set[int] | None = None
+    ) -> None:
+        """Raise WireError where others are alive or asked than these, or not exactly these were heard."""
+        if alive is not None and not self.alive <= alive:
+            raise WireError("saved server of another round: clients are alive that it does not know")
+        if asked is not None and self.asked is not None and not self.asked <= asked:
+            raise WireError("saved server of another round: it asks whom its phase does not")
+        if heard is not None and self.heard != heard:
+            raise WireError("saved server of another round: it has heard others than have answered")
 
 
 class ServerStage(State, Generic[R]):
@@ -88,8 +114,8 @@ class ServerStage(State, Generic[R]):
     def settle(self, round: R) -> None:
         """Bring into the state what is kept beside it, for speed, in another form. Comes before every save."""
 
-    def check(self, round: R) -> None:
-        """Raise WireError for a stage, read from bytes, that no server of this round saves."""
+    def check(self, round: R, present: Present) -> None:
+        """Raise WireError for a stage, read from bytes, that no server of this round saves with these parties."""
 
 
 def derived(method: Callable[[Any, R], T]) -> Callable[[Any, R], T]:
@@ -127,6 +153,10 @@ class Answer:
     result: Sum | None = None
 
 
+Step = Callable[[Lanes], Answer]
+"""What is left of a party's step when all that needs no vector is done."""
+
+
 @dataclass(frozen=True)
 class Phase:
     """One trip: the server asks each wanted party once, each replies at most once. And the step at each end.
@@ -135,17 +165,18 @@ class Phase:
         name: what errors, `lost` and traffic call it.
         ask, reply: the message types; `reply=None` is an announcement that nobody answers.
         server: the server's stage while the phase is open.
-        answer: the party's step: (machine, ask, stage), and the vector where the phase takes input.
+        answer: the party's step: (machine, ask, stage) to an `Answer`; where the phase takes input, to a function from
+            the vector to it, so that all of the ask is checked before there is an input.
         after: the stages at which a party takes the ask.
         role: of those who are asked. A client that is alive and not asked in a "client" phase is out.
-        takes_input: the party's vector is consumed by this phase's answer.
+        takes_input: this phase's answer consumes the party's vector.
     """
 
     name: str
     ask: type[Message]
     reply: type[Message] | None
     server: type[ServerStage[Any]]
-    answer: Callable[..., Answer]
+    answer: Callable[..., Answer | Step]
     after: tuple[type[Message], ...]
     role: str = "client"
     takes_input: bool = False
@@ -172,16 +203,33 @@ class PartySide(ABC):
         self.seat = seat
         self.me = session.index(seat.party)
         self.stage = first if saved is None else codec.decode(saved, self.SAVED).stage
+        self._read: Answer | Step | None = None
 
-    def answer(self, phase: Phase, ask: Message, vector: Lanes | None) -> Answer:
-        """The phase's step. Checks all before it reveals any; an error changes no state.
+    def read(self, phase: Phase, ask: Message) -> None:
+        """The phase's step as far as it goes without an input. Checks all before it reveals any, and changes no stage.
 
         Raises PeerMisbehaved, at another stage too, PolicyRefused, InconsistentModel or WireError.
         """
+        self._read = None
         if not isinstance(self.stage, phase.after):
             raise PeerMisbehaved(f"{type(ask).__name__} after stage {type(self.stage).__name__}")
-        answer = phase.answer(self, ask, self.stage, *((vector,) if phase.takes_input else ()))
-        self.stage = answer.stage
+        read = phase.answer(self, ask, self.stage)
+        if callable(read) and not phase.takes_input:
+            raise TypeError(f"phase {phase.name!r} takes no input, and its answer waits for one")
+        self._read = read
+
+    @property
+    def wants_vector(self) -> bool:
+        """Whether the ask that was read last waits for one."""
+        return callable(self._read)
+
+    def answer(self, vector: Lanes | None = None) -> Answer:
+        """What comes of the ask that was read last, with the vector where it wants one; the stage moves on."""
+        read = self._read
+        answer = read(vector) if callable(read) and vector is not None else read
+        if not isinstance(answer, Answer):
+            raise LocalMisuse("no ask was read, or the one that was wants a vector")
+        self.stage, self._read = answer.stage, None
         return answer
 
     def save(self) -> bytes:

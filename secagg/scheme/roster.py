@@ -2,14 +2,12 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 
 import msgspec
 
 from secagg.errors import BadCohort, ConfigError, PartyId, PeerMisbehaved, WireError
 from secagg.primitives import signing
-from secagg.primitives.entropy import Entropy
 from secagg.scheme.session import MAX_PARTIES, check_party_id, party_id
 
 
@@ -106,33 +104,3 @@ class Roster:
         if len({party for party, _ in keys}) != len(keys):
             raise BadCohort("roster file: a party stands twice in it")
         return cls(dict(keys))
-
-
-@dataclass(frozen=True)
-class Credentials:
-    """What a party authenticates itself and others with.
-
-    Attributes:
-        identity: its own Ed25519 private key, 32 bytes; secret.
-        roster: everybody's public keys.
-    """
-
-    identity: bytes = field(repr=False)
-    roster: Roster
-
-    @classmethod
-    def generate(cls, parties: Iterable[PartyId], entropy: Entropy) -> "dict[PartyId, Credentials]":
-        """Fresh identities for parties that all live in this process: simulations and tests."""
-        identities = {party: signing.generate(entropy) for party in parties}
-        roster = Roster({party: signing.public_key(private) for party, private in identities.items()})
-        return {party: cls(private, roster) for party, private in identities.items()}
-
-    def check_identity(self, party: PartyId) -> None:
-        """Raise ConfigError if this is not the identity that the roster has for `party`, BadCohort if it has none."""
-        self.roster.check_members([party])
-        if signing.public_key(self.identity) != self.roster.key(party):
-            raise ConfigError(f"the identity key of party {party!r} is not the one on the roster")
-
-    def sign(self, message: bytes) -> bytes:
-        """This party's signature, 64 bytes."""
-        return signing.sign(self.identity, message)

@@ -11,7 +11,7 @@ import numpy as np
 from msgspec import Meta
 
 from secagg.arguments import checked, whole
-from secagg.encoding.encoding import Encoding
+from secagg.encoding.encoding import Encoding, weight_range
 from secagg.encoding.layout import Update, is_text
 from secagg.encoding.quantize import Rounding
 from secagg.encoding.ring import Ring
@@ -25,7 +25,7 @@ MAX_CONTEXT = 1024
 ID_SIZE = 16
 RUN_SIZE = 16
 MAX_ROUND = 2**63 - 1
-VERSION = 3
+VERSION = 4
 """Of a session's structure."""
 
 
@@ -60,7 +60,8 @@ class Session(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
         bits: int = 16,
         clip: Update = 1.0,
         weight_max: int | None = None,
-        rounding: Rounding = "nearest",
+        weight_min: int | None = None,
+        rounding: Rounding | None = None,
         helpers: Collection[PartyId] = (),
         context: bytes = b"",
         run: bytes = b"",
@@ -74,8 +75,12 @@ class Session(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
             like: any update of the right structure; its values do not matter.
             bits: of each quantized float, or of each integer, 1..32.
             clip: floats are clipped to [-clip, clip]: a number, or `like`'s structure of numbers or arrays.
-            weight_max: a public bound (never the cohort's own maximum); weights are then integers 1..weight_max.
-            rounding: "nearest", or "stochastic" for an unbiased quantizer of twice the error bound.
+            weight_max: a public bound (never the cohort's own maximum); weights are then integers
+                weight_min..weight_max.
+            weight_min: a public bound likewise; a hundredth of weight_max where not given. The largest that is true
+                serves best: parties refuse sessions that could drown the light among them (`Policy.weight_ratio`).
+            rounding: "nearest" (default without weights), or "stochastic" for an unbiased quantizer of twice the error
+                bound (the only one with weights).
             helpers: parties that give no input, such as `Scheme.helpers`: the ring has no room for theirs.
             context: names the model, round and configuration; at most 1024 bytes.
             run, round: which round of which training run this is, where parties may prepare their first reply
@@ -86,13 +91,13 @@ class Session(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
         Raises:
             BadCohort, OutOfRange, BadDtype, ConfigError: naming what is wrong and what was expected.
         """
-        ids = _party_ids(parties)
-        inputs = max(1, len(ids) - len({*helpers} & {*ids}))
+        ids = party_ids(parties)
+        inputs = max(1, len(ids) - len({*party_ids(helpers, "helpers")} & {*ids}))
         session = cls(
             version=VERSION,
             id=draw(entropy, 16),
             parties=ids,
-            encoding=Encoding.of(like, inputs, bits, clip, weight_max, rounding),
+            encoding=Encoding.of(like, inputs, bits, clip, weight_range(weight_max, weight_min), rounding),
             context=context_of(context),
             run=run_of(run),
             round=checked("round", round, whole(0, MAX_ROUND)),
@@ -159,10 +164,10 @@ class Session(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
         return frozenset(self.parties[i] for i in indices)
 
 
-def context_of(context: Any) -> bytes:
+def context_of(context: Any, name: str = "context") -> bytes:
     """`context` as bytes. Raises ConfigError for anything else."""
     if not isinstance(context, bytes | bytearray | memoryview):
-        raise ConfigError(f"context is {type(context).__name__}, expected bytes, such as a digest")
+        raise ConfigError(f"{name} is {type(context).__name__}, expected bytes, such as a digest")
     return bytes(context)
 
 
@@ -180,9 +185,10 @@ def check_round(run: bytes, number: int) -> None:
     checked("round", number, whole(0, MAX_ROUND))
 
 
-def _party_ids(parties: Any) -> tuple[PartyId, ...]:
+def party_ids(parties: Any, name: str = "parties") -> tuple[PartyId, ...]:
+    """`parties` as plain ints and strs. Raises BadCohort for anything else."""
     if isinstance(parties, str | bytes) or not isinstance(parties, Iterable):
-        raise BadCohort(f"parties is {type(parties).__name__}, expected a list of ids")
+        raise BadCohort(f"{name} is {type(parties).__name__}, expected a list of ids")
     return tuple(party_id(party) for party in parties)
 
 

@@ -5,7 +5,7 @@ The exam that every scheme must pass is `secagg.testing.conformance`, which need
 
 from secagg.testing.entropy import SeededEntropy
 from secagg.testing.faults import all_losses, sampled_losses
-from secagg.testing.round import TestRound, opened, rewritten
+from secagg.testing.round import TestRound, asking, opened, rewritten
 from secagg.testing.small import small_keys
 from secagg.testing.transport import HostileTransport, Schedule
 
@@ -15,6 +15,7 @@ __all__ = [
     "SeededEntropy",
     "TestRound",
     "all_losses",
+    "asking",
     "opened",
     "rewritten",
     "sampled_losses",

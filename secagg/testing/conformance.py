@@ -23,13 +23,17 @@ from secagg.errors import (
     PartyId,
     PeerMisbehaved,
     PolicyRefused,
+    ProtocolError,
     SecaggError,
     StateError,
     TooFew,
+    WireError,
 )
 from secagg.scheme import Policy, Scheme, Seat, Session, Store
 from secagg.testing.faults import sampled_losses
-from secagg.testing.round import TestRound
+from secagg.testing.round import TestRound, opened, rewritten
+from secagg.wire import frame
+from secagg.wire.codec import Message
 
 Vectors = dict[PartyId, NDArray[np.uint16]]
 
@@ -179,6 +183,27 @@ class SchemeConformance(ABC):
                 assert again == round_.sent.get((phase, party))
             round_.coordinator.close_phase()
         assert round_.coordinator.result is not None
+
+    def test_who_refuses_an_ask_has_not_trained_and_answers_no_other(self) -> None:
+        """At every phase: no message, or any field longer than it is."""
+        key, update = bytes(32), next(iter(self.updates().values()))
+        for wanted in self.phases():
+            round_ = self.round()
+            while round_.coordinator.phase != wanted:
+                round_.step()
+            party, ask = next(iter(round_.coordinator.asks().items()))
+            state = round_.participants[party].save(key)
+            kind = next(phase.ask for phase in round_.scheme.phases if phase.name == wanted)
+            for changed in _changed(ask, kind):
+                training = _Training(update)
+                participant = Participant.restore(round_.scheme, state, key, round_.seats[party])
+                try:
+                    participant.answer(changed, training)
+                except (ProtocolError, WireError):
+                    assert participant.left
+                    assert not training.times, f"trained for an ask of phase {wanted!r} that was refused"
+                    with pytest.raises(LocalMisuse, match="left the round"):
+                        participant.answer(ask, update)
 
     def test_no_sum_is_opened_under_the_policy_s_cohort(self) -> None:
         """One party goes silent, and the others' policy asks for all: the server asks nobody, or all refuse."""
@@ -463,6 +488,28 @@ def _texts(round_: TestRound) -> Iterator[str]:
             yield from (repr(value) for value in vars(participant._machine).values())
     yield from map(repr, (round_.coordinator, round_.coordinator._stage, round_.coordinator._round))
     yield from map(str, round_.refusals.values())
+
+
+class _Training:
+    """Gives the update, and knows how often."""
+
+    def __init__(self, update: NDArray[np.uint16]) -> None:
+        self.times = 0
+        self._update = update
+
+    def __call__(self) -> NDArray[np.uint16]:
+        self.times += 1
+        return self._update
+
+
+def _changed(ask: bytes, kind: type[Message]) -> Iterator[bytes]:
+    """Asks in a whole frame that are none."""
+    message, found = opened(ask, kind), frame.unwrap(ask)
+    yield frame.wrap(found.direction, found.phase, found.party, found.tag, found.answers, b"\xc1")
+    for name in message.__struct_fields__:
+        value = getattr(message, name)
+        if isinstance(value, bytes):
+            yield rewritten(ask, kind, **{name: value + b"\0"})
 
 
 class _Damage:

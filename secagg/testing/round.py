@@ -9,6 +9,7 @@ import msgspec
 from secagg.api import Coordinator, Participant, Prepared, prepare
 from secagg.api.local import LocalRound, seats_for
 from secagg.encoding.layout import Update
+from secagg.engine.exchange import tag_of
 from secagg.errors import PartyId
 from secagg.primitives.entropy import Entropy
 from secagg.scheme import Policy, Scheme, Session
@@ -127,6 +128,13 @@ def rewritten(message: bytes, kind: type[Message], **changes: object) -> bytes:
     old = frame.unwrap(message)
     body = codec.encode(msgspec.structs.replace(codec.decode(old.body, kind), **changes))
     return frame.wrap(old.direction, old.phase, old.party, old.tag, old.answers, body)
+
+
+def asking(scheme: Scheme, session: Session, phase: str, party: PartyId, message: Message) -> bytes:
+    """The ask to a party with that message in it, as a server frames it, whatever it says."""
+    place = [each.name for each in scheme.phases].index(phase)
+    tag = tag_of(scheme, session)
+    return frame.wrap(frame.ASK, place, session.index(party), tag, frame.NO_ASK, codec.encode(message))
 
 
 def opened(message: bytes, kind: type[M]) -> M:

@@ -2,12 +2,12 @@
 
     offset  size  field
     0       4     magic "SAGG"
-    4       1     version, 2
+    4       1     version, 3
     5       1     direction: 0 ask (server to party), 1 reply (party to server), 2 reply prepared before its session
     6       1     phase: index in the scheme's table
     7       1     zero
     8       4     party: index in the session, little-endian
-    12      16    tag: first half of the SHA-256 digest of the session
+    12      16    tag: first half of a SHA-256 digest over the scheme's fingerprint and the session's digest
     28      16    answers: checksum of the ask that a reply answers; zero in an ask
     44      16    checksum: first half of SHA-256 over all that stands before it and the message
     60      ...   the message, as `codec.encode` wrote it
@@ -33,7 +33,7 @@ PREPARED: Literal[2] = 2
 HEADER_SIZE = 60
 HALF_DIGEST = 16
 NO_ASK = NO_TAG = bytes(HALF_DIGEST)
-VERSION = 2
+VERSION = 3
 _MAGIC = b"SAGG"
 _FIELDS = struct.Struct("<4sBBBBI16s16s")
 

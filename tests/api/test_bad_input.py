@@ -10,6 +10,7 @@ import pytest
 
 import secagg
 from secagg import Policy, SecaggError
+from secagg.encoding.layout import MAX_LEAVES
 from secagg.errors import (
     BadCohort,
     BadDtype,
@@ -149,7 +150,7 @@ def test_integers_outside_the_ring(value, bits):
 WEIGHTS = {
     "zero": (0, r"weight is 0: expected an integer in 1..10"),
     "negative": (-3, r"weight is -3: expected an integer in 1..10"),
-    "too large": (11, r"weight is 11: expected an integer in 1..10 \(weight_max\)"),
+    "too large": (11, r"weight is 11: expected an integer in 1..10 \(weight_min, weight_max\)"),
     "huge": (2**70, r"weight is 1180591620717411303424: expected an integer in 1..10"),
     "NaN": (float("nan"), r"weight is nan: expected an integer in 1..10"),
     "infinite": (float("inf"), r"weight is inf: expected an integer"),
@@ -252,7 +253,7 @@ CONFIGURATIONS = [
         ]
     ),
     ({"rounding": "up"}, OutOfRange, r"rounding is 'up': expected 'nearest' or 'stochastic'"),
-    ({"rounding": None}, OutOfRange, r"rounding is None: expected 'nearest'"),
+    ({"weight_min": 2}, ConfigError, r"weight_min is 2 and weight_max is None"),
     ({"rounding": ["nearest"]}, OutOfRange, r"rounding is \['nearest'\]: expected"),
     ({"lost": {"d": "keys"}}, UnknownParty, r"'d' is not among the session's 3 parties"),
     ({"lost": {None: "keys"}}, BadCohort, r"party id None is NoneType"),
@@ -271,7 +272,7 @@ CONFIGURATIONS = [
     ({"scheme": "secagg"}, ConfigError, r"scheme is str, expected a Scheme"),
     ({"scheme": PairwiseMasking(threshold=4)}, OutOfRange, r"threshold is 4: expected 2..3"),
     ({"policy": 3}, ConfigError, r"policy is int, expected a Policy or None"),
-    ({"policy": Policy(max_dim=3)}, PolicyRefused, r"session of 4 entries: this party's policy allows 3"),
+    ({"policy": Policy(max_dim=3)}, PolicyRefused, r"session of 5 entries: this party's policy allows 3"),
     ({"context": "round 1"}, ConfigError, r"context is str, expected bytes"),
     ({"context": 7}, ConfigError, r"context is int, expected bytes"),
     ({"context": None}, ConfigError, r"context is NoneType, expected bytes"),
@@ -301,6 +302,14 @@ def test_structures_that_cannot_travel(update, words):
         assert secagg.aggregate(dict.fromkeys("abc", update), SCHEME).mean.shape == update.shape
     else:
         refused(ConfigError, [words], updates=dict.fromkeys("abc", update))
+
+
+def test_a_structure_that_no_client_could_read():
+    """What stops a client that gets the session stops the one process too."""
+    many = [0.1] * (MAX_LEAVES + 1)
+    words = ["update: 65537 entries, expected at most 65536: give an array in place of many numbers"]
+    refused(ConfigError, words, updates=dict.fromkeys("abc", many))
+    refused(ConfigError, ["update: 65537 arrays and numbers"], updates=dict.fromkeys("abc", (many[1:], 0.1)))
 
 
 def test_an_endless_update():

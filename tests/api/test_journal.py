@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from secagg import Coordinator, Journal, Ledger, Participant, Seat, Session
+from secagg import Coordinator, Journal, Ledger, Participant, Policy, Seat, Session
 from secagg.errors import PolicyRefused, StateError
 from secagg.testing import TestRound
 from secagg_protocols import PairwiseMasking
@@ -120,9 +120,10 @@ def test_a_ledger_outlives_its_rounds_without_any_state(tmp_path):
     round_.participants["a"] = Participant(PairwiseMasking(), session, seat)
     assert round_.run().sum == 3
     again = Journal(tmp_path / "a")
-    again.ledger.check(session.context, session.encoding.digest, frozenset("abc"))
-    with pytest.raises(PolicyRefused, match="a second sum"):
-        again.ledger.check(session.context, session.encoding.digest, frozenset("ab"))
+    seat = Seat("a", Policy(min_cohort=2), session.context, store=again)
+    seat.check_set(session, frozenset("abc"), gives_input=True)
+    with pytest.raises(PolicyRefused, match=r"a second sum .* over a cohort that differs by 1"):
+        seat.check_set(session, frozenset("ab"), gives_input=True)
     assert again.load() is None
 
 

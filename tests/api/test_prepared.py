@@ -13,10 +13,10 @@ from secagg.engine import prepared as ahead
 from secagg.errors import BadCohort, ConfigError, LocalMisuse, OutOfRange, PeerMisbehaved, StateError
 from secagg.primitives import signing
 from secagg.scheme import Credentials, Roster, Seat
-from secagg.testing import SeededEntropy, TestRound, rewritten
+from secagg.testing import SeededEntropy, TestRound, asking, rewritten
 from secagg.wire import codec, frame
 from secagg_protocols import PairwiseMasking
-from secagg_protocols.pairwise.messages import Keys
+from secagg_protocols.pairwise.messages import AskKeys, AskMasked, Keys
 
 PARTIES = ["a", "b", 2, 3, "e"]
 UPDATES = {party: np.arange(4, dtype=np.uint16) + i for i, party in enumerate(PARTIES)}
@@ -93,7 +93,7 @@ def test_where_all_came_prepared_and_too_few_of_them_will_do_the_round_ends_befo
 def test_a_second_answer_of_one_that_came_prepared_changes_nothing(scheme):
     server = coordinator(scheme, {"a": made(scheme, "a").message})
     fresh = Participant(scheme, server.session, Seat("a", credentials=MEMBERS["a"]))
-    ask = frame.wrap(frame.ASK, 0, 0, server.session.digest[:16], frame.NO_ASK, b"\x90")
+    ask = asking(scheme, server.session, "keys", "a", AskKeys())
     server.receive("a", fresh.answer(ask))
     assert (server.misbehaved, server.lost, server.waiting) == ({}, {}, set(PARTIES) - {"a"})
 
@@ -337,14 +337,12 @@ def test_a_party_that_is_asked_for_shares_unprepared_refuses():
 def test_keys_are_not_asked_after_shares_nor_shares_of_one_that_was_asked_for_keys_and_did_not_answer():
     prepared = {party: made(PASSIVE, party) for party in PARTIES}
     server = coordinator(PASSIVE, {party: each.message for party, each in prepared.items()})
-    keys = frame.wrap(frame.ASK, 0, 0, server.session.digest[:16], frame.NO_ASK, b"\x90")
-    masked = frame.wrap(frame.ASK, 2, 0, server.session.digest[:16], frame.NO_ASK, b"\x90")
-    client = Participant(PASSIVE, server.session, "a", prepared=prepared["a"])
+    one, other = (Participant(PASSIVE, server.session, party, prepared=prepared[party]) for party in ("a", "b"))
     with pytest.raises(PeerMisbehaved, match="ask of phase 'masked', expected 'shares'"):
-        client.answer(masked)
-    assert client.answer(server.asks()["a"])
+        one.answer(asking(PASSIVE, server.session, "masked", "a", AskMasked(b"", b"", b"", b"")))
+    assert other.answer(server.asks()["b"])
     with pytest.raises(PeerMisbehaved, match="ask of phase 'keys', expected 'masked'"):
-        client.answer(keys)
+        other.answer(asking(PASSIVE, server.session, "keys", "b", AskKeys()))
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,8 @@ from attacker import UPDATES, make_session, play
 
 from secagg.encoding.packing import unpack
 from secagg.primitives.ckks import DEGREE, Masks, SecretKey
-from secagg.testing import TestRound, opened
-from secagg.wire import codec, frame
+from secagg.testing import TestRound, asking, opened
 from secagg.wire.packed import pack_bits
-from secagg_protocols import CkksSum
 from secagg_protocols.ckks import residues
 from secagg_protocols.ckks.messages import AskDecrypt, Decrypted, Encrypted
 
@@ -49,9 +47,7 @@ class LyingAdder:
 
     def decrypted(self, holder, ask):
         """The holder's answer to it, (dim,) ring entries."""
-        place = [phase.name for phase in CkksSum.phases].index("decrypt")
-        tag = self.session.digest[: frame.HALF_DIGEST]
-        data = frame.wrap(frame.ASK, place, holder, tag, frame.NO_ASK, codec.encode(ask))
+        data = asking(self.round.scheme, self.session, "decrypt", holder, ask)
         reply = self.round.participants[holder].answer(data, None)
         return unpack(opened(reply, Decrypted).vector, self.session.dim, self.session.ring)
 

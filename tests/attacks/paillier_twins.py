@@ -8,8 +8,7 @@ import pytest
 from attacker import CONTEXT, UPDATES
 
 from secagg.scheme import Answer, Seat, Session
-from secagg.testing import SeededEntropy, TestRound, small_keys
-from secagg.wire import codec, frame
+from secagg.testing import SeededEntropy, TestRound, asking, small_keys
 from secagg.wire.codec import Message
 from secagg_protocols import PaillierKeys, PaillierSum
 from secagg_protocols.paillier.opening import SharedOpening, SingleOpening
@@ -62,9 +61,7 @@ class Opens:
 
 def ask(round_: TestRound, party: int, phase: str, message: Message, update: object = None) -> bytes:
     """The party's reply to any message."""
-    index = [p.name for p in round_.scheme.phases].index(phase)
-    tag = round_.session.digest[: frame.HALF_DIGEST]
-    framed = frame.wrap(frame.ASK, index, party, tag, frame.NO_ASK, codec.encode(message))
+    framed = asking(round_.scheme, round_.session, phase, party, message)
     reply = round_.participants[party].answer(framed, update)
     assert reply is not None
     return reply

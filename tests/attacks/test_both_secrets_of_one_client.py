@@ -3,7 +3,7 @@ of the same ones, as open frameworks still allow; with both it takes every mask 
 """
 
 import pytest
-from attacker import OTHERS, VICTIM, LyingServer, N, assert_is_update_of, bits, machine, make_round, on, play
+from attacker import OTHERS, VICTIM, LyingServer, N, assert_is_update_of, bits, machine, make_round, on, play, reply_of
 from twins import AnswersAgain, AnyThreshold
 
 from secagg.errors import OutOfRange, PeerMisbehaved
@@ -63,7 +63,7 @@ def ask_twice(round_):
     answers = []
     for contributors in (bits(range(N)), WITHOUT_VICTIM):
         phase, ask = round_.scheme.phases[-1], AskUnmask(contributors, b"", b"")
-        answers.append({i: machine(round_.participants[i]).answer(phase, ask, None).reply for i in OTHERS})
+        answers.append({i: reply_of(machine(round_.participants[i]), phase, ask) for i in OTHERS})
     of_seed, of_key = ({i: server.row(reply, DEALERS[i], VICTIM) for i, reply in given.items()} for given in answers)
     return server, server.seed(VICTIM, of_seed), server.mask_key(VICTIM, of_key)
 
@@ -84,7 +84,7 @@ def test_a_machine_signs_one_set():
     consistency = next(phase for phase in PairwiseMasking(adversary="active").phases if phase.ask is AskConsistency)
     for contributors in (WITHOUT_VICTIM, bits(range(N))):
         with pytest.raises(PeerMisbehaved, match="a signature of a second set"):
-            party.answer(consistency, AskConsistency(contributors), None)
+            party.read(consistency, AskConsistency(contributors))
 
 
 def test_a_second_question_never_reaches_the_secrets():

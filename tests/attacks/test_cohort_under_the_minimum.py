@@ -34,7 +34,7 @@ def sum_of_two(policy):
 
 def test_parties_without_a_minimum_open_a_sum_of_two():
     vector = sum_of_two(NoMinimum())
-    vector[:-1] -= UPDATES[COLLUDER]
+    vector[:-2] -= UPDATES[COLLUDER]
     assert_is_update_of(VICTIM, vector)
 
 

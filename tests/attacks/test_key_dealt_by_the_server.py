@@ -6,7 +6,7 @@ is a client, cannot deal two keys without being named, because all clients are s
 
 import numpy as np
 import pytest
-from attacker import CONTEXT, UPDATES, VICTIM, N, assert_is_update_of, make_session, play
+from attacker import CONTEXT, UPDATES, VICTIM, N, assert_is_update_of, look_at_no_counter, make_session, play
 
 from secagg.primitives import agreement, sealing
 from secagg.primitives.ckks import Masks, SecretKey
@@ -56,6 +56,7 @@ def two_keys(monkeypatch):
 @pytest.mark.usefixtures("two_keys")
 def test_without_a_commitment_two_keys_make_a_wrong_sum(monkeypatch):
     monkeypatch.setattr(derive, "commitment", lambda bound, seed: bytes(32))
+    look_at_no_counter(monkeypatch)
     out = TestRound(SCHEME, make_session(entropy=bytes), UPDATES).run()
     assert out.contributors == set(range(N))
     assert not out.misbehaved

@@ -4,7 +4,7 @@ silence (verifiable sharing: Feldman, FOCS 1987; for this protocol Bell et al., 
 
 import numpy as np
 import pytest
-from attacker import UPDATES, VICTIM, N, as_if_asked, make_round, on
+from attacker import UPDATES, VICTIM, N, as_if_asked, look_at_no_counter, make_round, on
 from twins import Twin, without_commitments
 
 from secagg.errors import PeerMisbehaved
@@ -64,6 +64,7 @@ class Misdealt(Twin):
 
 def test_without_commitments_a_wrong_seed_bends_the_sum_in_silence(monkeypatch):
     without_commitments(monkeypatch)
+    look_at_no_counter(monkeypatch)
     out = make_round(Misdealt()).run()
     assert not out.misbehaved
     assert (out.ring_sum != EXPECTED).any()

@@ -1,15 +1,19 @@
 """Weakened twins: each is ours with one defence removed, and nothing else."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
 from secagg.api import Participant, Prepared
 from secagg.encoding.ring import Lanes
+from secagg.engine.turn import Turn
+from secagg.errors import SecaggError, WireError
 from secagg.primitives import agreement, prg
 from secagg.scheme import Answer, Policy, Seat, Session
+from secagg.wire.frame import Frame
 from secagg_protocols import PairwiseMasking
 from secagg_protocols.pairwise import derive
 from secagg_protocols.pairwise.messages import AskKeys, AskUnmask, Keys
@@ -17,7 +21,7 @@ from secagg_protocols.pairwise.parameters import Parameters
 from secagg_protocols.pairwise.party import PairwiseParty
 from secagg_protocols.pairwise.recovery import Secrets
 from secagg_protocols.pairwise.signed import SignedRound
-from secagg_protocols.pairwise.stages import Advertised, Dealt, Fresh, Ready, Submitted
+from secagg_protocols.pairwise.stages import Advertised, Fresh, Ready, Submitted
 
 
 class Twin(PairwiseMasking):
@@ -76,10 +80,10 @@ class NoSelfMask(Twin):
     """The single mask of Bonawitz et al. 2017, section 4.1."""
 
     class client(PairwiseParty):
-        def _mask(self, vector: Lanes, stage: Dealt, dealers: Sequence[int], publics: Sequence[bytes]) -> Lanes:
-            masked = super()._mask(vector, stage, dealers, publics)
-            seed = np.frombuffer(derive.self_mask_seed(self.round.bound, stage.seed), np.uint8)
-            prg.add_masks(masked, seed[np.newaxis], np.array([-1], np.int8))
+        def _mask(self, vector: Lanes, seeds: Sequence[bytes], dealers: Sequence[int]) -> Lanes:
+            masked = super()._mask(vector, seeds, dealers)
+            own = np.frombuffer(seeds[0], np.uint8)
+            prg.add_masks(masked, own[np.newaxis], np.array([-1], np.int8))
             return masked
 
 
@@ -130,8 +134,11 @@ class NoMinimum(Policy):
 class NeverUsedUp(Prepared):
     """Keys that were prepared for a round, and stay for another session of it."""
 
-    def erase(self) -> None:
-        pass
+    @contextmanager
+    def spent(self, *args: Any) -> Iterator[bytes]:
+        with super().spent(*args) as state:
+            yield state
+        self._state = state
 
 
 class NoLatch(Participant):
@@ -140,6 +147,31 @@ class NoLatch(Participant):
     @classmethod
     def restore(cls, *args: Any, latch: int = 0, **options: Any) -> "NoLatch":
         return super().restore(*args, latch=0, **options)
+
+
+class GoesOn(Participant):
+    """A party for which a malformed ask is no reason to leave the round."""
+
+    def _refuse(self, error: SecaggError, store: Any) -> NoReturn:
+        if isinstance(error, WireError):
+            raise error
+        super()._refuse(error, store)
+
+
+class TrainsFirst(GoesOn):
+    """And one that has its update before it looks at what is asked."""
+
+    def _advance(self, ask: Frame, encoded: Callable[[], Lanes], store: Any) -> None:
+        vector = encoded() if self.scheme.phases[ask.phase].takes_input else None
+        super()._advance(ask, lambda: vector, store)
+
+
+class Unguarded(Turn):
+    """Whoever calls is let in."""
+
+    @contextmanager
+    def change(self) -> Iterator[None]:
+        yield
 
 
 def without_commitments(monkeypatch: Any) -> None:

@@ -96,7 +96,7 @@ def test_wire_page_has_the_frame_field_by_field():
     assert layout[-1] == (frame.HEADER_SIZE, "...")
     framed = frame.wrap(frame.REPLY, 7, 0x01020304, b"T" * 16, b"A" * 16, b"message")
     spans = [framed[offset : offset + int(size)] for offset, size in layout[:-1]]
-    assert spans[:-1] == [b"SAGG", b"\x02", b"\x01", b"\x07", b"\x00", b"\x04\x03\x02\x01", b"T" * 16, b"A" * 16]
+    assert spans[:-1] == [b"SAGG", b"\x03", b"\x01", b"\x07", b"\x00", b"\x04\x03\x02\x01", b"T" * 16, b"A" * 16]
     assert framed[layout[-1][0] :] == b"message"
 
 

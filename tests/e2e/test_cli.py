@@ -199,9 +199,19 @@ def test_paillier_refuses_what_it_does_not_withstand():
 
 
 def test_a_planned_graph_depends_on_the_dropout():
-    graphs = [training.Protocol("secagg+").scheme(1000, dropout).neighbours for dropout in (0.01, 0.3)]
-    assert graphs == [PROTOCOLS["secagg+"](1000, dropout=dropout).neighbours for dropout in (0.01, 0.3)]
+    graphs = [training.Protocol("secagg+").scheme(1000, dropout).neighbours for dropout in (0.1, 0.3)]
+    assert graphs == [PROTOCOLS["secagg+"](1000, dropout=dropout).neighbours for dropout in (0.1, 0.3)]
     assert graphs[0] < graphs[1]
+
+
+def test_neighbours_that_a_small_cohort_does_not_have_are_told():
+    result = call("fedavg", *SMALL, "--protocol", "secagg+", "--neighbours", "40")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "protocol pairwise-masking (complete graph, derived threshold, passive)" in result.stdout
+    said = " ".join(result.stdout.split())
+    assert "note: neighbours is 40: 3 hospitals have 2 others each, so all are neighbours (the complete graph" in said
+    assert training.Protocol("secagg+", neighbours=4).note(6) is None
+    assert training.Protocol("secagg+").note(6) is None
 
 
 def test_json_is_one_document_and_nothing_else(tmp_path):

@@ -1,14 +1,16 @@
 """The mean of encoded updates is within its error bound of the exact mean; counts, weights and integers are exact."""
 
+import copy
 from fractions import Fraction
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from secagg.encoding.clips import clip_of
-from secagg.encoding.encoding import Encoding
+from secagg.encoding.clips import clip_of, to_bytes
+from secagg.encoding.encoding import ABSTAIN, Encoding, weight_range
 from secagg.encoding.layout import Layout
 from secagg.errors import (
     BadDtype,
@@ -26,8 +28,9 @@ FLOATS = ("f2", "f4", "f8", "g")
 WEIGHT_LIMIT = 2**48
 
 
-def encoding(like, bits=16, clip=1.0, weight_max=None, parties=20, rounding="nearest"):
-    return Encoding.of(like, parties, bits, clip, weight_max, rounding)
+def encoding(like, bits=16, clip=1.0, weight_max=None, parties=20, rounding=None):
+    weights = None if weight_max is None else (1, weight_max)
+    return Encoding.of(like, parties, bits, clip, weights, rounding)
 
 
 def decoded(enc, updates, weights=None, seed=0):
@@ -62,7 +65,8 @@ def rounds(draw):
     """(updates of a float and an integer array each, clip, bits, weights, weight_max, rounding)."""
     n, size = draw(st.integers(1, 20)), draw(st.integers(1, 4))
     dtype = draw(st.sampled_from(FLOATS))
-    scalar = st.sampled_from([1e-3, 0.1, 1.0, 3.3, 65504.0, 1e5]) | st.floats(1e-3, 1e5)
+    edge = min(1e5, float(np.finfo(dtype).max))
+    scalar = st.sampled_from([1e-3, 0.1, 1.0, 3.3, 65504.0, edge]) | st.floats(1e-3, edge)
     clip = draw(st.one_of(scalar, st.lists(scalar, min_size=size, max_size=size).map(np.array)))
     top = min(float(np.max(clip)) * 3, float(np.finfo(dtype).max))
     entry = st.floats(-top, top) | st.sampled_from([0.0, float(np.max(clip)), -float(np.min(clip)), 1e-9])
@@ -77,7 +81,7 @@ def rounds(draw):
         draw(st.integers(2, 32)),
         weights,
         weight_max,
-        draw(st.sampled_from(["nearest", "stochastic"])),
+        draw(st.sampled_from(["nearest", "stochastic"] if weight_max is None else ["stochastic"])),
     )
 
 
@@ -128,8 +132,10 @@ def test_error_bound_is_no_more_than_a_step(bits, rounding):
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize("rounding", ["nearest", "stochastic"])
-@pytest.mark.parametrize("weight_max", [None, 7, WEIGHT_LIMIT])
+@pytest.mark.parametrize(
+    ("rounding", "weight_max"),
+    [("nearest", None), ("stochastic", None), ("stochastic", 7), ("stochastic", WEIGHT_LIMIT)],
+)
 def test_zero_is_exact(dtype, rounding, weight_max):
     enc = encoding(np.zeros(5, dtype), 9, 0.3, weight_max, rounding=rounding)
     out = decoded(enc, [np.zeros(5, dtype)] * 3, [1, 1, weight_max or 1])
@@ -146,6 +152,16 @@ def test_saturation_is_counted_exactly(bits, dtype, rows):
     assert out.saturated == sum(abs(x) > 1 for row in rows for x in row)
 
 
+@given(rows=st.lists(st.floats(-3, 3, width=16), min_size=9, max_size=9), dtype=st.sampled_from(FLOATS))
+def test_saturation_is_the_share_of_what_is_clipped(rows, dtype):
+    update = {"w": np.array(rows, dtype), "n": 3}
+    enc = encoding(update)
+    assert enc.saturation(update) == decoded(enc, [update]).saturated / 9
+    assert encoding({"n": 3}).saturation({"n": 3}) == 0
+    with pytest.raises(NotFinite):
+        enc.saturation({**update, "w": np.full(9, np.nan, dtype)})
+
+
 @pytest.mark.parametrize("bits", [2, 3, 16])
 @pytest.mark.parametrize("entries", [1, 3, 4, 65535, 65536])
 def test_a_full_count_of_saturated_entries_does_not_wrap(bits, entries):
@@ -154,10 +170,10 @@ def test_a_full_count_of_saturated_entries_does_not_wrap(bits, entries):
 
 
 def test_saturation_leaves_only_inside_the_vector():
-    """The one output of `encode` is a vector whose last limbs hold the count."""
+    """The one output of `encode` is a vector whose last limbs hold the count, and that its party gave an update."""
     enc = encoding(np.zeros(5), bits=2)
     vector = enc.encode(np.array([9, -9, 9, -9, 0.5]), 1, SeededEntropy(0))
-    assert vector[enc.entries :].tolist() == [0, 1]  # 4 in limbs of two bits
+    assert vector[enc.entries :].tolist() == [0, 1, 0]  # 4 in limbs of two bits
 
 
 @given(bits=st.integers(1, 32), weight_max=st.integers(1, WEIGHT_LIMIT), draw=st.data())
@@ -256,8 +272,24 @@ def test_all_arrays_of_an_update_are_rounded_by_one_seed(rounding, drawn):
 def test_a_mean_at_the_edge_of_float16_stays_finite():
     largest = np.finfo(np.float16).max
     rows = [np.full(3, largest, np.float16)] * 3
-    out = decoded(encoding(rows[0], bits=3, clip=1e5, rounding="stochastic"), rows)
+    out = decoded(encoding(rows[0], bits=3, clip=float(largest), rounding="stochastic"), rows)
     assert np.isfinite(out.mean).all()
+    assert (np.abs(out.mean - float(largest)) <= out.error_bound).all()
+
+
+@pytest.mark.parametrize(("dtype", "most"), [("f2", 65504.0), ("f4", float(np.finfo("f4").max))])
+def test_a_clip_beyond_what_the_dtype_holds_is_refused(dtype, most):
+    """No mean could be as large, and the bound would be false."""
+    like = {"w": [np.zeros(2, dtype)], "n": 0}
+    encoding(like, clip={"w": [most], "n": 1e9})
+    beyond = float(np.nextafter(most, np.inf))
+    with pytest.raises(OutOfRange, match=r"clip\['w'\]\[0\] is .* expected at most .* the largest float"):
+        encoding(like, clip={"w": [beyond], "n": 1.0})
+    forged = msgspec.structs.replace(
+        encoding(like, clip={"w": [most], "n": 1}), clips=to_bytes((np.array(beyond),) * 2)
+    )
+    with pytest.raises(OutOfRange, match="expected at most"):
+        forged.check()
 
 
 @pytest.mark.parametrize("clip", [1e-280, 1e280])
@@ -282,9 +314,79 @@ def test_finite_long_doubles_beyond_float64_are_clipped():
 @pytest.mark.parametrize(("weight", "contributors"), [(0, 1), (1, 2), (11, 1), (21, 2)])
 def test_an_impossible_sum_of_weights_is_a_named_error(weight, contributors):
     enc = encoding(0, bits=4, weight_max=10, parties=2)
-    total = np.array([0, weight, 0], enc.ring.lane)
-    with pytest.raises(PeerMisbehaved, match=f"weights of {contributors} contributors add up to {weight}"):
+    total = np.array([0, weight, 0, 0], enc.ring.lane)
+    with pytest.raises(PeerMisbehaved, match=f"{contributors} contributors, 0 of whom .* add up to {weight}:"):
         enc.decode(total, contributors)
+
+
+@pytest.mark.parametrize(("abstained", "weight"), [(3, 2), (2**4 - 1, 2), (1, 1), (1, 21), (2, 0)])
+def test_an_impossible_number_of_abstentions_is_a_named_error(abstained, weight):
+    enc = encoding(0, bits=4, weight_max=10, parties=2)
+    with pytest.raises(PeerMisbehaved, match=f"2 contributors, {abstained} of whom abstain, add up to {weight}"):
+        enc.decode(np.array([0, weight, 0, abstained], enc.ring.lane), 2)
+
+
+@settings(max_examples=250)
+@given(case=rounds(), abstaining=st.integers(0, 19), seed=st.integers(0, 2**32))
+def test_who_abstains_counts_as_an_update_of_zeros(case, abstaining, seed):
+    updates, clip, bits, weights, weight_max, rounding = case
+    updates = [{"w": update, "count": 3 % 2**bits} for update in updates]
+    zeros = {"w": np.zeros_like(updates[0]["w"]), "count": 0}
+    enc = encoding(updates[0], bits, {"w": clip, "count": 1}, weight_max, 20 + 19, rounding)
+    weights += [weight_max or 1] * abstaining
+    out, expected = (decoded(enc, updates + [each] * abstaining, weights, seed) for each in (ABSTAIN, zeros))
+    assert (expected.abstained, out.abstained) == (0, abstaining)
+    for name in ("mean", "sum"):
+        for key in ("w", "count"):
+            np.testing.assert_array_equal(getattr(out, name)[key], getattr(expected, name)[key])
+    np.testing.assert_equal(out.error_bound, expected.error_bound)
+    assert (out.weight, out.saturated) == (expected.weight, expected.saturated)
+
+
+def test_a_sum_of_abstentions_alone_is_zero():
+    out = decoded(encoding(np.zeros(2), weight_max=10), [ABSTAIN] * 3, [5] * 3)
+    assert (out.mean.tolist(), out.weight, out.abstained) == ([0.0, 0.0], 15, 3)
+
+
+def test_an_abstention_is_one_object_and_has_a_weight():
+    assert copy.deepcopy(ABSTAIN) is ABSTAIN
+    assert repr(ABSTAIN) == "ABSTAIN"
+    enc = encoding(np.zeros(2), weight_max=10)
+    for call in (enc.check_update, lambda *what: enc.encode(*what, SeededEntropy(0))):
+        with pytest.raises(BadWeight, match="weight is 11"):
+            call(ABSTAIN, 11)
+
+
+def test_there_is_no_nearest_rounding_with_weights():
+    """It would be zero for light parties and not for heavy ones: the heaviest alone would be left in a sum."""
+    with pytest.raises(OutOfRange, match="rounding is 'nearest': expected 'stochastic' where there are weights"):
+        encoding(0.0, weight_max=10, rounding="nearest")
+    assert (encoding(0.0).rounding, encoding(0.0, weight_max=10).rounding) == ("nearest", "stochastic")
+
+
+@pytest.mark.parametrize(
+    ("most", "least", "found"),
+    [(None, None, None), (1, None, (1, 1)), (100, None, (1, 100)), (101, None, (2, 101)), (1000, 7, (7, 1000))],
+)
+def test_a_range_of_weights(most, least, found):
+    assert weight_range(most, least) == found
+
+
+@pytest.mark.parametrize(
+    ("most", "least", "message"),
+    [
+        (None, 3, "weight_min is 3 and weight_max is None"),
+        (0, None, "weight_max is 0"),
+        (2**48 + 1, None, r"weight_max is .*: expected 1..2\*\*48"),
+        (5, 6, r"weight_min is 6: expected 1..5 \(weight_max\)"),
+        (5, 0, "weight_min is 0"),
+        (True, None, "weight_max is True"),
+        (5, "1", "weight_min is '1'"),
+    ],
+)
+def test_what_is_no_range_of_weights(most, least, message):
+    with pytest.raises((OutOfRange, ConfigError), match=message):
+        weight_range(most, least)
 
 
 @pytest.mark.parametrize(
@@ -298,7 +400,12 @@ def test_an_impossible_sum_of_weights_is_a_named_error(weight, contributors):
         ({"w": [[1.0, 1]], "n": [2**63]}, 1, OutOfRing, r"update\['n'\]\[0\] is 9223372036854775808"),
         ({"w": [1.0], "n": [0]}, 1, ShapeMismatch, r"update\['w'\]: shape \(1,\), expected \(1, 2\)"),
         ({"w": [["a", "b"]], "n": [0]}, 1, BadDtype, r"update\['w'\]: entries are str"),
-        ({"w": [[1.0, 1]], "n": [0]}, 0, BadWeight, r"weight is 0: expected an integer in 1..10 \(weight_max\)"),
+        (
+            {"w": [[1.0, 1]], "n": [0]},
+            0,
+            BadWeight,
+            r"weight is 0: expected .* 1..10 \(weight_min, weight_max\)",
+        ),
         ({"w": [[1.0, 1]], "n": [0]}, 11, BadWeight, r"weight is 11: expected an integer in 1..10"),
         ({"w": [[1.0, 1]], "n": [0]}, 1.5, BadWeight, r"weight is 1.5: expected an integer in 1..10"),
     ],

@@ -1,5 +1,6 @@
 """A layout turns any nesting of arrays into a row of leaves and back, and names the place of what does not fit."""
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -192,3 +193,17 @@ def nested(depth):
 def test_a_hostile_layout_is_refused(root):
     with pytest.raises(ConfigError, match="update"):
         Layout(root).check()
+
+
+@pytest.mark.parametrize("size", [256, 257])
+def test_a_key_has_a_bound(size):
+    """What errors and policies make of keys costs their length for every leaf beneath them."""
+    like = {"k" * size: {"w": np.zeros(2)}}
+    if size <= 256:
+        assert Layout.of(like).leaves
+        return
+    with pytest.raises(ConfigError, match="a key of 257 characters, expected at most 256"):
+        Layout.of(like)
+    forged = msgspec.msgpack.encode([["dict", ["k" * size], [["leaf", [], "float64", "number"]]]])
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.msgpack.decode(forged, type=Layout)

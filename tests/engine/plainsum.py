@@ -107,8 +107,8 @@ class Saved(Message, frozen=True):
 class PlainParty(PartySide):
     SAVED = Saved
 
-    def give(self, ask, stage, vector):
-        return Answer(Asked(stage.times + 1), Vector(pack(vector, self.session.ring)))
+    def give(self, ask, stage):
+        return lambda vector: Answer(Asked(stage.times + 1), Vector(pack(vector, self.session.ring)))
 
     def bless(self, ask, stage):
         return Answer(Asked(stage.times + 1), Blessing("yes"))

@@ -6,16 +6,25 @@ from plainsum import PlainSum
 
 from secagg import Coordinator, Participant, Session
 from secagg.engine import party as party_end
-from secagg.engine import server as server_end
-from secagg.errors import StateError
+from secagg.engine.progress import Saved
+from secagg.errors import PeerMisbehaved, StateError
 from secagg.scheme import Policy, Seat
-from secagg.testing import TestRound
+from secagg.testing import TestRound, small_keys
 from secagg.wire import codec
-from secagg_protocols import PairwiseMasking
+from secagg_protocols import PaillierKeys, PaillierSum, PairwiseMasking
 
+BITS = 256
 PARTIES = ["a", 1, "c", 3]
 UPDATES = {party: np.arange(5, dtype=np.uint16) + 1000 * i for i, party in enumerate(PARTIES)}
 SCHEME = PairwiseMasking(threshold=3)
+with small_keys(BITS):
+    DEALT = PaillierSum(keys=PaillierKeys.generate(PARTIES, 3, BITS))
+
+
+@pytest.fixture(autouse=True)
+def keys_are_small():
+    with small_keys(BITS):
+        yield
 
 
 def new_round(scheme=SCHEME):
@@ -32,7 +41,7 @@ def at(phase):
 
 def altered(coordinator, change):
     """Its state once `change` was made to it."""
-    saved = codec.load(coordinator.state(), server_end._Saved)
+    saved = codec.load(coordinator.state(), Saved)
     change(saved)
     return codec.encode(saved)
 
@@ -70,6 +79,12 @@ OF_A_ROUND = {
         (lambda saved: saved.round.asks, "of", lambda indices: dict.fromkeys(indices, 0)),
     )
 } | {
+    "a client that has answered and is not alive": lambda saved: saved.round.alive.remove(1),
+    "a reply that is forgotten": lambda saved: saved.round.replies.pop(1),
+    "a reply that was rejected too": put(engine, "rejected", {1}),
+    "replies without their asks": lambda saved: saved.round.asks.of.pop(1) and saved.round.alive.clear(),
+    "more bytes than there are": put(tally, "received", {1: 2**63}),
+    "less than no bytes": put(tally, "sent", -1),
     "a phase below": put(engine, "phase", -1),
     "a phase above": put(engine, "phase", 5),
     "after the last phase, with a stage": put(engine, "phase", 4),
@@ -117,7 +132,8 @@ def test_no_state_of_a_round_that_is_over(change):
 
 def refused(participant):
     """One that has left the round, with a reason."""
-    participant._leave("the server asks", None)
+    with pytest.raises(PeerMisbehaved, match="the server asks"):
+        participant._refuse(PeerMisbehaved("the server asks"), None)
     return participant
 
 
@@ -141,6 +157,8 @@ OF_A_PARTY = {
     "another context": put(whole, "context", b"another"),
     "a store": put(whole, "keeps", True),
     "a sum of another size": put(engine, "vector", bytes(7)),
+    "an answer to a phase above": put(engine, "answered", dict.fromkeys(range(5), bytes(16))),
+    "an answer to a phase below": put(engine, "answered", dict.fromkeys((-1, 0, 1), bytes(16))),
     "in the round without secrets": put(whole, "machine", None),
     "out of the round with secrets": put(engine, "failure", "the server asks"),
     "no machine": put(whole, "machine", b""),
@@ -154,6 +172,15 @@ def test_no_state_of_this_party(name):
     assert Participant.of_state(SCHEME, changed(participant, lambda saved: None), seat).step == 3
     with pytest.raises(StateError):
         pytest.fail(f"restored: {Participant.of_state(SCHEME, changed(participant, OF_A_PARTY[name]), seat)}")
+
+
+@pytest.mark.parametrize("scheme", [SCHEME, DEALT], ids=["pairwise", "paillier"])
+def test_state_under_a_threshold_that_the_seat_no_longer_allows(scheme):
+    """The policy was raised since; it is the state that does not fit, so the party sits the round out."""
+    participant = Participant(scheme, Session.create(PARTIES, UPDATES["a"]), "a")
+    strict = Seat("a", policy=Policy(min_threshold=4))
+    with pytest.raises(StateError, match="3 shares open a secret"):
+        Participant.of_state(scheme, participant.state(), strict)
 
 
 def test_a_party_that_has_left_brings_no_secrets_back():

@@ -27,6 +27,10 @@ def test_the_command_s_options_of_preparation_reach_the_settings(csv):
         "free",
         "--drop",
         "text",
+        "--weight-min",
+        "1",
+        "--weight-max",
+        "100",
     ]
     done = fedavg(*columns, "--drop-duplicates")
     assert done.exit_code == 0, done.output

@@ -153,7 +153,7 @@ def test_options_of_preparation_reach_the_hospitals(csv, clinics, scheme):
 def test_an_identifier_among_the_features_is_noted_before_training(csv, scheme):
     path = csv("n,x,y\n" + "".join(f"{i},{i % 3},{i % 2}\n" for i in range(24)))
     events = []
-    settings = Settings(data=str(path), target="y", clients=3, rounds=1, dropout=0.0)
+    settings = Settings(data=str(path), target="y", clients=3, rounds=1, dropout=0.0, weight_min=1, weight_max=100)
     run = run_experiment(settings, scheme, events.append)
     assert run.notes == (run.notes[0],)
     assert "column 'n'" in run.notes[0]
@@ -161,9 +161,10 @@ def test_an_identifier_among_the_features_is_noted_before_training(csv, scheme):
     assert note < started
 
 
-@pytest.mark.parametrize(("bits", "lost"), [(4, True), (32, False)])
+@pytest.mark.parametrize(("bits", "lost"), [(6, True), (32, False)])
 def test_updates_lost_to_rounding_are_noted(scheme, bits, lost):
-    settings = Settings(clients=3, rounds=3, dropout=0.0, epochs=1, bits=bits, weight_max=10_000)
+    how = {"bits": bits, "clip": 20.0, "weight_min": 105, "weight_max": 200}
+    settings = Settings(clients=3, rounds=3, dropout=0.0, epochs=1, **how)
     run = run_experiment(settings, scheme)
     note = "nearly all of each update was lost to rounding in 3 of 3 rounds; raise bits or lower clip or weight_max"
     assert run.notes == ((note,) if lost else ())

@@ -23,7 +23,7 @@ from secagg.fedavg.loop import check_mean
 from secagg.fedavg.secure import draw_losses
 from secagg.fedavg.seeds import Purpose, stream
 
-OPTIONS = Training(rounds=3, dropout=0.0, weight_max=64)
+OPTIONS = Training(rounds=3, dropout=0.0, weight_max=64, weight_min=1)
 
 
 def patients(count, seed, features=3):
@@ -80,7 +80,7 @@ def test_plain_fedavg_is_the_textbook_s_and_secure_fedavg_follows(scheme, model)
     assert sum(record.sum.saturated for record in trained.rounds) > 0  # the clip was in force
 
 
-@pytest.mark.parametrize("bits", [2, 8, 16, 32])
+@pytest.mark.parametrize("bits", [12, 16, 32])
 def test_every_round_s_gap_is_within_its_bound(scheme, bits):
     options = replace(OPTIONS, bits=bits, dropout=0.1)
     trained = train(LogisticRegression(), Cohort(cohort(), HELD_OUT), scheme, options)

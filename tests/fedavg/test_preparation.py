@@ -120,7 +120,7 @@ def holders_of_rows():
     x, y = np.full((4, 1), ROW), np.zeros(4)
     some, features = Patients(x, y), pd.DataFrame({"a": x[:, 0]})
     params, entropy = {"w": x}, b"86421.5".__mul__
-    sums, rng = Sums(PairwiseMasking(), 1000, 0.1, entropy), np.random.default_rng(0)
+    sums, rng = Sums(PairwiseMasking(), (1, 1000), 0.1, entropy), np.random.default_rng(0)
     return [
         some,
         Site("clinic", some, some, 0, 0),

@@ -18,6 +18,7 @@ from secagg.fedavg import Settings
         ("epochs", 0),
         ("batch_size", 0),
         ("weight_max", 0),
+        ("weight_min", 0),
         ("seed", -1),
         ("seed", False),
         ("bits", 1),

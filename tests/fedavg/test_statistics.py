@@ -29,13 +29,16 @@ class Schedule:
     def integers(self, phases, size):
         return np.array([0 if phase is None else phase for phase in self.now])
 
+    def spawn(self, count):
+        return np.random.default_rng(self.sums).spawn(count)
 
-def run(values, scheme, lost=None, features=NAMES, weight_max=1000):
+
+def run(values, scheme, lost=None, features=NAMES, weights=(10, 1000)):
     records = []
     result = federated(
         values,
         features,
-        Sums(scheme, weight_max, 0.5, os.urandom),
+        Sums(scheme, weights, 0.5, os.urandom),
         Schedule(list(values), lost or {}),
         records.append,
     )
@@ -129,7 +132,7 @@ def test_too_few_stands_after_the_last_attempt(scheme):
     records = []
     message = r"^standardisation: the sum 'ranges' failed 5 times, at last in phase '.*; lower dropout"
     with pytest.raises(TooFew, match=message) as raised:
-        federated(values, NAMES, Sums(scheme, 1000, 1.0, os.urandom), np.random.default_rng(0), records.append)
+        federated(values, NAMES, Sums(scheme, (1, 1000), 1.0, os.urandom), np.random.default_rng(0), records.append)
     assert [record.attempt for record in records] == list(range(1, ATTEMPTS + 1))
     assert records[-1].sum.too_few in str(raised.value)
     assert raised.value.answered < raised.value.needed
@@ -175,7 +178,7 @@ def test_standardised_values_agree_with_the_pooled_standardisation(scheme):
 
 def test_more_patients_than_the_public_bound_name_the_hospital(scheme):
     with pytest.raises(BadWeight, match=r"'hospital-4': 48 training patients, expected at most weight_max = 47"):
-        run(hospitals(), scheme, weight_max=47)
+        run(hospitals(), scheme, weights=(1, 47))
 
 
 def test_a_magnitude_beyond_the_last_bucket_names_hospital_and_feature(scheme):

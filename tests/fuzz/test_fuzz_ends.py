@@ -4,6 +4,7 @@ Saved state that was altered under its seal raises StateError.
 """
 
 import random
+from contextlib import suppress
 
 import pytest
 from decoders import ABLE, KEY, NUMBER, PARTIES, PREPARED, RECORDED, RUN, UPDATES
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from mutation import damaged, revalued
 
 from secagg import Coordinator, Participant, Session
-from secagg.errors import ProtocolError, StateError, WireError
+from secagg.errors import ProtocolError, SecaggError, StateError, WireError
 from secagg.scheme import Seat
 from secagg.testing import SeededEntropy
 from secagg.wire import frame
@@ -76,7 +77,8 @@ def test_a_party_refuses_or_answers(name, phase, seed):
     try:
         reply = participant.answer(with_another_body(paused.asks[0], paused.asks, seed), UPDATES[PARTIES[0]])
     except (ProtocolError, WireError):
-        assert participant.step == before
+        assert participant.left
+        assert participant.step == before + 1
     else:
         assert frame.unwrap(reply).direction == frame.REPLY
         assert participant.step == before + 1
@@ -99,6 +101,43 @@ def test_sealed_state_that_was_altered(seed):
     if altered != state:
         with pytest.raises(StateError):
             restore(altered)
+
+
+def go_on_as_server(recorded, phase, data):
+    """The rest of that phase, from what stands there."""
+    server = recorded.restore_server(data)
+    dict(server.asks())
+    for reply in recorded.replies[phase]:
+        found = frame.unwrap(reply)
+        if found.direction == frame.REPLY:
+            server.receive(server.session.parties[found.party], reply)
+    server.state()
+    server.close_phase()
+    dict(server.asks())
+    server.state()
+
+
+def go_on_as_party(recorded, phase, data):
+    participant = recorded.restore_party(data)
+    participant.state()
+    with suppress(ProtocolError, WireError):
+        participant.answer(recorded.asks[phase][0], UPDATES[PARTIES[0]])
+    participant.state()
+
+
+@pytest.mark.parametrize("end", [go_on_as_server, go_on_as_party], ids=["server", "party"])
+@settings(max_examples=150)
+@given(seed=seeds)
+def test_state_that_somebody_with_the_key_wrote(end, seed):
+    """Refused, or gone on from; no other error than ours, whatever it says."""
+    draw = random.Random(seed)
+    name, phase = draw.choice(PHASES)
+    recorded, place = RECORDED[name], PAUSED[name, phase].place
+    states = recorded.party_states[place : place + 1]
+    if end is go_on_as_server:
+        states = recorded.server_states[2 * place : 2 * place + 2]
+    with suppress(SecaggError):
+        end(recorded, phase, revalued(draw.choice(states), draw))
 
 
 @pytest.mark.parametrize("name", ABLE)

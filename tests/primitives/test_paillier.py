@@ -435,9 +435,9 @@ class TestThreshold:
         key, shares = SHARED[3, 2]
         ciphertexts = key.public.encrypt([5], os.urandom)
         rows = {s.holder: key.partial_decrypt(s, ciphertexts, os.urandom, b"")[0] for s in shares[:2]}
-        rows[1] = [rows[1][0] * 2 % key.public.n_squared]
-        with pytest.raises(PeerMisbehaved, match="do not fit together"):
-            key.combine(rows)
+        for wrong in ({1: [rows[1][0] * 2 % key.public.n_squared]}, {1: [0]}, {2: [0]}, {1: [key.public.n]}):
+            with pytest.raises(PeerMisbehaved, match="do not fit together"):
+                key.combine(rows | wrong)
 
     def test_delta_and_the_verifiers(self):
         key, shares = SHARED[5, 3]

@@ -7,8 +7,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
@@ -24,7 +25,9 @@ from secagg.errors import ConfigError, PeerMisbehaved, StateError
 from secagg.primitives import signing
 from secagg.scheme import Credentials, Roster
 
-CASES = json.loads((Path(__file__).parents[1] / "vectors" / "ed25519_rfc8032.json").read_text())["cases"]
+VECTORS = Path(__file__).parents[1] / "vectors"
+CASES = json.loads((VECTORS / "ed25519_rfc8032.json").read_text())["cases"]
+SMALL_ORDER = [bytes.fromhex(key) for key in json.loads((VECTORS / "ed25519_small_order.json").read_text())["keys"]]
 ORDER = 2**252 + 27742317777372353535851937790883648493
 
 
@@ -70,6 +73,34 @@ def test_signatures_of_another_length(signature):
 def test_a_public_key_that_is_no_point():
     # y = 2: (y**2 - 1) / (d y**2 + 1) is no square
     refuse((2).to_bytes(32, "little"), b"m", bytes(64))
+
+
+@pytest.mark.parametrize("key", SMALL_ORDER, ids=bytes.hex)
+def test_a_key_of_small_order_signs_nothing(key):
+    """[S]B = R + [h]A holds for S = 0 and some R of small order, so anybody can make a signature; OpenSSL takes it."""
+    forged = [(b"%d" % number, point + bytes(32)) for number in range(16) for point in SMALL_ORDER]
+    taken = [pair for pair in forged if is_taken(Ed25519PublicKey.from_public_bytes(key), *pair)]
+    assert taken
+    for message, signature in taken:
+        refuse(key, message, signature)
+
+
+def is_taken(key, message, signature):
+    try:
+        key.verify(signature, message)
+    except InvalidSignature:
+        return False
+    return True
+
+
+def test_no_other_point_has_small_order():
+    """On -x^2 + y^2 = 1 + d x^2 y^2 the group of order 8 is cyclic: y of orders 1, 2, 4, and of 8 where y^2 = -x^2."""
+    p, ys = signing._P, signing._SMALL_ORDER
+    d = -121665 * pow(121666, -1, p) % p
+    assert ys >= {0, 1, p - 1}
+    eighth = [y for y in ys - {0, 1, p - 1} if (y * y - 1 + y * y * (d * y * y + 1)) % p == 0]
+    assert len(eighth) == 2  # each with two signs of x: the four generators
+    assert len(ys) == 5
 
 
 @pytest.mark.parametrize("key", [b"S" * 31, b"S" * 33, "S" * 32])

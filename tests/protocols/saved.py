@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from secagg.api import Coordinator
-from secagg.engine.server import _Saved
+from secagg.engine.progress import Saved
 from secagg.testing import TestRound
 from secagg.wire import codec
 
@@ -22,7 +22,7 @@ def open_at(round_: TestRound, phase: str) -> TestRound:
 
 def changed(round_: TestRound, change: Change) -> bytes:
     """The server's state, once the open phase's stage in it was changed."""
-    saved = codec.load(round_.coordinator.state(), _Saved)
+    saved = codec.load(round_.coordinator.state(), Saved)
     assert saved.stage is not None
     stage = codec.load(saved.stage, round_.scheme.phases[saved.round.phase].server)
     change(stage)

@@ -27,7 +27,7 @@ def test_the_rule(context, before, cohort, old, new):
     if context == b"round 1" and (new, cohort) != (old, before):
         why = "with another structure, bits, clip" if cohort == before else f"differs by {len(before ^ cohort)}"
         for use in (ledger.check, ledger.add):
-            with pytest.raises(PolicyRefused, match=f"a second sum under the same context .*{why}"):
+            with pytest.raises(PolicyRefused, match=f"a second sum of updates of the same model .*{why}"):
                 use(context, new, cohort)
     else:
         ledger.check(context, new, cohort)
@@ -112,20 +112,23 @@ def test_a_round_is_entered_with_its_first_reply():
             late.answer(Coordinator(scheme, session).asks()[0])
 
 
-def test_what_is_no_ask_enters_no_round():
-    """A malformed ask is nobody's last word; were the round entered by it, the honest ask would be refused."""
+def test_who_refuses_the_first_ask_has_entered_no_round():
+    """It has left it, having revealed nothing; were the round used up, so would be a new participant's."""
     session = Session.create(range(3), 0, context=b"c", run=bytes(16), round=2)
     prepared = {i: prepare(PairwiseMasking(), i, run=bytes(16), round=2) for i in range(3)}
     messages = {i: each.message for i, each in prepared.items()}
     seat = Seat(0, context=b"c", store=Store(Ledger()))
     client = Participant(PairwiseMasking(), session, seat, prepared=prepared[0])
-    ask = Coordinator(PairwiseMasking(), session, prepared=messages).asks()[0]
-    malformed = rewritten(ask, AskShares, keys=bytes(95))
+    malformed = rewritten(
+        Coordinator(PairwiseMasking(), session, prepared=messages).asks()[0], AskShares, keys=bytes(95)
+    )
     with pytest.raises(WireError, match="public keys"):
         client.answer(malformed)
-    assert client.answer(ask)
-    with pytest.raises(PolicyRefused):
-        seat.store.ledger.check_round(bytes(16), 2)
+    assert client.left
+    again = Participant(PairwiseMasking(), session, seat)
+    assert again.answer(Coordinator(PairwiseMasking(), session).asks()[0])
+    with pytest.raises(PolicyRefused), seat.store.open_ledger() as ledger:
+        ledger.check_round(bytes(16), 2)
 
 
 @pytest.mark.parametrize("entered", [[[b"f" * 15, 1]], [[b"f" * 16, -1]], [[b"f" * 16, 1], [b"f" * 16, 2]]])

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from secagg import Session
 from secagg.encoding.encoding import Encoding
-from secagg.encoding.layout import MAX_DEPTH, DictOf, Layout, Leaf
-from secagg.errors import BadCohort, ConfigError, OutOfRange, UnknownParty, WireError
+from secagg.encoding.layout import MAX_DEPTH, MAX_LEAVES, DictOf, Layout, Leaf
+from secagg.errors import BadCohort, ConfigError, OutOfRange, SecaggError, UnknownParty, WireError
 from secagg.testing import SeededEntropy
 from secagg.wire import codec
 
@@ -33,7 +33,7 @@ sessions = st.builds(
     bits=st.integers(2, 32),
     clip=st.sampled_from([0.5, 3, np.float32(1e-3)]),
     weight_max=st.none() | st.integers(1, 2**48),
-    rounding=st.sampled_from(["nearest", "stochastic"]),
+    rounding=st.sampled_from([None, "stochastic"]),
     context=st.binary(max_size=9),
     entropy=st.integers(0, 9).map(SeededEntropy),
 )
@@ -50,13 +50,85 @@ def test_bytes_are_the_session(session):
     assert Session.from_bytes(memoryview(session.to_bytes())) == session
 
 
+def nested(depth, leaf=0.0):
+    for _ in range(depth):
+        leaf = [leaf]
+    return leaf
+
+
+EXTREMES = {
+    "nothing": {},
+    "empty lists": [[], (), {}, [[]]],
+    "leaves": [0.0] * MAX_LEAVES,
+    "leaves, one too many": [0.0] * (MAX_LEAVES + 1),
+    "leaves in two lists, one too many": [[0.0] * MAX_LEAVES, [0.0]],
+    "empty lists, too many": [[]] * (MAX_LEAVES + 1),
+    "keys": dict.fromkeys(range(MAX_LEAVES), 0),
+    "keys, one too many": dict.fromkeys(range(MAX_LEAVES + 1), 0),
+    "keys of one leaf's arrays": {str(i): [] for i in range(MAX_LEAVES + 1)},
+    "deep": nested(MAX_DEPTH),
+    "too deep": nested(MAX_DEPTH + 1),
+    "deep and empty": nested(MAX_DEPTH, []),
+    "far too deep": nested(5000),
+    "a long key": {"k" * 256: 0.0},
+    "a key beyond that": {"k" * 257: 0.0},
+    "keys at the ends": {-(2**63): 0.0, 2**63 - 1: 0.0, "": 0.0, "\N{GRINNING FACE}\0": 0.0, 0: 0.0, "0": 0.0},
+    "keys beyond them": {2**63: 0.0},
+    "no Unicode": {"\ud800": 0.0},
+    "axes": np.zeros((1,) * 64),
+    "no entries, long axes": np.zeros((0, 2**40)),
+    "no entries, longer axes": np.broadcast_to(np.zeros(1, "b"), (2**30, 2**30, 0)),
+    "more entries than lanes": np.broadcast_to(np.zeros(1), (2**37,)),
+    "long doubles": np.zeros(2, "g"),
+    "integers": (np.zeros(2, ">u8"), True, 2**63, np.uint8(3), np.bool_(0)),
+}
+"""Structures at the limits and beyond."""
+
+DEEP = st.recursive(
+    st.sampled_from([0.0, 1, np.zeros((0, 3)), np.zeros(2, np.float16)]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3) | st.integers(), inner, max_size=3),
+    max_leaves=40,
+)
+
+
+def made(**arguments):
+    """A session that can be read by whoever gets its bytes, or a refusal in an error of ours."""
+    try:
+        session = Session.create(**arguments)
+    except SecaggError:
+        return None
+    assert Session.from_bytes(session.to_bytes()) == session
+    return session
+
+
+@pytest.mark.parametrize("name", EXTREMES)
+def test_a_structure_that_a_session_takes_can_be_read(name):
+    session = made(parties=[0, 1], like=EXTREMES[name], bits=2)
+    beyond = ("beyond", "too many", "too deep", "one leaf's", "no Unicode", "more entries", "longer axes")
+    assert (session is None) == any(word in name for word in beyond)
+
+
+@given(
+    like=DEEP,
+    parties=st.lists(st.integers() | st.text(max_size=300) | st.sampled_from(["x" * 256, "\N{GRINNING FACE}" * 256])),
+    context=st.sampled_from([b"", bytes(1024), bytes(1025)]),
+    run=st.sampled_from([b"", bytes(16), bytes(15)]),
+    number=st.sampled_from([0, 1, 2**63 - 1, 2**63]),
+    weight_max=st.sampled_from([None, 1, 2**48, 2**48 + 1]),
+    clip=st.sampled_from([1.0, 1e280, 1e-280, 10**30]),
+)
+def test_every_session_that_can_be_created_can_be_read(like, parties, context, run, number, weight_max, clip):
+    how = {"context": context, "run": run, "round": number, "weight_max": weight_max, "clip": clip}
+    made(parties=parties, like=like, **how)
+
+
 def test_the_bytes_are_messagepack_in_the_order_of_the_fields():
     run = {"run": b"f" * 16, "round": 5}
-    session = create(["a", 1], np.zeros(2), weight_max=9, context=b"c", entropy=lambda n: b"i" * n, **run)
+    session = create(["a", 1], np.zeros(2), weight_max=9, weight_min=3, context=b"c", entropy=lambda n: b"i" * n, **run)
     layout = b"\x91\x94\xa4leaf\x91\x02\xa7float64\xa5array"
     clip = b"\x91\xc4\x08" + struct.pack("<d", 1.0)
-    encoding = b"\x96" + layout + b"\x10" + clip + b"\x09\xa7nearest\x02"
-    written = b"\x97\x03\xc4\x10" + b"i" * 16 + b"\x92\xa1a\x01" + encoding + b"\xc4\x01c"
+    encoding = b"\x96" + layout + b"\x10" + clip + b"\x92\x03\x09\xaastochastic\x02"
+    written = b"\x97\x04\xc4\x10" + b"i" * 16 + b"\x92\xa1a\x01" + encoding + b"\xc4\x01c"
     assert session.to_bytes() == written + b"\xc4\x10" + b"f" * 16 + b"\x05"
 
 
@@ -76,9 +148,10 @@ def with_fields(session, **change):
         {"layout": Layout.of(LIKE | {"n": np.zeros(2, np.int8)})},
         {"bits": 17},
         {"clips": tuple(struct.pack("<d", 2.0) for _ in range(4))},
-        {"weight_max": 11},
-        {"weight_max": None},
-        {"rounding": "stochastic"},
+        {"weights": (1, 11)},
+        {"weights": (2, 10)},
+        {"weights": None},
+        {"weights": None, "rounding": "nearest"},
         {"inputs": 2},
         {"context": b"round 2"},
         {"run": b"another training"},
@@ -104,7 +177,7 @@ def test_every_field_is_tried_above():
         "run",
         "round",
     }
-    assert set(Encoding.__struct_fields__) == {"layout", "bits", "clips", "weight_max", "rounding", "inputs"}
+    assert set(Encoding.__struct_fields__) == {"layout", "bits", "clips", "weights", "rounding", "inputs"}
 
 
 def test_the_ring_counts_those_who_give_input():
@@ -175,14 +248,16 @@ LARGE = np.broadcast_to(np.float32(0), (2**18, 2**19))
         ({"weight_max": 2**48 + 1}, OutOfRange, r"weight_max is 281474976710657: expected 1..2\*\*48"),
         ({"weight_max": 10.0}, OutOfRange, r"weight_max is 10.0: expected an integer"),
         ({"rounding": "up"}, OutOfRange, r"rounding is 'up': expected 'nearest' or 'stochastic'"),
-        ({"rounding": None}, OutOfRange, r"rounding is None"),
+        ({"weight_max": 9, "rounding": "nearest"}, OutOfRange, r"rounding is 'nearest': expected 'stochastic' where"),
+        ({"weight_max": 9, "weight_min": 10}, OutOfRange, r"weight_min is 10: expected 1..9"),
+        ({"weight_min": 1}, ConfigError, r"weight_min is 1 and weight_max is None"),
         ({"rounding": np.ones(2)}, OutOfRange, r"rounding is array"),
         ({"context": bytes(1025)}, OutOfRange, r"context of 1025 bytes: expected at most 1024; pass a digest"),
         ({"context": "model"}, ConfigError, r"context is str, expected bytes"),
         ({"context": 5}, ConfigError, r"context is int, expected bytes"),
         ({"clip": 0.0}, OutOfRange, r"clip is 0.0: expected a positive, finite number"),
         ({"clip": [1.0]}, ConfigError, r"clip: a list of 1, expected a dict"),
-        ({"like": LARGE}, OutOfRange, r"update of 137438953475 entries: expected at most 2\*\*36"),
+        ({"like": LARGE}, OutOfRange, r"update of 137438953476 entries: expected at most 2\*\*36"),
         ({"entropy": lambda n: b"short"}, ConfigError, r"entropy\(16\) must return 16 bytes"),
         ({"entropy": lambda n: "x" * n}, ConfigError, r"entropy\(16\) must return 16 bytes"),
     ],
@@ -194,14 +269,14 @@ def test_parameters_that_cannot_work(options, error, message):
 
 
 def of_dim(size):
-    """Exactly `size` entries of 16 bits, and one limb that counts the clipped."""
+    """`size` entries of 32 bits, a limb or two that count the clipped, and one that counts abstentions."""
     return create(like=np.broadcast_to(np.float32(0), (size,)), bits=32).dim
 
 
 def test_the_largest_session_is_within_the_bound():
-    assert of_dim(2**36 - 2) == 2**36
+    assert of_dim(2**36 - 3) == 2**36
     with pytest.raises(OutOfRange, match="expected at most"):
-        of_dim(2**36 - 1)
+        of_dim(2**36 - 2)
 
 
 DOUBLE = struct.pack("<d", 1.0)
@@ -217,8 +292,12 @@ HOSTILE = [
     {"inputs": 0},
     {"inputs": 4},
     {"inputs": -1},
-    {"weight_max": -1},
-    {"weight_max": 2**64 - 1},
+    {"weights": (-1, 5), "rounding": "stochastic"},
+    {"weights": (0, 5), "rounding": "stochastic"},
+    {"weights": (6, 5), "rounding": "stochastic"},
+    {"weights": (1, 2**64 - 1), "rounding": "stochastic"},
+    {"weights": (1, 5), "rounding": "nearest"},
+    {"weights": (1, 5, 9), "rounding": "stochastic"},
     {"rounding": "up"},
     {"context": bytes(1025)},
     *(

@@ -100,9 +100,9 @@ class RollParty(PartySide):
     def greet(self, ask, stage):
         return Answer(Asked(stage.times + 1), Hello(self.seat.entropy(16)))
 
-    def give(self, ask, stage, vector):
-        padded = vector + pad(ask.roll, self.session)
-        return Answer(Asked(stage.times + 1), Vector(pack(self.session.ring.reduce(padded), self.session.ring)))
+    def give(self, ask, stage):
+        ring, own = self.session.ring, pad(ask.roll, self.session)
+        return lambda vector: Answer(Asked(stage.times + 1), Vector(pack(ring.reduce(vector + own), ring)))
 
 
 class RollCall(Scheme):

@@ -18,7 +18,7 @@ from typing import ClassVar
 import pytest
 
 from secagg import errors
-from secagg.engine.exchange import check_header
+from secagg.engine.exchange import check_header, tag_of
 from secagg.errors import ProtocolError, WireError
 from secagg.wire import codec, frame
 
@@ -210,7 +210,7 @@ def refusal(case):
 def absorb(server, i, message):
     """What a `Coordinator` makes of one reply, its error included: `receive` only notes it."""
     reply, phase = frame.unwrap(message), server._phase
-    check_header(reply, frame.REPLY, server.session, i)
+    check_header(reply, frame.REPLY, tag_of(server.scheme, server.session), server.session, i)
     server._check(i, reply, server._opened(phase))
     server._open_stage.absorb(server._known, i, codec.decode(reply.body, phase.reply))
 

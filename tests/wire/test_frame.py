@@ -29,7 +29,7 @@ def test_round_trip(parts):
 
 def test_the_layout_is_the_documented_one():
     tag, answers = bytes(range(16)), bytes(range(16, 32))
-    head = b"SAGG" + bytes([2, 1, 7, 0]) + (0x01020304).to_bytes(4, "little") + tag + answers
+    head = b"SAGG" + bytes([3, 1, 7, 0]) + (0x01020304).to_bytes(4, "little") + tag + answers
     checksum = hashlib.sha256(head + b"message").digest()[:16]
     assert frame.wrap(frame.REPLY, 7, 0x01020304, tag, answers, b"message") == head + checksum + b"message"
     assert len(head + checksum) == frame.HEADER_SIZE
@@ -76,7 +76,7 @@ def resealed(offset, value):
     ("data", "message"),
     [
         (resealed(0, 0), "wrong magic"),
-        (resealed(4, 1), "frame of version 1, expected 2"),
+        (resealed(4, 2), "frame of version 2, expected 3"),
         (resealed(5, 3), "unknown direction"),
         (resealed(7, 1), "reserved byte"),
         (b"SAGG", "frame of 4 bytes: shorter than its header of 60"),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import secagg
 import secagg_protocols
 from secagg.errors import WireError
+from secagg.scheme import Policy
 from secagg.wire import codec
 from secagg.wire.codec import Message, State
 from secagg_protocols.pairwise import stages
@@ -59,6 +60,8 @@ def values(hint, leaf):
         return st.dictionaries(*(values(argument, leaf) for argument in arguments), max_size=3)
     if hint is type(None):
         return st.none()
+    if hint is Policy:
+        return st.sampled_from([Policy(), Policy(5, weights=(2, 9), clip={"w": (0.5, 2.0)}, bits=(8, 16))])
     if hint is bytearray:
         return leaf[bytes].map(bytearray)
     if isinstance(hint, type) and issubclass(hint, Message | State):
@@ -85,7 +88,7 @@ def test_the_walk_finds_the_engine_and_the_protocols():
     names = {f"{kind.__module__}.{kind.__qualname__}" for kind in KINDS}
     assert {
         "secagg.engine.party._Saved",
-        "secagg.engine.server._Saved",
+        "secagg.engine.progress.Saved",
         "secagg_protocols.pairwise.messages.Shares",
         "secagg_protocols.pairwise.stages.Dealt",
         "secagg_protocols.pairwise.server.Unmasking",

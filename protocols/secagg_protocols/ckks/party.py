@@ -8,7 +8,7 @@ from secagg.errors import PeerMisbehaved
 from secagg.primitives import agreement, sealing
 from secagg.primitives.ckks import DEGREE, KEY_SEED_BYTES, Parameters, SecretKey
 from secagg.primitives.entropy import draw
-from secagg.scheme import Answer, PartySide, Seat, Session
+from secagg.scheme import Answer, PartySide, Seat, Session, Step
 from secagg.scheme.context import check_theirs
 from secagg.wire.packed import check_size, rows, unpack_set
 from secagg_protocols.ckks import derive, messages, residues
@@ -56,15 +56,19 @@ class CkksParty(PartySide):
             sealed.append(sealing.seal(key, seed, derive.sealing_data(self.bound, commitment, self.me, i)))
         return Answer(stage, messages.Deal(commitment, b"".join(sealed)))
 
-    def encrypt(self, ask: messages.AskEncrypted, stage: Advertised, vector: Lanes) -> Answer:
+    def encrypt(self, ask: messages.AskEncrypted, stage: Advertised) -> Answer | Step:
         """Under the key that was dealt; who will not open the sum erases it at once."""
         self._check_round(ask)
         seed = self._opened(ask, stage)
         if seed is None:
             return Answer(Finished(), messages.Encrypted(b"", b""))
-        body, seeds = SecretKey(seed, self.parameters).encrypt(vector)
-        reply = messages.Encrypted(residues.pack(body, self.parameters), seeds)
-        return Answer(Holding(seed) if ask.holder else Finished(), reply)
+
+        def encrypted(vector: Lanes) -> Answer:
+            body, seeds = SecretKey(seed, self.parameters).encrypt(vector)
+            reply = messages.Encrypted(residues.pack(body, self.parameters), seeds)
+            return Answer(Holding(seed) if ask.holder else Finished(), reply)
+
+        return encrypted
 
     def decrypt(self, ask: messages.AskDecrypt, stage: Holding | Finished) -> Answer:
         """Rounded integers and nothing else. They tell nothing of noise or margins, and neither does an error: how far

@@ -63,7 +63,7 @@ class CkksSum(Scheme):
     )
 
     def __init__(self, holders: int = 3, quorum: int | None = None, adversary: str = "passive") -> None:
-        if adversary == "active":
+        if isinstance(adversary, str) and adversary == "active":
             raise ConfigError(
                 "adversary='active' is not what CKKS sums withstand: key holders decrypt what the server hands them, "
                 "so one that lies reads any update; use pairwise masking (protocol secagg or secagg+)"
@@ -108,4 +108,5 @@ class CkksSum(Scheme):
 
 def ckks(n: int, holders: int = 3, quorum: int | None = None, adversary: str = "passive") -> CkksSum:
     """CKKS sums for n clients: of fewer than `holders` all of them hold the key."""
-    return CkksSum(min(holders, n), quorum, adversary)
+    clients, most = checked("n", n, whole(2)), checked("holders", holders, whole(1))
+    return CkksSum(min(most, clients), quorum, adversary)

@@ -13,7 +13,7 @@ from secagg.encoding.packing import unpack
 from secagg.errors import PeerMisbehaved, TooFew, WireError
 from secagg.primitives import agreement, ckks
 from secagg.primitives.ckks import DEGREE, SEED_BYTES, Masks, Residues
-from secagg.scheme import ServerStage, Sum
+from secagg.scheme import Present, ServerStage, Sum
 from secagg.scheme.context import check_shown
 from secagg.scheme.machine import check_indices, derived
 from secagg.scheme.policy import MinCohort, check_least
@@ -84,8 +84,9 @@ class Advertising(ServerStage[Round]):
         self.roll.keys |= other.roll.keys
         self.roll.least |= other.roll.least
 
-    def check(self, round: Round) -> None:
+    def check(self, round: Round, present: Present) -> None:
         """Raise WireError for keys of nobody."""
+        present.check(heard=self.roll.keys.keys())
         self.roll.check(round)
 
 
@@ -125,12 +126,14 @@ class Dealing(ServerStage[Round]):
         if self.deal is None:
             self.dealer, self.deal = other.dealer, other.deal
 
-    def check(self, round: Round) -> None:
+    def check(self, round: Round, present: Present) -> None:
         """Raise WireError for a deal without a dealer."""
+        present.check(alive=self.roll.keys.keys())
         self.roll.check(round)
         if (self.dealer is None) != (self.deal is None):
             raise WireError("saved server of another round: a deal without a dealer")
-        check_indices(round.n, [] if self.dealer is None else [self.dealer])
+        if self.dealer is not None and self.dealer not in present.heard:
+            raise WireError("saved server of another round: a dealer that has not answered")
 
 
 class Adding(ServerStage[Round]):
@@ -236,8 +239,9 @@ class Adding(ServerStage[Round]):
         masks = self.halves(round).values()
         self.masks = b"" if masks is None else residues.pack(masks.reshape(-1), round.parameters)
 
-    def check(self, round: Round) -> None:
+    def check(self, round: Round, present: Present) -> None:
         """Raise WireError for sums of another size, or coefficients that are none."""
+        present.check(alive=self.roll.keys.keys())
         self.roll.check(round)
         if self.dealer not in self.roll.keys:
             raise WireError("saved server of another round: a dealer without a key")
@@ -296,8 +300,9 @@ class Decrypting(ServerStage[Round]):
         """Other holders' answers."""
         self.answers |= other.answers
 
-    def check(self, round: Round) -> None:
+    def check(self, round: Round, present: Present) -> None:
         """Raise WireError for indices of nobody, sums of another size, or answers that are no vectors."""
+        present.check(asked=self.holders, heard=self.answers.keys())
         check_indices(round.n, self.contributors, self.holders, self.answers)
         dim, blocks = round.session.dim, round.parameters.blocks(round.session.dim)
         residues.unpack(self.body, dim, round.parameters, "saved sum of ciphertexts")

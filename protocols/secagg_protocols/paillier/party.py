@@ -4,7 +4,7 @@ from secagg.encoding.ring import Lanes
 from secagg.errors import PartyId, PeerMisbehaved
 from secagg.primitives import paillier
 from secagg.primitives.paillier import PublicKey
-from secagg.scheme import Answer, PartySide, Seat
+from secagg.scheme import Answer, PartySide, Seat, Step
 from secagg.scheme.context import check_theirs
 from secagg.wire.packed import unpack_set
 from secagg_protocols.paillier import messages
@@ -37,17 +37,21 @@ class PaillierParty(PartySide):
         proof = paillier.prove_key(key, deal_label(self.session.digest, self.me))
         return Answer(Offered(write_private(key)), messages.Deal(key.public.to_bytes(), proof))
 
-    def encrypt(self, ask: messages.AskEncrypted, stage: Fresh | Offered, vector: Lanes) -> Answer:
+    def encrypt(self, ask: messages.AskEncrypted, stage: Fresh | Offered) -> Step:
         """The vector packed and encrypted; a key of its own that was not chosen is forgotten."""
         public, private = self._key_for(ask, stage)
-        ciphertexts = public.encrypt(self.parameters.slots.pack(vector), self.seat.entropy)
-        reply = messages.Encrypted(
-            context_digest(self.seat.bound_context),
-            key_digest(public),
-            public.write_ciphertexts(ciphertexts),
-            self.seat.policy.min_cohort,
-        )
-        return Answer(Submitted(private), reply)
+
+        def encrypted(vector: Lanes) -> Answer:
+            ciphertexts = public.encrypt(self.parameters.slots.pack(vector), self.seat.entropy)
+            reply = messages.Encrypted(
+                context_digest(self.seat.bound_context),
+                key_digest(public),
+                public.write_ciphertexts(ciphertexts),
+                self.seat.policy.min_cohort,
+            )
+            return Answer(Submitted(private), reply)
+
+        return encrypted
 
     def decrypt(self, ask: messages.AskDecrypt, stage: Fresh | Submitted) -> Answer:
         """Open what the server says is the sum over these contributors. Whether it is, no holder can tell."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
+from secagg.arguments import checked
 from secagg.errors import BadCohort, ConfigError, PartyId
 from secagg.primitives.key_sizes import check_key_bits
 from secagg.scheme import Phase, Roster, Scheme, Seat, Session
@@ -70,7 +71,7 @@ class PaillierSum(Scheme):
         helpers: Iterable[PartyId] = (),
         adversary: str = "passive",
     ) -> None:
-        if adversary != "passive":
+        if not isinstance(adversary, str) or adversary != "passive":
             raise ConfigError(
                 f"adversary is {adversary!r}: expected 'passive', for holders of a Paillier key open what the server "
                 "hands them; take pairwise masking against an active server"
@@ -143,6 +144,6 @@ class PaillierSum(Scheme):
 
 def paillier(n: int, key_bits: int = 2048, adversary: str = "passive") -> PaillierSum:
     """A Paillier sum of n clients with a fresh key of a single holder. Raises BadCohort, OutOfRange or ConfigError."""
-    if n < LEAST_COHORT:
+    if checked("n", n, int) < LEAST_COHORT:
         raise BadCohort(f"{n} clients: expected {LEAST_COHORT} or more")
     return PaillierSum(key_bits, adversary=adversary)

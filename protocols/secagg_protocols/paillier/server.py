@@ -10,7 +10,7 @@ import msgspec
 from secagg.errors import PeerMisbehaved, TooFew, WireError
 from secagg.primitives.modular import Accumulator, Residues
 from secagg.primitives.paillier import PublicKey, check_key
-from secagg.scheme import ServerStage, Sum
+from secagg.scheme import Present, ServerStage, Sum
 from secagg.scheme.context import check_shown
 from secagg.scheme.machine import derived
 from secagg.scheme.policy import MinCohort, check_least
@@ -96,8 +96,9 @@ class Dealing(ServerStage[Parameters]):
         """Others' offers."""
         self.offers |= other.offers
 
-    def check(self, round: Parameters) -> None:
+    def check(self, round: Parameters, present: Present) -> None:
         """Raise WireError for keys of no clients."""
+        present.check(heard=self.offers.keys())
         for i, key in self.offers.items():
             Key(i, key).check(round)
 
@@ -167,8 +168,9 @@ class Adding(ServerStage[Parameters]):
         if self.least:
             self.total = self.key.opening(round).public.write_ciphertexts(self.products(round).values())
 
-    def check(self, round: Parameters) -> None:
+    def check(self, round: Parameters, present: Present) -> None:
         """Raise WireError for least cohorts of no clients, or a sum that is none."""
+        present.check(heard=self.least.keys())
         self.key.check(round)
         if not self.least.keys() <= round.clients or bool(self.least) != bool(self.total):
             raise WireError("saved server of another round: ciphertexts of no clients")
@@ -227,8 +229,9 @@ class Decrypting(ServerStage[Parameters]):
             if len(self.values) < self.key.opening(round).threshold:
                 self.values[number] = values
 
-    def check(self, round: Parameters) -> None:
+    def check(self, round: Parameters, present: Present) -> None:
         """Raise WireError for contributors that are no clients, a sum that is none, or values of no holders."""
+        present.check(asked=set(self.key.reachable(round, self.contributors)))
         self.key.check(round)
         if not self.contributors <= round.clients or not set(self.key.numbers(round).values()) >= self.values.keys():
             raise WireError("saved server of another round: contributors that are no clients, or values of no holder")

@@ -15,7 +15,7 @@ from secagg.encoding.ring import Lanes
 from secagg.errors import PartyId, PeerMisbehaved
 from secagg.primitives import agreement, prg, sealing, shamir
 from secagg.primitives.entropy import draw
-from secagg.scheme import Answer, PartySide, RoundSlot, Seat
+from secagg.scheme import Answer, PartySide, RoundSlot, Seat, Step
 from secagg.scheme.context import check_theirs
 from secagg.wire import codec
 from secagg.wire.packed import check_rows, pack_bits, rows, unpack_bits
@@ -77,8 +77,8 @@ class PairwiseParty(PartySide):
         )
         return Answer(dealt, reply)
 
-    def submit(self, ask: messages.AskMasked, stage: Dealt, vector: Lanes) -> Answer:
-        """Fig. 4, Round 2: open the shares, add the self-mask and one mask a neighbour."""
+    def submit(self, ask: messages.AskMasked, stage: Dealt) -> Step:
+        """Fig. 4, Round 2: open the shares, agree on one mask a neighbour; then add them and the self-mask."""
         check_theirs(ask.context, self.round.context, "its neighbours")
         neighbours, dealers = (unpack_indices(each, self.round.n) for each in (stage.neighbours, ask.dealers))
         self._check_dealers(dealers, neighbours)
@@ -92,9 +92,13 @@ class PairwiseParty(PartySide):
         pairs = self._opened(dealers, [opening[j] for j in dealers], sealed, ask.hashes)
         if self.round.parameters.complete:
             pairs[self.me] = stage.own
-        masked = self._mask(vector, stage, dealers, [public[j] for j in dealers])
-        reply = messages.Masked(pack(masked, self.session.ring))
-        return Answer(self._submitted(pairs, neighbours, stage), reply)
+        seeds = self._mask_seeds(stage, dealers, [public[j] for j in dealers])
+        submitted = self._submitted(pairs, neighbours, stage)
+
+        def masked(vector: Lanes) -> Answer:
+            return Answer(submitted, messages.Masked(pack(self._mask(vector, seeds, dealers), self.session.ring)))
+
+        return masked
 
     def agree(self, ask: messages.AskConsistency, stage: Submitted) -> Answer:
         """Fig. 4, Round 3: sign the contributor set, once."""
@@ -224,13 +228,16 @@ class PairwiseParty(PartySide):
         except PeerMisbehaved:
             return None
 
-    def _mask(self, vector: Lanes, stage: Dealt, dealers: Sequence[int], publics: Sequence[bytes]) -> Lanes:
-        """vector + PRG(self) + sum of +-PRG(pair): plus towards higher indices, minus towards lower."""
+    def _mask_seeds(self, stage: Dealt, dealers: Sequence[int], publics: Sequence[bytes]) -> list[bytes]:
+        """AES keys of the self-mask, then of each dealer's pairwise mask."""
         shared = self._agree(derive.MASK, stage.mask, dealers, publics)
-        seeds = [derive.self_mask_seed(self.round.bound, stage.seed), *map(derive.mask_seed, shared)]
+        return [derive.self_mask_seed(self.round.bound, stage.seed), *map(derive.mask_seed, shared)]
+
+    def _mask(self, vector: Lanes, seeds: Sequence[bytes], dealers: Sequence[int]) -> Lanes:
+        """vector + PRG(self) + sum of +-PRG(pair): plus towards higher indices, minus towards lower."""
         signs = np.array([1, *(1 if self.me < j else -1 for j in dealers)], np.int8)
         masked = vector.copy()
-        prg.add_masks(masked, np.frombuffer(b"".join(seeds), np.uint8).reshape(-1, 16), signs)
+        prg.add_masks(masked, np.frombuffer(b"".join(seeds), np.uint8).reshape(-1, prg.SEED_BYTES), signs)
         return masked
 
     def _submitted(self, pairs: Mapping[int, bytes | None], neighbours: Sequence[int], stage: Dealt) -> Submitted:

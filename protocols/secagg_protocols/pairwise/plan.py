@@ -21,7 +21,10 @@ from functools import lru_cache
 import numpy as np
 from scipy.special import gammaln
 
-from secagg_protocols.pairwise.demand import Adversary, Demand, clients
+from secagg.arguments import checked, whole
+from secagg.errors import OutOfRange
+from secagg.scheme import Draw
+from secagg_protocols.pairwise.demand import MAX_BITS, MAX_CLIENTS, Adversary, Demand, Rate, clients
 
 _SUMMED = 4096  # factors of a falling factorial that are summed one by one; beyond, gammaln is close enough
 _NEGLIGIBLE = 2.0**-60  # a term of a tail too small to move the double it is added to
@@ -117,6 +120,31 @@ def fewest_drawn(n: int, neighbours: int, threshold: int, corrupt: float, sigma:
         return 2 * threshold > neighbours + corrupt_neighbours(n, neighbours, corrupt, sigma, n - drawn)
 
     return 0 if holds(neighbours + 1) else _first(holds, neighbours + 2, n)
+
+
+def corrupt_of_draw(draw: Draw, members: int, corrupt: float = 0.05, sigma: int = 40) -> float:
+    """The rate of corrupt clients that cohorts have where a roster has another: for `corrupt` of the scheme.
+
+    A server that may run any of `draw.rounds` rounds has the best of as many cohorts, which costs log2(rounds) bits:
+    P[some cohort has more than c corrupt] <= rounds * P[X > c], X hypergeometric. c is the least that makes this at
+    most 2^-sigma, and the rate lies just below c / draw.size, so that it is c whole clients.
+
+    Args:
+        draw: how cohorts are drawn.
+        members: of the roster, at least `draw.size`.
+        corrupt: rate of the roster, in [0, 1): who they are was settled before the beacon was.
+        sigma: bits of security, 1..1024.
+
+    Raises OutOfRange, also where a whole cohort may be corrupt.
+    """
+    size = draw.size
+    checked("members", members, whole(size, MAX_CLIENTS, " (cohorts are drawn from them)"))
+    colluding = clients(members, checked("corrupt", corrupt, Rate))
+    allowed = -checked("sigma", sigma, whole(1, MAX_BITS)) * math.log(2) - math.log(draw.rounds)
+    most = _first(lambda c: log_at_least(members, colluding, size, c + 1) <= allowed, 0, size)
+    if most >= size:
+        raise OutOfRange(f"cohorts of {size}: all of one may be corrupt, of {colluding} among {members} members")
+    return math.nextafter(most / size, 0)
 
 
 def _planned(asked: Demand, *, majority: bool) -> Plan:

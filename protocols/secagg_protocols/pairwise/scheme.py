@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from math import ceil
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Unpack
 
 from msgspec import Meta
 
@@ -13,13 +13,14 @@ from secagg.errors import ConfigError
 from secagg.scheme import Phase, Roster, RoundSlot, Scheme, Seat, Session
 from secagg.scheme.seat import NEEDS_IDENTITIES
 from secagg_protocols.pairwise import derive, messages, server
-from secagg_protocols.pairwise.demand import Adversary, Demand, Rate
+from secagg_protocols.pairwise.demand import MAX_CLIENTS, Adversary, Demand, Odds, Rate, usual_loss
 from secagg_protocols.pairwise.facts import FACTS
 from secagg_protocols.pairwise.parameters import Parameters, check_threshold, least_threshold
 from secagg_protocols.pairwise.party import PairwiseParty, prepare
 from secagg_protocols.pairwise.plan import (
     Plan,
     corrupt_neighbours,
+    corrupt_of_draw,
     fewest_drawn,
     majority_plan,
     plan,
@@ -50,7 +51,7 @@ PASSIVE = (_KEYS, _SHARES, _MASKED, _UNMASK)
 ACTIVE = (_KEYS, _SHARES, _MASKED, _AGREED, replace(_UNMASK, answer=PairwiseParty.unmask_agreed))
 """The tables of phases against a server that follows the protocol, and against one that may lie."""
 
-_Degree = Annotated[int, Meta(ge=2, multiple_of=2)]
+_Degree = Annotated[int, Meta(ge=2, le=MAX_CLIENTS, multiple_of=2)]
 _ONE_OPENS = ", since one share must not open a secret"
 _NEIGHBOURS = ", the number of neighbours"
 
@@ -72,7 +73,9 @@ class PairwiseMasking(Scheme):
             parties then sign what they say (`authenticated`), agree on the contributors in a phase of its own, and
             the threshold allows for corrupt clients that answer both questions about a client: 2t > holders +
             corrupt holders.
-        corrupt: rate of corrupt clients that the active threshold allows for, in [0, 1).
+        corrupt: rate of a session's clients that may be corrupt, which the active threshold allows for; in [0, 1).
+            That of a roster tells it where all members are in the session, or cohorts are drawn
+            (`corrupt_of_draw`); where the server picks the cohort, all its picks but one may be corrupt.
         sigma: bits of security of the active threshold where neighbours are few: its odds that some client has
             more corrupt neighbours are at most 2^-(sigma + 64), as a server can redraw the graph by leaving
             advertisements out. The derived threshold covers graphs over nine tenths of the parties and more; over
@@ -87,6 +90,7 @@ class PairwiseMasking(Scheme):
     version: ClassVar[int] = 1
     prepares = True
     plan = staticmethod(plan)
+    corrupt_of_draw = staticmethod(corrupt_of_draw)
 
     def __init__(
         self,
@@ -201,30 +205,44 @@ def secagg(
     sigma: int = 40,
 ) -> PairwiseMasking:
     """SecAgg for n clients: the complete graph. Raises OutOfRange for a threshold that does not fit n."""
-    if threshold is not None:
-        check_threshold(threshold, n, "parties")
-    return PairwiseMasking(None, threshold, adversary, corrupt, sigma)
+    clients: int = checked("n", n, whole(2, MAX_CLIENTS))
+    scheme = PairwiseMasking(None, threshold, adversary, corrupt, sigma)
+    if scheme.threshold is not None:
+        check_threshold(scheme.threshold, clients, "parties")
+    return scheme
 
 
 def secagg_plus(
     n: int,
     neighbours: int | None = None,
     threshold: int | None = None,
-    corrupt: float = 0.05,
-    dropout: float = 0.05,
-    sigma: int = 40,
-    eta: int = 30,
     adversary: Adversary = "passive",
+    **odds: Unpack[Odds],
 ) -> PairwiseMasking:
-    """SecAgg+ for n clients: degree and threshold as `planned` finds them, unless given. Small cohorts, for which no
-    smaller graph meets the odds, get the complete one.
+    """SecAgg+ for n clients: degree and threshold as `planned` finds them, unless given.
+
+    Small cohorts, for which no smaller graph meets the odds, get the complete one.
+
+    Args:
+        n: clients in the cohort, all that a round asks.
+        neighbours, threshold, adversary: as in `PairwiseMasking`. `neighbours` takes the place of the plan;
+            n - 1 and more are the complete graph, and the scheme says so.
+        odds: `corrupt`, `dropout`, `sigma` and `eta` of the plan (`Demand`). A round that loses more than `dropout`
+            of its clients may end without a sum; where it is not stated it is `usual_loss(n)`.
+
+    Raises:
+        OutOfRange, ConfigError: naming the parameter and its range.
     """
-    if neighbours is not None:
-        return PairwiseMasking(neighbours, threshold, adversary, corrupt, sigma)
-    found = planned(Demand(n, corrupt, dropout, sigma, eta, adversary))
-    if found.complete:
-        return PairwiseMasking(None, threshold, adversary, corrupt, sigma)
-    return PairwiseMasking(found.neighbours, threshold or found.threshold, adversary, corrupt, sigma)
+    clients: int = checked("n", n, whole(2, MAX_CLIENTS))
+    asked = Demand(max(3, clients), adversary=adversary, **Odds(**{"dropout": usual_loss(clients), **odds}))
+    degree: int | None = checked("neighbours", neighbours, _Degree | None)
+    if degree is not None:
+        neighbours = degree if degree < clients - 1 else None
+    else:
+        found = planned(asked)
+        if not found.complete:
+            neighbours, threshold = found.neighbours, found.threshold if threshold is None else threshold
+    return PairwiseMasking(neighbours, threshold, adversary, asked.corrupt, asked.sigma)
 
 
 def planned(asked: Demand) -> Plan:

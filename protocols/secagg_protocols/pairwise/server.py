@@ -15,7 +15,7 @@ from secagg.encoding.packing import add_packed
 from secagg.encoding.ring import Lanes
 from secagg.errors import PeerMisbehaved, TooFew, WireError
 from secagg.primitives import agreement
-from secagg.scheme import ServerStage, Sum
+from secagg.scheme import Present, ServerStage, Sum
 from secagg.scheme.context import check_shown
 from secagg.scheme.machine import check_indices, derived
 from secagg.spans import span
@@ -208,8 +208,9 @@ class Advertising(ServerStage[Round]):
         mine.keys |= theirs.keys
         mine.prepared |= theirs.prepared
 
-    def check(self, round: Round) -> None:
+    def check(self, round: Round, present: Present) -> None:
         """Raise WireError for keys of nobody."""
+        present.check(heard=self.roll.keys.keys())
         check_indices(round.n, self.roll.keys, self.roll.prepared)
 
 
@@ -262,8 +263,9 @@ class Dealing(ServerStage[Round]):
         self.sealed |= other.sealed
         self.hashes |= other.hashes
 
-    def check(self, round: Round) -> None:
+    def check(self, round: Round, present: Present) -> None:
         """Raise WireError for dealers that advertised no keys."""
+        present.check(alive=self.roll.keys.keys(), heard=self.commitments.keys())
         self.roll.check(round)
         if not self.roll.keys.keys() >= self.commitments.keys() == self.sealed.keys() == self.hashes.keys():
             raise WireError("saved server of another round: dealers that never advertised keys")
@@ -320,8 +322,9 @@ class Masking(ServerStage[Round]):
         mine = self.lanes(round)
         mine += other.lanes(round)
 
-    def check(self, round: Round) -> None:
+    def check(self, round: Round, present: Present) -> None:
         """Raise WireError for a vector of another size."""
+        present.check(asked=self.dealt.members)
         self.dealt.check(round)
         check_vector(round, self.vector)
 
@@ -362,8 +365,9 @@ class Agreeing(ServerStage[SignedRound]):
         """Others' signatures."""
         self.signatures |= other.signatures
 
-    def check(self, round: SignedRound) -> None:
+    def check(self, round: SignedRound, present: Present) -> None:
         """Raise WireError for signatures of nobody."""
+        present.check(asked=self.summed.contributors, heard=self.signatures.keys())
         self.summed.check(round)
         check_indices(round.n, self.signatures)
 
@@ -442,8 +446,9 @@ class Unmasking(ServerStage[Round]):
         for dealer, holders in other.missing.items():
             self.missing.setdefault(dealer, []).extend(holders)
 
-    def check(self, round: Round) -> None:
+    def check(self, round: Round, present: Present) -> None:
         """Raise WireError for shares of another number of secrets."""
+        present.check(asked=self.summed.contributors)
         self.summed.check(round)
         check_indices(round.n, self.signatures, self.missing, *self.missing.values())
         sizes = Collected.sizes(len(self.summed.secrets(round).needed), round.parameters.threshold)

@@ -16,7 +16,7 @@ from secagg.federation.messages import PREPARE, Ahead, Ask, Reply
 
 HEADER = "secagg"
 FRAMES = "secagg.frames"
-VERSION = 3
+VERSION = 4
 """Of this envelope; both ends must have the same."""
 
 _ASK, _REPLY, _SESSION, _PREPARED = "ask", "reply", "session", "prepared"

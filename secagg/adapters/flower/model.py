@@ -8,7 +8,6 @@ from flwr.app import Array, ArrayRecord, MetricRecord, RecordDict
 from numpy.typing import NDArray
 
 from secagg.errors import BadDtype, ConfigError, InputError, SecaggError
-from secagg.federation.context import digest_of
 from secagg.federation.update import Arrays, leaf_dtype, summable
 
 
@@ -31,19 +30,6 @@ def numpy_arrays(record: ArrayRecord, whose: str) -> Arrays:
         except (TypeError, ValueError, EOFError, OSError):
             raise BadDtype(f"{whose}: array {name!r} is no NumPy array of numbers (stype {array.stype!r})") from None
     return arrays
-
-
-def context_of(run_id: int, message_type: str, content: RecordDict) -> bytes:
-    """The digest of all that a client trains by: run, message type, and every record (model, round, configuration)."""
-    records = {
-        name: (type(record).__name__, {key: _parts(value) for key, value in record.items()})
-        for name, record in content.items()
-    }
-    return digest_of("secagg/flower/1", run_id, message_type, records)
-
-
-def _parts(value: Any) -> Any:
-    return (value.dtype, tuple(value.shape), value.stype, value.data) if isinstance(value, Array) else value
 
 
 def applied(model: Arrays, mean: Mapping[str, NDArray[Any]]) -> ArrayRecord:

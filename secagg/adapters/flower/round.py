@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from flwr.app import Message, RecordDict
 from flwr.common.constant import ErrorCode
@@ -87,7 +88,7 @@ def check_alike(messages: Sequence[Message]) -> None:
     """Raise ConfigError where nodes would train by different models or configurations, or a node stands twice."""
     first = messages[0]
     for message in messages[1:]:
-        if message.content != first.content or message.metadata.message_type != first.metadata.message_type:
+        if message.content != first.content or _kind(message) != _kind(first):
             raise ConfigError(
                 f"the strategy sends node {message.metadata.dst_node_id} another content than node "
                 f"{first.metadata.dst_node_id}: a secure sum needs one model and one configuration for all; "
@@ -98,3 +99,9 @@ def check_alike(messages: Sequence[Message]) -> None:
         raise ConfigError("the strategy sends two train messages to one node, expected one")
     if any(name in first.content for name in (envelope.HEADER, envelope.FRAMES)):
         raise InputError(f"the strategy's messages use the record names {envelope.HEADER!r} or {envelope.FRAMES!r}")
+
+
+def _kind(message: Message) -> tuple[Any, ...]:
+    """What comparing the records leaves out: their order, and what of the metadata clients compare."""
+    orders = [(name, list(record)) for name, record in message.content.items()]
+    return message.metadata.message_type, message.metadata.group_id, orders

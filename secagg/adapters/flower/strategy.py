@@ -4,18 +4,20 @@ import logging
 import os
 from collections.abc import Iterable, Mapping
 from inspect import signature
-from typing import Any
+from typing import Annotated, Any
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
 from flwr.common.constant import SUPERLINK_NODE_ID
 from flwr.serverapp import Grid
 from flwr.serverapp import strategy as fl
 from flwr.serverapp.strategy import Result, Strategy
+from msgspec import Meta
 
-from secagg.adapters.flower import model
+from secagg.adapters.flower import model, seen
 from secagg.adapters.flower.round import SecureRound, check_alike
+from secagg.arguments import checked
 from secagg.encoding.quantize import Rounding
-from secagg.errors import ConfigError, OutOfRange, ProtocolError
+from secagg.errors import ConfigError, ProtocolError
 from secagg.federation.choice import SchemeChoice
 from secagg.federation.outcome import Outcome
 from secagg.federation.round import LatePolicy, Plan
@@ -26,6 +28,7 @@ from secagg.scheme import Policy, Roster, Scheme
 
 log = logging.getLogger("flwr.secagg")
 
+_Seconds = Annotated[float, Meta(gt=0, title="seconds, more than 0")]
 REFUSED: dict[type[Strategy], str] = {
     fl.MultiKrum: "it compares single updates to each other",
     fl.Bulyan: "it compares single updates to each other",
@@ -60,7 +63,7 @@ class SecureAggregation(Strategy):
 
     Args:
         strategy: any that needs no single updates.
-        weight_max, bits, clip, rounding, metrics: how updates are summed; see `EncodingSpec`.
+        weight_max, weight_min, bits, clip, rounding, metrics: how updates are summed; see `EncodingSpec`.
         scheme: a key of `PROTOCOLS`, or a scheme that `SecAggMod(scheme=...)` is given too.
         options: of the protocol's factory, such as {"threshold": 7}; for a name only.
         min_cohort: rounds with fewer sampled nodes are skipped before any message; clients refuse them by policy.
@@ -86,6 +89,7 @@ class SecureAggregation(Strategy):
         strategy: Strategy,
         weight_max: int | None,
         *,
+        weight_min: int | None = None,
         scheme: str | Scheme = "secagg",
         options: Mapping[str, Any] | None = None,
         bits: int = 16,
@@ -101,7 +105,8 @@ class SecureAggregation(Strategy):
     ) -> None:
         check_strategy(strategy)
         self.strategy = strategy
-        encoding = EncodingSpec(bits, clip, weight_max, dict(metrics or {}), rounding)
+        encoding = EncodingSpec(bits, clip, weight_max, metrics or {}, rounding, weight_min)
+        weighted_by_key = checked("weighted_by_key", weighted_by_key, str | None)
         inner = str(getattr(strategy, "weighted_by_key", weighted_by_key or "num-examples"))
         weighted_by = weighted_by_key or inner
         for key in (weighted_by, inner):
@@ -110,11 +115,9 @@ class SecureAggregation(Strategy):
         self._total_key = inner
         self._min_cohort = Policy(min_cohort=min_cohort).min_cohort
         late = LatePolicy(max_late, max(self._min_cohort, int(getattr(strategy, "min_train_nodes", 0))))
-        choice = SchemeChoice(scheme, dict(options or {}))
+        choice = SchemeChoice(scheme, options or {})
         self._plan = Plan(choice, encoding, weighted_by, late, roster, entropy, log.log, "node")
-        self._phase_timeout = phase_timeout
-        if phase_timeout is not None and not phase_timeout > 0:
-            raise OutOfRange(f"phase_timeout is {phase_timeout}: expected seconds, more than 0")
+        self._phase_timeout: float | None = checked("phase_timeout", phase_timeout, _Seconds | None)
         self._timeout: float | None = None
         self._last: int | None = None  # unknown where a strategy around this one starts
         self._round: SecureRound | None = None
@@ -205,15 +208,16 @@ class SecureAggregation(Strategy):
         by_node, first = {str(message.metadata.dst_node_id): message for message in messages}, messages[0]
         self._array_name, record = model.only_arrays(first.content, "the strategy's train message")
         arrays = model.numpy_arrays(record, "the strategy's train message")
-        context = model.context_of(first.metadata.run_id, first.metadata.message_type, first.content)
+        digest = seen.content_digest(first.metadata, seen.run_config_of(grid), first.content)
         last = server_round == self._last
-        return SecureRound(self._server.open(by_node, Model(arrays, context), last), by_node, grid)
+        return SecureRound(self._server.open(by_node, Model(arrays, digest), last), by_node, grid)
 
     def _reply(self, server_round: int, current: SecureRound) -> Message:
         """The one reply that the wrapped strategy gets, from the server to itself. Raises PeerMisbehaved."""
         result = current.protocol.result()
         moved = model.applied(current.protocol.model.arrays, result.mean["arrays"])
-        metrics = MetricRecord({**result.mean["metrics"], self._total_key: result.weight})
+        means = {name: each.mean for name, each in current.protocol.metrics().items()}
+        metrics = MetricRecord({**means, self._total_key: result.weight})
         content = RecordDict({self._array_name: moved, "metrics": metrics})
         return Message(content, SUPERLINK_NODE_ID, MessageType.TRAIN, group_id=str(server_round))
 

@@ -5,9 +5,10 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 from nvflare.apis.client import Client
 from nvflare.apis.controller_spec import ClientTask, Task
 from nvflare.apis.fl_constant import FLContextKey, ReservedKey
@@ -34,6 +35,8 @@ from secagg.federation.update import Clip, EncodingSpec
 from secagg.primitives.entropy import Entropy
 from secagg.scheme import Policy
 
+_SECONDS = whole(0, why=" (seconds, 0 for no limit)")
+_FILE = Annotated[str | None, Meta(title="a file's name")]
 SUM = "secure-sum"
 """Under which name the controller gets the one result of a round."""
 OUTCOMES = "secagg_outcomes.json"
@@ -56,7 +59,7 @@ class SecureRounds(ModelController):
     update of zero: the model stays.
 
     Args:
-        weight_max, bits, clip, rounding, metrics: how updates are summed; see `EncodingSpec`.
+        weight_max, weight_min, bits, clip, rounding, metrics: how updates are summed; see `EncodingSpec`.
         scheme: a key of `PROTOCOLS`.
         options: of the protocol's factory, such as {"threshold": 7}.
         min_cohort: rounds with fewer sampled sites are skipped before any task; sites refuse them by policy.
@@ -82,6 +85,7 @@ class SecureRounds(ModelController):
         self,
         *args: Any,
         weight_max: int | None,
+        weight_min: int | None = None,
         scheme: str = "secagg",
         options: dict[str, Any] | None = None,
         bits: int = 16,
@@ -98,22 +102,33 @@ class SecureRounds(ModelController):
     ) -> None:
         super().__init__(*args, **kwargs)
         # NVFLARE writes a job's configuration from attributes that are named like parameters.
-        self.weight_max, self.scheme, self.options = weight_max, scheme, options
+        self.weight_max, self.weight_min, self.scheme, self.options = weight_max, weight_min, scheme, options
         self.bits, self.clip, self.rounding, self.metrics = bits, clip, rounding, metrics
         self.min_cohort, self.max_late = min_cohort, max_late
-        self.train_timeout, self.phase_timeout, self.roster = train_timeout, phase_timeout, roster
+        self.train_timeout = checked("train_timeout", train_timeout, _SECONDS)
+        self.phase_timeout = checked("phase_timeout", phase_timeout, _SECONDS)
+        self.roster = checked("roster", roster, _FILE)
         self.outcomes: dict[int, Outcome] = {}
         self._entropy = entropy
-        self._choice = SchemeChoice(scheme, dict(options or {}))
-        self._encoding = EncodingSpec(bits, clip, weight_max, dict(metrics or {}), rounding)
+        self._choice = SchemeChoice(checked("scheme", scheme, str), options or {})
+        self._encoding = EncodingSpec(bits, clip, weight_max, metrics or {}, rounding, weight_min)
         self._late = LatePolicy(max_late, Policy(min_cohort=min_cohort).min_cohort)
         self._server: Server | None = None
         self._requests: list[Task] = []
         self._check()
 
     def _check(self) -> None:
-        for name in ("train_timeout", "phase_timeout"):
-            checked(name, getattr(self, name), whole(0, why=" (seconds, 0 for no limit)"))
+        """Raise ConfigError for what no round could be run with."""
+        sampled = getattr(self, "num_clients", None)
+        self._choice.check_usable(sampled or None)
+        if sampled:
+            scheme = self._choice.made(sampled)
+            if scheme.authenticated and self.roster is None:
+                raise ConfigError(f"{scheme} needs the sites' identities: roster names a file in the server's `local`")
+            if self.min_cohort > sampled:
+                raise ConfigError(
+                    f"min_cohort is {self.min_cohort}: {sampled} sites are sampled, so no round would run"
+                )
         if getattr(self, "aggregator", None) is not None:
             raise ConfigError("an aggregator of your own sees one mean alone in a secure sum: leave it out")
         if getattr(self, "aggregation_weights", None):
@@ -169,12 +184,21 @@ class SecureRounds(ModelController):
         server, mean, current = self._at_work(), no_update(model.arrays), None
         failure: str | None = f"{len(sites)} sites sampled, {self.min_cohort} needed"
         if len(sites) >= self.min_cohort:
-            current = SecureRound(server.open(sites, model, _ends(data)), content, self.weight_max)
+            current = SecureRound(server.open(sites, model, _ends(data)), content)
             failure = self._run_round(current, task, timeout or self.train_timeout)
             mean = mean if failure is not None else current.mean()
         self.outcomes[number] = server.close(number, None if current is None else current.protocol, failure)
+        self._advise(self.outcomes[number])
         self._write_outcomes()
         self._hand_over(data, task, content, mean, callback)
+
+    def _advise(self, outcome: Outcome) -> None:
+        """The likeliest cause where no site had an update to sum."""
+        if self.weight_max is not None and outcome.abstained and outcome.abstained == len(outcome.contributors):
+            self.warning(
+                f"secure aggregation: do the scripts send {WEIGHTED_BY} in FLModel.meta, a whole number of 1 or more? "
+                "The sites' own logs say why they abstained; weight_max=None asks for no weights"
+            )
 
     def _write_outcomes(self) -> None:
         """In the rounds' order, and each one's names in theirs."""
@@ -205,7 +229,7 @@ class SecureRounds(ModelController):
                 self._trip(current, name, limit)
             protocol.result()
         except ProtocolError as error:
-            return current.failed(error)
+            return str(error)
         finally:
             self._leave(current)
         return None
@@ -275,14 +299,14 @@ def _task(
 ) -> Task:
     """A task for one site; `arrived` gets (site, result), and (site, None) once the task is over."""
 
-    def received(client_task: ClientTask, fl_ctx: FLContext) -> None:  # noqa: ARG001  # NVFLARE calls it by name
+    def arrive(client_task: ClientTask, fl_ctx: FLContext) -> None:  # noqa: ARG001  # NVFLARE calls it by name
         arrived.put((site, client_task.result))
         client_task.result = None
 
     def done(task: Task, fl_ctx: FLContext) -> None:  # noqa: ARG001  # likewise
         arrived.put((site, None))
 
-    return Task(name=name, data=data, timeout=timeout, result_received_cb=received, task_done_cb=done)
+    return Task(name=name, data=data, timeout=timeout, result_received_cb=arrive, task_done_cb=done)
 
 
 class SecureFedAvg(SecureRounds, FedAvg):

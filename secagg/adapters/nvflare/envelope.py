@@ -3,7 +3,7 @@
 from typing import TypeVar
 
 import msgspec
-from nvflare.apis.shareable import Shareable, make_copy
+from nvflare.apis.shareable import Shareable
 
 from secagg.errors import ConfigError, WireError
 from secagg.federation import messages
@@ -12,7 +12,7 @@ KEY = "secagg"
 """Of the entry."""
 TASK = "secagg"
 """Name of the tasks that carry the phases without training."""
-VERSION = 2
+VERSION = 3
 """Of this envelope; both ends must have the same."""
 
 
@@ -58,10 +58,3 @@ def read(shareable: Shareable, kind: type[T]) -> T:
         return msgspec.msgpack.decode(data, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise WireError(f"entry {KEY!r}: {error}") from None
-
-
-def users_part(shareable: Shareable) -> Shareable:
-    """A copy without the entry: its headers are its own, its parameters are not."""
-    content = make_copy(shareable)
-    content.pop(KEY, None)
-    return content

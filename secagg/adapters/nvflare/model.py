@@ -1,23 +1,46 @@
 """The model in NVFLARE's terms: a DXO of weights in a Shareable. `federation.update` says what is summed of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from nvflare.apis.dxo import DXO, DataKind, MetaKey, from_shareable
-from nvflare.apis.shareable import Shareable
-from nvflare.app_common.app_constant import AppConstants
+from nvflare.apis.fl_constant import ServerCommandKey
+from nvflare.apis.shareable import ReservedHeaderKey, Shareable
+from nvflare.private.defs import TaskConstant
 
+from secagg.adapters.nvflare.envelope import KEY
 from secagg.errors import BadDtype, ConfigError, InputError, SecaggError
 from secagg.federation.client import Trained
-from secagg.federation.context import digest_of
+from secagg.federation.context import digest_of, plain
 from secagg.federation.update import Arrays, summable
 
 WEIGHTED_BY = str(MetaKey.NUM_STEPS_CURRENT_ROUND)
 """Key of `FLModel.meta` that holds the weight, as FedAvg has it."""
 
-_BOUND = (AppConstants.START_ROUND, AppConstants.CURRENT_ROUND, AppConstants.NUM_ROUNDS, AppConstants.VALIDATE_TYPE)
-"""Headers that a training script reads."""
+WITHHELD = frozenset(
+    {
+        ReservedHeaderKey.TOPIC,
+        ReservedHeaderKey.RC,
+        ReservedHeaderKey.COOKIE_JAR,
+        ReservedHeaderKey.PEER_PROPS,
+        ReservedHeaderKey.REPLY_IS_LATE,
+        ReservedHeaderKey.TASK_NAME,
+        ReservedHeaderKey.TASK_ID,
+        ReservedHeaderKey.WORKFLOW,
+        ReservedHeaderKey.AUDIT_EVENT_ID,
+        ReservedHeaderKey.TASK_OPERATOR,
+        ReservedHeaderKey.ERROR,
+        ReservedHeaderKey.PEER_CTX,
+        ReservedHeaderKey.MSG_ROOT_ID,
+        ReservedHeaderKey.MSG_ROOT_TTL,
+        ReservedHeaderKey.PASS_THROUGH,
+        ServerCommandKey.TASK_NAME,
+        ServerCommandKey.MIN_GET_TASK_TIMEOUT,
+        TaskConstant.WAIT_TIME,
+    }
+)
+"""Headers that NVFLARE sets for each site: no training goes by them. All others are bound (`content_digest`)."""
 
 
 def dxo_of(shareable: Shareable, whose: str, error: Callable[[str], SecaggError] = ConfigError) -> DXO:
@@ -58,15 +81,31 @@ def trained_of(received: Arrays, reply: Shareable) -> Trained:
     return Trained(received, arrays_of(dxo.data, "result"), dxo.meta, metrics if isinstance(metrics, dict) else {})
 
 
-def context_of(job: str, task: str, content: Shareable) -> bytes:
-    """The digest of all that a site trains by: job, task, round, every parameter, and what stands beside them.
+def bound(shareable: Shareable) -> Shareable:
+    """What a site may train by: all but this adapter's entry and headers that are `WITHHELD`, in the order it came in.
 
-    Raises ConfigError for something beside them that has no bytes of its own.
+    Two contents of one digest are the same here: arrays lie in C order; lists, numbers and texts are Python's own.
     """
-    dxo = dxo_of(content, f"task {task!r}")
-    headers = [content.get_header(name) for name in _BOUND]
-    arrays = arrays_of(dxo.data, f"task {task!r}")
-    return digest_of("secagg/nvflare/1", job, task, dxo.data_kind, headers, arrays, dxo.meta)
+    headers = {name: value for name, value in _headers(shareable).items() if name not in WITHHELD}
+    beside = {name: value for name, value in shareable.items() if name not in (KEY, ReservedHeaderKey.HEADERS)}
+    content = Shareable(plain(beside))
+    content[ReservedHeaderKey.HEADERS] = plain(headers)
+    return content
+
+
+def _headers(shareable: Shareable) -> Mapping[str, Any]:
+    headers = shareable.get(ReservedHeaderKey.HEADERS) or {}
+    if not isinstance(headers, Mapping):
+        raise ConfigError(f"headers are {type(headers).__name__}, expected a dict")
+    return headers
+
+
+def content_digest(job: str, task: str, content: Shareable) -> bytes:
+    """The digest of all that a site trains by: job, task, and what `bound` returned, in its order.
+
+    Raises ConfigError for something in it that has no bytes of its own.
+    """
+    return digest_of("secagg/nvflare/2", job, task, content)
 
 
 def metrics_alone(shareable: Shareable) -> Shareable | None:

@@ -1,15 +1,20 @@
 """The two lines: a recipe made secure."""
 
-from typing import Any
+from typing import Annotated, Any
 
+from msgspec import Meta
 from nvflare.app_common.workflows.fedavg import FedAvg
 from nvflare.client.config import ExchangeFormat
 from nvflare.fuel.utils.class_utils import get_component_init_parameters
+from nvflare.job_config.api import FedJob
 from nvflare.recipe.spec import Recipe
 
-from secagg.adapters.nvflare.client import SecAggExecutor
-from secagg.adapters.nvflare.controller import secured
+from secagg.adapters.nvflare.client import SecAggExecutor, filtered
+from secagg.adapters.nvflare.controller import SecureRounds, secured
+from secagg.arguments import FINITE, checked
 from secagg.errors import ConfigError
+
+_SECONDS = Annotated[float, Meta(gt=0, le=FINITE, title="a number of seconds above 0")]
 
 
 def secure_aggregation(
@@ -27,12 +32,17 @@ def secure_aggregation(
             recipe's `min_clients`, its default here too; a site whose training merely fails is no matter.
         poll: seconds after which a site asks for its next task; NVFLARE's own default is 2. Every phase is a task.
 
-    Raises ConfigError for a recipe of another controller or another exchange format, and what `SecureRounds` raises.
+    Raises ConfigError for a recipe of another controller or exchange format, or one that is secure already, and what
+    `SecureRounds` raises.
     """
+    checked("poll", poll, _SECONDS)
+    checked("min_sites", min_sites, Annotated[int, Meta(ge=1)] | None)
     _check_format(recipe)
     job = recipe._job
     server = job._deploy_map["server"].app_config
     controllers = [each for each in server.workflows if isinstance(each.controller, FedAvg)]
+    if any(isinstance(each.controller, SecureRounds) for each in controllers):
+        raise ConfigError(f"{type(recipe).__name__} is secure already: call secure_aggregation once")
     if len(controllers) != 1 or type(controllers[0].controller) is not FedAvg:
         found = [type(each.controller).__name__ for each in server.workflows]
         raise ConfigError(
@@ -43,9 +53,18 @@ def secure_aggregation(
     plain = workflow.controller
     workflow.controller = secured(plain, get_component_init_parameters(plain), weight_max=weight_max, **how)
     recipe._add_to_client_apps(SecAggExecutor([plain.task_name]))
+    _bind(job, [plain.task_name])
     recipe.add_server_config({"server": {**server.additional_params.get("server", {}), "task_request_interval": poll}})
     if min_sites is not None:
         job.job.min_clients = min_sites
+
+
+def _bind(job: FedJob, tasks: list[str]) -> None:
+    """Leave to executors that take every task those on which our filters stand: others would leave in clear."""
+    for app in job._deploy_map.values():
+        for each in getattr(app.app_config, "executors", []):
+            if each.tasks == ["*"]:
+                each.tasks = filtered(tasks)
 
 
 def _check_format(recipe: Recipe) -> None:

@@ -10,7 +10,6 @@ from nvflare.apis.shareable import Shareable, make_copy
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 
 from secagg.adapters.nvflare import envelope, model
-from secagg.errors import ProtocolError
 from secagg.federation.round import Round
 from secagg.federation.update import Arrays, Model, leaf_dtype
 
@@ -21,19 +20,16 @@ class SecureRound:
     Args:
         protocol: what is asked, and what has come of it.
         content: what plain FedAvg would send to all sites: the model, and what stands beside it.
-        weight_max: bound of the weights, for the likeliest cause of a failure.
 
     Attributes:
         protocol: as given.
         arrived_late: (site, result) of those left out, or (site, None), from any thread; `leave` takes them in.
     """
 
-    def __init__(self, protocol: Round, content: Shareable, weight_max: int | None) -> None:
+    def __init__(self, protocol: Round, content: Shareable) -> None:
         self.protocol = protocol
         self.arrived_late: SimpleQueue[tuple[str, Shareable | None]] = SimpleQueue()
         self._content = content
-        self._weight_max = weight_max
-        self._filtered = 0
 
     def asks(self) -> dict[str, Shareable]:
         """{site: task data} of the open phase; with the model where sites train."""
@@ -50,22 +46,7 @@ class SecureRound:
         if code == ReturnCode.OK:
             self.protocol.receive(site, partial(envelope.read, result, envelope.Reply))
         else:
-            self._filtered += code == ReturnCode.TASK_RESULT_FILTER_ERROR
             self.protocol.warn(site, f"{code}; the site's own log says why")
-
-    def failed(self, error: ProtocolError) -> str:
-        """Why there is no sum, with the likeliest cause where sites could not seal their results."""
-        failed, why = self._filtered, str(error)
-        if not failed:
-            return why
-        if failed == 1:
-            why = f"{why}; the result of 1 site did not pass its filters, and that site's log says why"
-        else:
-            why = f"{why}; results of {failed} sites did not pass their filters, and those sites' logs say why"
-        if self._weight_max is None:
-            return why
-        wanted = f"do the scripts send {model.WEIGHTED_BY} in FLModel.meta, a whole number in 1..{self._weight_max}"
-        return f"{why}: {wanted}? weight_max=None asks for none"
 
     def leave(self) -> None:
         """The round is over: take what those who were left out have sent until now."""
@@ -81,14 +62,14 @@ class SecureRound:
         """The mean update as the one result that the controller aggregates; floats keep their arrays' dtypes."""
         mean, arrays = self.protocol.result().mean, self.protocol.model.arrays
         params = {name: np.asarray(mean["arrays"][name], leaf_dtype(array)) for name, array in arrays.items()}
-        metrics = {name: float(value) for name, value in mean["metrics"].items()} or None
+        metrics = {name: each.mean for name, each in self.protocol.metrics().items()} or None
         return FLModel(params_type=ParamsType.DIFF, params=params, metrics=metrics)
 
 
 def model_in(content: Shareable, job: str, task: str) -> Model:
     """What sites train, and the digest of it. Raises ConfigError or InputError for what no sum can serve."""
     arrays = model.arrays_of(model.dxo_of(content, "the model").data, "the model")
-    return Model(arrays, model.context_of(job, task, content))
+    return Model(arrays, model.content_digest(job, task, model.bound(content)))
 
 
 def no_update(arrays: Arrays) -> FLModel:

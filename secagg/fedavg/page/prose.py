@@ -151,5 +151,5 @@ def _of_sums(settings: Settings) -> dict[str, str]:
     return {
         "bits per parameter": str(settings.bits),
         "clip of one parameter": f"{settings.clip:g}",
-        "largest patient count allowed": str(settings.weight_max),
+        "training patients allowed": "{} to {}".format(*settings.weights),
     }

@@ -159,7 +159,10 @@ class SharedKey:
         inverse = pow(4 * self.delta * self.delta, -1, n)
         plaintexts = []
         for numerator, denominator in zip(above, below, strict=True):
-            power = int(numerator * gmpy2.invert(denominator, n_squared) % n_squared)
+            try:
+                power = int(numerator * gmpy2.invert(denominator, n_squared) % n_squared)
+            except ZeroDivisionError:  # a multiple of a prime factor, such as 0
+                power = 0
             if power % n != 1:
                 raise PeerMisbehaved("partial decryptions do not fit together: no plaintext comes out")
             plaintexts.append((power - 1) // n * inverse % n)

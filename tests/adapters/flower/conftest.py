@@ -2,4 +2,12 @@
 
 from importlib.util import find_spec
 
-collect_ignore_glob = [] if find_spec("flwr") else ["test_*.py", "pending/test_*.py"]
+import pytest
+
+collect_ignore_glob = [] if find_spec("flwr") else ["test_*.py"]
+
+
+@pytest.fixture(autouse=True)
+def _flower_home(tmp_path, monkeypatch):
+    """Where Flower installs apps, in tests of one process."""
+    monkeypatch.setenv("FLWR_HOME", str(tmp_path / "flwr"))

@@ -1,17 +1,24 @@
 """A Flower federation in one process: real apps, records and contexts; a grid that can lose nodes at any trip."""
 
+import json
 from collections.abc import Callable, Iterable
+from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Error, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
+from flwr.common.config import get_project_dir
 from flwr.common.serde import context_from_proto, context_to_proto, recorddict_from_proto, recorddict_to_proto
 from flwr.serverapp import Grid
+from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 
 from secagg.adapters.flower import envelope, secagg_mod
 
 RUN = 7
+WEIGHTS = {"secagg-weights": "10,400"}
+"""A node's configuration, as active mode wants it: its declared range, within that of `beside_plain.secure`."""
 SERVER = 1
 
 
@@ -32,6 +39,7 @@ class MemoryGrid(Grid):
         lose: (node id, phase) to what goes wrong there: "silent", "error", "raises", or None for nothing.
         node_config: of all nodes, beside the part of the data that is each one's, as in Flower's simulation.
         run_config: of the run.
+        stores: folder of the nodes' own journals, of which each node's configuration names one; None for none.
     """
 
     def __init__(
@@ -40,12 +48,14 @@ class MemoryGrid(Grid):
         lose: Callable[[int, str], str | None] = lambda node, phase: None,
         node_config: dict | None = None,
         run_config: dict | None = None,
+        stores: Path | None = None,
     ) -> None:
         self.apps = apps
         self.lose = lose
         self.states = {node: RecordDict() for node in apps}
         self.node_config = node_config or {}
         self.run_config = run_config or {}
+        self.stores = stores
         self.trips: list[tuple[str, int]] = []
         self.sent: list[Message] = []
         self.replies: list[Message] = []
@@ -75,10 +85,10 @@ class MemoryGrid(Grid):
 
     def ask(self, node: int, message: Message) -> Message:
         """As a fresh process of the node's ClientApp would answer it."""
-        received = Message(through_the_wire(message.content), node, message.metadata.message_type)
+        meta = message.metadata
+        received = Message(through_the_wire(message.content), node, meta.message_type, group_id=meta.group_id)
         received.metadata.__dict__["_message_id"] = "m"
-        part = {"partition-id": list(self.apps).index(node), "num-partitions": len(self.apps)}
-        context = Context(RUN, node, {**self.node_config, **part}, self.states[node], self.run_config)
+        context = Context(RUN, node, self.config_of(node), self.states[node], self.run_config)
         context = context_from_proto(context_to_proto(context))
         try:
             reply = self.apps[node](received, context)
@@ -89,12 +99,29 @@ class MemoryGrid(Grid):
             return Message(through_the_wire(reply.content), reply_to=message)
         return reply
 
+    def config_of(self, node: int) -> dict:
+        """What this node's operator has configured."""
+        own = {} if self.stores is None else {"secagg-store": str(self.stores / str(node))}
+        part = {"partition-id": list(self.apps).index(node), "num-partitions": len(self.apps)}
+        return {**self.node_config, **part, **own}
+
     def set_run(self, run):
         raise NotImplementedError
 
     @property
-    def run(self):
-        raise NotImplementedError
+    def run(self) -> Run:
+        """That of an app whose own configuration is `run_config`, installed where Flower looks for it."""
+        if not self.run_config:
+            return Run.create_empty(RUN)
+        how = {"fab_id": "tests/app", "fab_version": "1", "fab_hash": uuid4().hex}
+        folder = get_project_dir(**how)
+        folder.mkdir(parents=True)
+        lines = [f"{json.dumps(key)} = {json.dumps(value)}" for key, value in self.run_config.items()]
+        components = '[tool.flwr.app.components]\nserverapp = "a:b"\nclientapp = "a:b"\n'
+        named = '[project]\nname = "app"\nversion = "1"\nlicense = "Apache-2.0"\n[tool.flwr.app]\npublisher = "tests"\n'
+        text = f"{named}{components}[tool.flwr.app.config]\n" + "\n".join(lines)
+        (folder / "pyproject.toml").write_text(text, "utf-8")
+        return Run(**{**vars(Run.create_empty(RUN)), **how})
 
     def create_message(self, *args, **kwargs):
         raise NotImplementedError

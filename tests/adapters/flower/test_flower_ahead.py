@@ -8,9 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
-from federation import MODEL, arrays_of, client_app, examples_of, grid_of, identify, model_record
+from federation import MODEL, WEIGHTS, arrays_of, client_app, examples_of, grid_of, identify, model_record
 from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
 from flwr.serverapp import strategy as flower
 from test_flower_strategy import WEIGHT_MAX, close, fedavg, mean_step
@@ -18,6 +19,7 @@ from test_flower_strategy import WEIGHT_MAX, close, fedavg, mean_step
 from secagg import Credentials
 from secagg.adapters.flower import SecAggMod, SecureAggregation, envelope
 from secagg.errors import OutOfRange
+from secagg.federation.memory import SavedKeys
 from secagg.federation.messages import PREPARE, Ahead, Ask, Invitation, Reply
 from secagg.federation.round import MAX_PREPARED
 from secagg.testing import SeededEntropy
@@ -139,10 +141,11 @@ def test_prepared_secrets_are_encrypted_in_the_context_and_gone_once_used():
         ("unmask", *over),
     ]
     (record,) = kept
-    assert set(record) == {"key", "state"}
+    assert set(record) == {"key", "record"}
+    state = msgspec.msgpack.decode(record["record"], type=SavedKeys).state
     for message in grid.sent + grid.replies:
         arrays = [a.data for r in message.content.array_records.values() for a in r.values()]
-        assert not any(record["key"] in data or record["state"] in data for data in arrays)
+        assert not any(record["key"] in data or state in data for data in arrays)
 
 
 def test_who_could_not_be_reached_for_its_keys_is_left_to_the_next_round():
@@ -289,7 +292,7 @@ def test_a_node_that_died_before_its_keys_were_stored_is_lost_once(forgets):
                 del grid.states[node]["secagg.prepared"]
             else:
                 record = grid.states[node]["secagg.prepared"]
-                grid.states[node]["secagg.prepared"] = ConfigRecord({**record, "state": record["state"][:-1]})
+                grid.states[node]["secagg.prepared"] = ConfigRecord({**record, "record": record["record"][:-1]})
         return reply
 
     grid._deliver = crashing
@@ -359,7 +362,7 @@ def active(nodes):
     known = Credentials.generate(names, SeededEntropy("flower"))
     mod = SecAggMod(credentials=lambda context: known[str(context.node_id)])
     how = {"options": {"adversary": "active"}, "roster": known[names[0]].roster}
-    return grid_of(nodes, mods=(mod,)), how
+    return grid_of(nodes, mods=(mod,), node_config=WEIGHTS), how
 
 
 def test_active_mode():
@@ -470,7 +473,7 @@ def test_a_node_prepares_only_what_it_would_take_part_in():
     identify()
     grid = grid_of(3, mods=(SecAggMod(protocols=["secagg+"]),))
     node = next(iter(grid.apps))
-    terms = Invitation("secagg", "{}", PairwiseMasking().fingerprint, "num-examples").to_bytes()
+    terms = Invitation("secagg", "{}", PairwiseMasking().fingerprint, "num-examples", bytes(32)).to_bytes()
     request = envelope.ask_record(Ask(PREPARE, b"", terms, None, Ahead("00" * 16, 7, 3)))
     assert "this client allows" in grid.ask(node, Message(request, node, "train")).error.reason
     assert "secagg.prepared" not in grid.states[node]
@@ -480,13 +483,19 @@ def test_a_node_prepares_only_what_it_would_take_part_in():
 
 
 @pytest.mark.nightly
-def test_the_bench_counts_two_trips_more_in_a_simulation():
-    """Flower's own grid and processes, through `python -m bench.flower`."""
-    how = ["--clients", "4", "--dim", "50", "--rounds", "3", "--training", "0", "--json"]
+def test_the_bench_counts_two_trips_more_in_a_simulation(tmp_path):
+    """Flower's own grid and processes, through `python -m bench flower`."""
+    path = tmp_path / "flower.json"
+    how = ["--clients", "4", "--dim", "50", "--rounds", "3", "--training", "0", "--json", str(path)]
     done = subprocess.run(
-        [sys.executable, "-m", "bench.flower", *how], cwd=ROOT, capture_output=True, text=True, timeout=600, check=False
+        [sys.executable, "-m", "bench", "flower", *how],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
-    cost = json.loads(done.stdout.splitlines()[-1])
-    assert (cost["plain_trips"], cost["secure_trips"]) == (1, 3)
-    assert cost["engine_share"] > 0
+    rows = {row["case"]["of"]: row["figures"] for row in json.loads(path.read_text())["rows"]}
+    assert (rows["plain"]["trips"], rows["secure"]["trips"]) == (1, 3)
+    assert rows["engine"]["of a plain round"] > 0

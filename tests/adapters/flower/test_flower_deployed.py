@@ -56,6 +56,7 @@ def killed_in_training(folder, reports, fatal_round):
         federation.kill_node(1)
         report = reports.next()
     check(report, [(0, 1, 2)] * (fatal_round - 1) + [(0, 2)])
+    assert min(report["deployed"]) > 0.99  # as every node says itself
     outcome = report["outcomes"][str(fatal_round)]
     assert list(outcome["lost"].values()) == ["masked"]
     assert len(outcome["contributors"]) == 2
@@ -80,6 +81,7 @@ def test_flwr_run_in_simulation(tmp_path, reports):
         federation.run(APP, simulated=3, port=reports.port, rounds=3)
         report = reports.next()
     check(report, [(0, 1, 2)] * 3)
+    assert max(report["deployed"]) < 0.01
     assert len(report["trips"]) == 4 + 3 + 3
 
 

@@ -38,7 +38,7 @@ def page(tmp_path, monkeypatch):
     namespace = {}
     for block in blocks:
         exec(compile(block, PAGE.name, "exec"), namespace)
-    return namespace, {"identity-folder": str(tmp_path)}
+    return namespace, {"identity-folder": str(tmp_path), "secagg-weights": "20,400"}
 
 
 def test_the_pages_active_clients_and_server_run_a_round(page):

@@ -3,7 +3,7 @@
 import msgspec
 import numpy as np
 import pytest
-from federation import MODEL, RUN, MemoryGrid, client_app, grid_of, model_record
+from federation import MODEL, WEIGHTS, MemoryGrid, client_app, grid_of, model_record
 from flwr.app import ArrayRecord, ConfigRecord, Error, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.clientapp.client_app import LoadClientAppError
@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secagg import Credentials, Policy
-from secagg.adapters.flower import FLOWER, SecAggMod, SecureAggregation, envelope, model, secagg_mod
+from secagg.adapters.flower import FLOWER, SecAggMod, SecureAggregation, envelope, secagg_mod
 from secagg.adapters.flower._installed import check_flower
-from secagg.errors import ConfigError, OutOfRange, PolicyRefused, SecaggError, WireError
+from secagg.errors import ConfigError, NotFinite, OutOfRange, PolicyRefused, SecaggError, WireError
 from secagg.federation.messages import Ask, Invitation
 from secagg.testing import SeededEntropy
 from secagg_protocols import PairwiseMasking
@@ -149,6 +149,16 @@ def test_another_run_or_message_type_is_not_trained():
     assert "InconsistentModel" in refusal(grid, node, message)
 
 
+SECRET = "row 17: patient Jane Roe, age 43, label missing"
+
+
+def raising(error):
+    def function(*_):
+        raise error
+
+    return function
+
+
 def reply_of(arrays=None, metrics=None, **more):
     def train(message, context):
         content = RecordDict(
@@ -165,57 +175,75 @@ def reply_of(arrays=None, metrics=None, **more):
 
 NAN = {**MODEL, "bias": np.array([0.0, np.nan, 0.0])}
 BAD_INPUT = {
-    "weight above its bound": (reply_of(), "BadWeight", "77123"),
-    "weight of zero": (reply_of(metrics={"num-examples": 0}), "BadWeight", ": 0"),
-    "fractional weight": (reply_of(metrics={"num-examples": 7.25}), "BadWeight", "7.25"),
-    "no weight": (reply_of(metrics={"n": 7}), "BadWeight", "'n'"),
-    "weight is a list": (reply_of(metrics={"num-examples": [7, 8]}), "BadWeight", "8"),
+    "fractional weight": (reply_of(metrics={"num-examples": 7.25}), "BadWeight", "no whole number"),
+    "no weight": (reply_of(metrics={"n": 7}), "BadWeight", "reply without"),
+    "weight is a list": (reply_of(metrics={"num-examples": [7, 8]}), "BadWeight", "no whole number"),
     "not a number": (reply_of(NAN, {"num-examples": 7}), "NotFinite", "bias"),
     "another shape": (reply_of({**MODEL, "bias": np.zeros(4)}, {"num-examples": 7}), "ShapeMismatch", "4"),
     "an array missing": (reply_of({"bias": np.zeros(3)}, {"num-examples": 7}), "ShapeMismatch", "bias"),
-    "complex": (reply_of({**MODEL, "bias": np.zeros(3, complex)}, {"num-examples": 7}), "BadDtype", "complex"),
+    "complex": (reply_of({**MODEL, "bias": np.zeros(3, complex)}, {"num-examples": 7}), "BadDtype", "bias"),
     "two array records": (reply_of(metrics={"num-examples": 7}, rest=model_record()), "InputError", "rest"),
-    "two metric records": (reply_of(more=MetricRecord({"n": 4711})), "InputError", "4711"),
+    "two metric records": (reply_of(more=MetricRecord({"n": 4711})), "InputError", "2 MetricRecords"),
+    "no examples": (reply_of(metrics={"num-examples": 0}), "BadWeight", "zero"),
 }
+"""{what is wrong: (train function, class of the error, part of its text)}; text that stays in the client's log."""
+FAILURES = {
+    "an error": (lambda message, _: Message(Error(77, SECRET), reply_to=message), "RuntimeError"),
+    "an exception": (raising(ValueError(SECRET)), "ValueError"),
+    "one of ours": (raising(OutOfRange(SECRET)), "OutOfRange"),
+    "one about the input": (raising(NotFinite(SECRET)), "NotFinite"),
+    "loading": (raising(LoadClientAppError(SECRET)), "LoadClientAppError"),
+}
+"""{why training gives nothing: (train function, class of the error)}."""
+
+
+def shape_of(reply):
+    """All that an eavesdropper sees of a reply but what its frame holds."""
+    return dict(reply.content["secagg"]), [(name, a.shape) for name, a in reply.content["secagg.frames"].items()]
 
 
 @pytest.mark.parametrize("name", BAD_INPUT)
-def test_the_server_learns_of_bad_input_only_its_class(name, caplog):
+def test_of_an_input_that_cannot_be_summed_the_server_learns_nothing(name, caplog):
     train, kind, secret = BAD_INPUT[name]
+    good, _ = held_at("masked", train=reply_of())
     grid, node = held_at("masked", train=train)
+    assert shape_of(grid.ask(node, grid.held[node])) == shape_of(good.ask(node, good.held[node]))
+    (record,) = [record for record in caplog.records if record.exc_info]
+    assert record.exc_info[1].__class__.__name__ == kind
+    assert secret in str(record.exc_info[1])
+
+
+@pytest.mark.parametrize("name", BAD_INPUT)
+def test_of_a_client_that_falls_silent_the_server_learns_that(name):
+    train = BAD_INPUT[name][0]
+    grid, node = held_at("masked", train=train, node_config={"secagg-unusable": "silent"})
     reason = refusal(grid, node, grid.held[node])
-    assert reason == f"{kind}: this client's input cannot be summed; its own log says why"
-    assert secret not in reason
-    assert any(record.name == "flwr.secagg" and kind in record.getMessage() for record in caplog.records)
+    assert reason == "InputError: this client has no update in this round; its own log says why"
+
+
+@pytest.mark.parametrize("name", FAILURES)
+@pytest.mark.parametrize("unusable", ["zero", "silent"])
+def test_training_that_fails_is_a_loss_of_which_the_server_learns_the_class_alone(name, unusable, caplog):
+    train, kind = FAILURES[name]
+    grid, node = held_at("masked", train=train, node_config={"secagg-unusable": unusable})
+    code = ErrorCode.LOAD_CLIENT_APP_EXCEPTION if name == "loading" else ErrorCode.CLIENT_APP_RAISED_EXCEPTION
+    reply = grid.ask(node, grid.held[node])
+    assert (reply.error.code, reply.error.reason) == (code, f"{kind}: this client's own log says why")
+    assert SECRET in caplog.text
+    assert "StateError" in refusal(grid, node, grid.held[node])  # it has left the round
+
+
+@pytest.mark.parametrize("weight", [77123, 1, 7.0])
+def test_a_weight_outside_its_range_is_summed_too(weight, caplog):
+    grid, node = held_at("masked", train=reply_of(metrics={"num-examples": weight}))
+    assert grid.ask(node, grid.held[node]).has_content()
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 @pytest.mark.parametrize("metrics", [{"num-examples": 7}, {"num-examples": 7, "loss": [1.0]}])
 def test_a_metric_that_the_server_named_and_the_client_has_not(metrics):
     grid, node = held_at("masked", train=reply_of(metrics=metrics), metrics={"loss": 1.0})
-    assert refusal(grid, node, grid.held[node]).startswith("InputError")
-
-
-def test_a_whole_float_is_a_weight():
-    grid, node = held_at("masked", train=reply_of(metrics={"num-examples": 7.0}))
     assert grid.ask(node, grid.held[node]).has_content()
-
-
-def test_the_users_own_error_reply_passes():
-    def train(message, context):
-        return Message(Error(77, "no patients today"), reply_to=message)
-
-    grid, node = held_at("masked", train=train)
-    assert refusal(grid, node, grid.held[node]) == "no patients today"
-
-
-SECRET = "row 17: patient Jane Roe, age 43, label missing"
-
-
-def raising(error):
-    def function(*_):
-        raise error
-
-    return function
 
 
 def app_of(function, mod=secagg_mod):
@@ -231,7 +259,7 @@ def asked(grid, node, kind):
     return grid.held[node] if kind == "train" else Message(RecordDict({"arrays": model_record()}), node, kind)
 
 
-@pytest.mark.parametrize("kind", ["train", "evaluate", "query"])
+@pytest.mark.parametrize("kind", ["evaluate", "query"])
 @pytest.mark.parametrize(
     ("error", "code"),
     [
@@ -252,13 +280,14 @@ def test_of_the_users_exception_the_server_learns_the_class_alone(kind, error, c
     assert record.exc_info[1] is error  # with its traceback
 
 
-def test_an_exception_of_a_mod_that_runs_later_is_the_users():
+def test_an_exception_of_a_mod_that_runs_later_is_the_users(caplog):
     def later(message, context, call_next):
         raise ValueError(SECRET)
 
     grid, node = held_at("masked")
     grid.apps[node] = client_app(mods=(secagg_mod, later))
     assert refusal(grid, node, grid.held[node]) == "ValueError: this client's own log says why"
+    assert SECRET in caplog.text
 
 
 def test_of_an_exception_of_the_credentials_function_the_server_learns_the_class_alone(caplog):
@@ -287,7 +316,7 @@ def test_a_strategy_sees_the_users_exception_as_a_loss_and_as_a_failed_evaluatio
     grid.apps[odd] = app_of(raising(ValueError(SECRET)))
     strategy = SecureAggregation(FedAvg(), weight_max=400)
     result = strategy.start(grid, model_record(), num_rounds=1)
-    assert strategy.outcomes[1].lost == {str(odd): "masked"}
+    assert (strategy.outcomes[1].lost, strategy.outcomes[1].abstained) == ({str(odd): "masked"}, 0)
     assert dict(result.evaluate_metrics_clientapp[1]) == {"auc": 0.5}
     failed = [reply for reply in grid.replies if reply.has_error()]
     assert [reply.error.code for reply in failed] == [ErrorCode.CLIENT_APP_RAISED_EXCEPTION] * 2
@@ -296,10 +325,11 @@ def test_a_strategy_sees_the_users_exception_as_a_loss_and_as_a_failed_evaluatio
 
 def test_state_is_stored_before_the_reply_and_gone_after_the_last():
     grid, node = held_at("masked")
-    assert set(grid.states[node]["secagg"]) == {"key", "terms", "parties", "state"}
-    before = grid.states[node]["secagg"]["state"]
+    assert set(grid.states[node]["secagg"]) == {"key", "record"}
+    before = dict(grid.states[node]["secagg"])
     grid.ask(node, grid.held[node])
-    assert grid.states[node]["secagg"]["state"] != before
+    after = grid.states[node]["secagg"]
+    assert (after["key"], after["record"] != before["record"]) == (before["key"], True)
     grid, node = held_at("unmask")
     assert "secagg" in grid.states[node]
     assert grid.ask(node, grid.held[node]).has_content()
@@ -317,7 +347,7 @@ def test_an_earlier_ask_again_is_refused():
     grid, node = held_at("masked")
     grid.ask(node, grid.held[node])
     (shares,) = (m for m in grid.sent if m.metadata.dst_node_id == node and m.content["secagg"]["phase"] == "shares")
-    assert "PeerMisbehaved" in refusal(grid, node, shares)
+    assert refusal(grid, node, shares).startswith("WireError: a late copy of the ask of phase 'shares'")
 
 
 def test_a_later_phase_first_is_refused():
@@ -326,15 +356,25 @@ def test_a_later_phase_first_is_refused():
     assert refusal(grid, node, grid.held[node]).startswith("StateError: this client is in no round")
 
 
+def within(record, **changes):
+    """Change fields of what the key lies beside."""
+    fields = msgspec.msgpack.decode(record["record"]) | changes
+    record["record"] = msgspec.msgpack.encode(fields)
+
+
 @pytest.mark.parametrize(
     "damage",
     [
         lambda record: record.update(key=bytes(32)),
         lambda record: record.update(key=b"short"),
-        lambda record: record.update(state=record["state"][:-1]),
-        lambda record: record.update(terms=b"{}"),
-        lambda record: record.update(parties="three"),
-        lambda record: record.pop("state"),
+        lambda record: record.update(key=7),
+        lambda record: record.update(record=record["record"][:-1]),
+        lambda record: within(record, state=b"no"),
+        lambda record: within(record, terms=b"{}"),
+        lambda record: within(record, parties="three"),
+        lambda record: record.pop("record"),
+        lambda record: record.pop("key"),
+        lambda record: record.update(state=b""),
     ],
 )
 def test_damaged_memory_is_refused(damage):
@@ -353,7 +393,7 @@ def test_a_damaged_ledger_is_refused():
     mod = SecAggMod(credentials=lambda context: known[str(context.node_id)])
     how = {"options": {"adversary": "active"}, "roster": known[names[0]].roster}
     for damaged in ({"opened": b"no"}, {"opened": 1}, {}):
-        grid, node = held_at("unmask", mods=(mod,), **how)
+        grid, node = held_at("unmask", mods=(mod,), node_config=WEIGHTS, **how)
         grid.states[node]["secagg.ledger"] = ConfigRecord(damaged)
         assert refusal(grid, node, grid.held[node]).startswith("StateError: record 'secagg.ledger'")
 
@@ -374,6 +414,52 @@ def test_another_nodes_memory_is_refused():
         ({"policy": Policy(min_threshold=3)}, {}, {"options": {"threshold": 2}}, "2 shares open a secret"),
         ({}, {"secagg-min-threshold": 3}, {"options": {"threshold": 2}}, "2 shares open a secret"),
         ({}, {"secagg-min-cohort": "many"}, {}, "node configuration secagg-min-cohort is 'many'"),
+        ({}, {"secagg-weights": "10,1000"}, {}, "weights 4..400: this party declares others"),
+        (
+            {"policy": Policy(weights=(4, 400))},
+            {"secagg-weights": "3,400"},
+            {},
+            "node configuration secagg-weights is 3,400: this client's own app allows 4..400, expected a range inside",
+        ),
+        ({}, {"secagg-clip": "2.5,10"}, {}, "this party's policy allows 2.5..10"),
+        ({"policy": Policy(clip=(0.1, 0.5))}, {"secagg-clip": "0.01,10"}, {}, "this party's policy allows 0.1..0.5"),
+        ({"policy": Policy(clip={"bias": (2, 3)})}, {"secagg-clip": "0.1,10"}, {}, "this party's policy allows 2..3"),
+        ({"policy": Policy(clip={"w": (2, 10)})}, {"secagg-clip": "5,10"}, {}, "this party's policy allows 5..10"),
+        ({}, {"secagg-bits": "20,32"}, {}, "bits is 16: this party's policy allows 20..32"),
+        ({"policy": Policy(bits=(2, 12))}, {"secagg-bits": "2,32"}, {}, "bits is 16: this party's policy allows 2..12"),
+        (
+            {"policy": Policy(bits=(2, 12))},
+            {"secagg-bits": "16,32"},
+            {},
+            "node configuration secagg-bits is 16,32: this client's own app allows 2..12, expected a range that",
+        ),
+        ({"policy": Policy(clip={"w": (2, 3)})}, {"secagg-clip": "5,9"}, {}, "node configuration secagg-clip is 5,9"),
+        ({}, {"secagg-weight-ratio": 20}, {}, "allows a ratio of 20 (Policy.weight_ratio)"),
+        ({"policy": Policy(weight_ratio=20)}, {"secagg-weight-ratio": 200}, {}, "a ratio of 20 (Policy.weight_ratio)"),
+        ({}, {"secagg-weight-ratio": 0}, {}, "node configuration secagg-weight-ratio is 0: expected an integer, 1 or"),
+        ({}, {"secagg-levels": 400}, {}, "asks for 400 (Policy.levels)"),
+        ({"policy": Policy(levels=400)}, {"secagg-levels": 2}, {}, "asks for 400 (Policy.levels)"),
+        (
+            {},
+            {"secagg-bits": "32,16"},
+            {},
+            "node configuration secagg-bits is '32,16': expected the least and the most",
+        ),
+        (
+            {},
+            {"secagg-clip": "nan,1"},
+            {},
+            "node configuration secagg-clip is 'nan,1': expected the least and the most",
+        ),
+        ({}, {"secagg-bits": "16"}, {}, "node configuration secagg-bits is '16': expected the least and the most"),
+        ({}, {"secagg-weights": 10}, {}, "node configuration secagg-weights is 10: expected the least and the most"),
+        ({}, {"secagg-unusable": "loud"}, {}, "node configuration secagg-unusable is 'loud': expected one of"),
+        (
+            {},
+            {"secagg-saturation": 1.5},
+            {},
+            "node configuration secagg-saturation is 1.5: expected a number in [0, 1]",
+        ),
         ({"policy": Policy(max_dim=10)}, {}, {}, "this party's policy allows 10"),
         ({"protocols": ["secagg+"]}, {}, {}, "this client allows"),
         ({"scheme": PairwiseMasking(threshold=3)}, {}, {"options": {"threshold": 2}}, "another scheme"),
@@ -408,7 +494,11 @@ def test_another_version_of_the_adapter_says_so():
 
 @pytest.mark.parametrize(
     ("header", "match"),
-    [({"phase": "unmusk"}, "does not have"), ({"terms": b"{}"}, "not the terms"), ({"extra": 1}, "unknown field")],
+    [
+        ({"phase": "unmusk"}, "expected 'keys', whose frame it has"),
+        ({"terms": b"{}"}, "not the terms"),
+        ({"extra": 1}, "unknown field"),
+    ],
 )
 def test_damaged_headers(header, match):
     grid, node = held_at("keys")
@@ -459,30 +549,6 @@ def test_an_ask_round_trips():
         assert envelope.read_ask(envelope.ask_record(ask)) == ask
     with pytest.raises(PolicyRefused):
         envelope.read_ask(RecordDict())
-
-
-def test_context_binds_everything_but_the_order():
-    content = RecordDict({"arrays": model_record(), "config": ConfigRecord({"a": 1, "b": [0.5]})})
-    digest = model.context_of(RUN, "train", content)
-    backwards = RecordDict(dict(reversed(content.items())))
-    backwards["config"] = ConfigRecord({"b": [0.5], "a": 1})
-    assert model.context_of(RUN, "train", backwards) == digest
-    others = [
-        (RUN + 1, "train", content),
-        (RUN, "train.x", content),
-        (RUN, "train", RecordDict({**content, "config": ConfigRecord({"a": True, "b": [0.5]})})),
-        (RUN, "train", RecordDict({**content, "config": ConfigRecord({"a": 1, "b": [0.5, 1.0]})})),
-        (RUN, "train", RecordDict({**content, "metrics": MetricRecord()})),
-        (RUN, "train", RecordDict({"array": content["arrays"], "config": content["config"]})),
-    ]
-    others += [
-        (RUN, "train", RecordDict({**content, "arrays": model_record({**MODEL, name: other})}))
-        for name, array in MODEL.items()
-        for other in (array + 1, array.astype(np.float16), array.ravel()[:-1])
-    ]
-    digests = {model.context_of(*other) for other in others}
-    assert len(digests) == len(others)
-    assert digest not in digests
 
 
 @pytest.mark.parametrize("found", [None, "1.40.2", "1.42.0", "1.4", "2.41.0", "dev"])

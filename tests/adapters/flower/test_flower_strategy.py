@@ -1,5 +1,6 @@
 """The wrapped strategy gets the weighted mean of the survivors, whoever is lost, and nothing travels beside the sum."""
 
+import logging
 from itertools import product
 
 import numpy as np
@@ -8,6 +9,7 @@ from beside_plain import WEIGHT_MAX, close, fedavg, secure, steps_in
 from federation import (
     MODEL,
     RUN,
+    WEIGHTS,
     arrays_of,
     client_app,
     examples_of,
@@ -50,11 +52,12 @@ def test_five_rounds_stay_within_the_stated_bound_of_plain_fedavg():
         assert outcome.weight == sum(map(examples_of, grid.apps))
         assert outcome.contributors == set(map(str, grid.apps))
         assert (outcome.lost, outcome.misbehaved, outcome.saturated, outcome.failure) == ({}, {}, 0, None)
-        found, wanted = (r.train_metrics_clientapp[server_round]["train_loss"] for r in (result, other))
+        found = result.train_metrics_clientapp[server_round]["train_loss"]
+        wanted = np.mean([0.25 * (node % 7) for node in grid.apps])  # where plain FedAvg weighs them by examples
         assert abs(found - wanted) <= outcome.error_bound["metrics/train_loss"]
 
 
-@pytest.mark.parametrize("bits", [8, 16, 32])
+@pytest.mark.parametrize("bits", [12, 16, 32])
 def test_every_round_adds_what_plain_fedavg_adds_within_that_rounds_bound(bits):
     strategy = secure(bits=bits)
     found, wanted = steps_in(strategy, grid_of(5)), steps_in(fedavg(), grid_of(5, mods=()))
@@ -234,6 +237,28 @@ def test_where_the_mod_has_no_credentials_no_failure_asks_for_it():
     assert HINT not in strategy.outcomes[1].failure
 
 
+def test_a_round_in_which_all_abstain_leaves_the_model_and_training_goes_on():
+    grid, seen = grid_of(4), []
+    whole = grid.apps
+
+    def nothing(message, context):
+        return Message(
+            RecordDict({"arrays": message.content["arrays"], "metrics": MetricRecord({"num-examples": 0})}),
+            reply_to=message,
+        )
+
+    def evaluate(server_round, arrays):
+        grid.apps = whole if server_round else dict.fromkeys(whole, client_app(train=nothing))
+        seen.append(arrays_of(arrays))
+
+    strategy = secure()
+    strategy.start(grid, model_record(), num_rounds=2, evaluate_fn=evaluate)
+    assert [outcome.abstained for outcome in strategy.outcomes.values()] == [4, 0]
+    assert {outcome.failure for outcome in strategy.outcomes.values()} == {None}
+    for name in MODEL:
+        np.testing.assert_array_equal(seen[1][name], MODEL[name])
+
+
 def test_evaluation_is_the_wrapped_strategys():
     grid = grid_of(3)
     result = SecureAggregation(flower.FedAvg(), weight_max=WEIGHT_MAX).start(grid, model_record(), num_rounds=1)
@@ -249,8 +274,8 @@ def test_unweighted_mean():
     close(arrays_of(result.arrays), wanted, strategy.outcomes[1].error_bound)
 
 
-@pytest.mark.parametrize("examples", [0, 1])
-def test_a_node_without_examples_is_lost_unless_it_counts_as_one_and_moves_nothing(examples):
+@pytest.mark.parametrize("examples", [0, 1, 50])
+def test_a_node_without_examples_abstains_and_one_of_few_counts_as_the_lightest(examples):
     grid = grid_of(4)
     empty, *others = grid.apps
 
@@ -259,13 +284,13 @@ def test_a_node_without_examples_is_lost_unless_it_counts_as_one_and_moves_nothi
         return Message(RecordDict({"arrays": message.content["arrays"], "metrics": metrics}), reply_to=message)
 
     grid.apps[empty] = client_app(train=train)
-    strategy = secure()
+    strategy, counted = secure(weight_min=10), max(examples, 10)
     result = strategy.start(grid, model_record(), num_rounds=1)
     outcome, total = strategy.outcomes[1], sum(map(examples_of, others))
-    assert outcome.lost == ({} if examples else {str(empty): "masked"})
-    assert outcome.weight == total + examples
+    assert (outcome.lost, outcome.abstained) == ({}, examples == 0)
+    assert outcome.weight == total + counted
     step = mean_step(others, 1)
-    wanted = {name: array + step[name] * total / (total + examples) for name, array in MODEL.items()}
+    wanted = {name: array + step[name] * total / (total + counted) for name, array in MODEL.items()}
     close(arrays_of(result.arrays), wanted, outcome.error_bound)
 
 
@@ -294,7 +319,7 @@ def test_counters_are_averaged_as_fedavg_does():
         return Message(RecordDict({"arrays": model_record(arrays), "metrics": metrics}), reply_to=message)
 
     model = {"batches": np.array(7), "flags": np.array([True, False])}
-    results, strategy = [], secure(bits=20)
+    results, strategy = [], secure(bits=20, clip={"flags": 1.0, "*": 0.5})
     for server, mods in ((strategy, (SecAggMod(),)), (fedavg(), ())):
         results.append(arrays_of(server.start(grid_of(4, train=train, mods=mods), model_record(model), 3).arrays))
     for name, array in results[0].items():
@@ -302,6 +327,41 @@ def test_counters_are_averaged_as_fedavg_does():
         slack = sum(outcome.error_bound[name] for outcome in strategy.outcomes.values()) + 3
         assert np.abs(array - results[1][name]).max() <= slack
     assert all(outcome.saturated == 0 for outcome in strategy.outcomes.values())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"metrics": ["train_loss"]}, r"metrics is \['train_loss'\]: expected a dict {name: clip}"),
+        ({"options": ["x"]}, r"options is \['x'\]: expected a dict"),
+        ({"max_late": "0.2"}, r"max_late is '0.2': expected a share in 0..1"),
+        ({"phase_timeout": "10"}, "phase_timeout is '10': expected seconds, more than 0"),
+        ({"phase_timeout": True}, "phase_timeout is True: expected seconds"),
+        ({"phase_timeout": 0}, "phase_timeout is 0: expected seconds, more than 0"),
+        ({"weighted_by_key": 5}, "weighted_by_key is 5: expected a text or None"),
+        ({"min_cohort": "3"}, "min_cohort is '3': expected an integer"),
+        ({"roster": {}}, "roster is dict, expected a Roster or None"),
+        ({"entropy": None}, "entropy is None: expected a function"),
+    ],
+)
+def test_arguments_of_another_type(wrong, words):
+    with pytest.raises(ConfigError, match=words):
+        SecureAggregation(fedavg(), **{"weight_max": 50} | wrong)
+
+
+def test_metrics_that_were_clipped_are_named_as_metrics(caplog):
+    with caplog.at_level(logging.WARNING, "flwr.secagg"):
+        strategy = secure(metrics={"train_loss": 1e-3})
+        strategy.start(grid_of(4), model_record(), num_rounds=1)
+    outcome = strategy.outcomes[1]
+    assert (outcome.saturated, outcome.clipped_metrics) == (0, {"train_loss"})
+    assert "metric 'train_loss' lies at its clip: state a larger one" in caplog.text
+
+
+def test_weights_that_start_as_integer_zeros_are_refused():
+    """As counters they would move in steps of 1/8 and end elsewhere than in plain FedAvg."""
+    with pytest.raises(ConfigError, match=r"arrays \['bias'\] hold integers: weights have to start as floats"):
+        secure().start(grid_of(4), model_record({"bias": np.zeros(3, int)}), num_rounds=1)
 
 
 def test_clips_by_array_and_saturation():
@@ -449,7 +509,7 @@ def test_active_mode():
     names = list(map(str, grid_of(4).apps))
     known = Credentials.generate(names, SeededEntropy("flower"))
     mod = SecAggMod(credentials=lambda context: known[str(context.node_id)])
-    grid = grid_of(4, mods=(mod,))
+    grid = grid_of(4, mods=(mod,), node_config=WEIGHTS)
     strategy = secure(options={"adversary": "active"}, roster=known[names[0]].roster)
     result = strategy.start(grid, model_record(), num_rounds=2)
     assert [phase for phase, _ in grid.trips[:5]] == ["keys", "shares", "masked", "consistency", "unmask"]
@@ -462,7 +522,8 @@ def test_active_clients_open_no_second_sum_of_nearly_the_same_cohort():
     """The same model and round again, with one client less: the difference would be that client's update."""
     names = list(map(str, grid_of(5).apps))
     known = Credentials.generate(names, SeededEntropy("flower"))
-    grid = grid_of(5, mods=(SecAggMod(credentials=lambda context: known[str(context.node_id)]),))
+    mod = SecAggMod(credentials=lambda context: known[str(context.node_id)])
+    grid = grid_of(5, mods=(mod,), node_config=WEIGHTS)
     how = {"options": {"adversary": "active", "threshold": 4}, "roster": known[names[0]].roster}
     secure(**how).start(grid, model_record(), num_rounds=1)
     grid.lose = losing({next(iter(grid.apps)): "keys"})
@@ -471,7 +532,7 @@ def test_active_clients_open_no_second_sum_of_nearly_the_same_cohort():
     assert again.outcomes[1].failure is not None
     refusals = [reply.error.reason for reply in grid.replies if reply.has_error()]
     assert len(refusals) == 4
-    assert all("second sum under the same context" in reason for reason in refusals)
+    assert all("second sum of updates of the same model" in reason for reason in refusals)
 
 
 @pytest.mark.parametrize(("assumptions", "agreed"), [(None, False), ({"sigma": 50}, False), ({"corrupt": 0}, True)])
@@ -479,7 +540,7 @@ def test_active_clients_say_how_many_may_be_corrupt(assumptions, agreed):
     names = list(map(str, grid_of(4).apps))
     known = Credentials.generate(names, SeededEntropy("flower"))
     mod = SecAggMod(credentials=lambda context: known[str(context.node_id)], assumptions=assumptions)
-    grid = grid_of(4, mods=(mod,))
+    grid = grid_of(4, mods=(mod,), node_config=WEIGHTS)
     strategy = secure(options={"adversary": "active", "corrupt": 0.0}, roster=known[names[0]].roster)
     strategy.start(grid, model_record(), num_rounds=1)
     assert (strategy.outcomes[1].failure is None) == agreed
@@ -510,7 +571,7 @@ def test_each_round_is_a_new_session():
 def test_a_second_start_begins_from_nothing():
     """Its outcomes are its own; an array that held integers in the run before may hold floats now."""
     strategy = secure()
-    strategy.start(grid_of(4), model_record({"bias": np.zeros(3, np.int64)}), num_rounds=3)
+    strategy.start(grid_of(4), model_record({"bias": np.array(0)}), num_rounds=3)
     first = strategy.outcomes
     strategy.start(grid_of(4), model_record(), num_rounds=1)
     assert (set(first), set(strategy.outcomes)) == ({1, 2, 3}, {1})

@@ -14,7 +14,7 @@ from nvflare.apis.executor import Executor
 from nvflare.apis.fl_constant import EventScope, FilterKey, FLContextKey, ReturnCode
 from nvflare.apis.fl_context import FLContextManager
 from nvflare.apis.impl.wf_comm_server import WFCommServer
-from nvflare.apis.shareable import make_reply
+from nvflare.apis.shareable import ReservedHeaderKey, make_reply
 from nvflare.apis.signal import Signal
 from nvflare.apis.workspace import Workspace
 from nvflare.app_common.abstract.fl_model import FLModel
@@ -53,15 +53,21 @@ def move_of(site: str, current_round: int, shape: tuple[int, ...]) -> np.ndarray
 class Engine:
     """As much of an engine as controllers, runners and executors ask for."""
 
-    def __init__(self, folder: Path, name: str, clients: list[str] = ()) -> None:
-        for part in ("local", "startup", JOB):
+    def __init__(
+        self, folder: Path, name: str, clients: list[str] = (), job: str = JOB, simulated: bool = True
+    ) -> None:
+        for part in ("local", "startup", job):
             (folder / part).mkdir(parents=True, exist_ok=True)
         self.workspace = Workspace(str(folder), name)
         self.clients = [Client(client, "") for client in clients]
         self.handlers = []
         self.events = []
-        private = {FLContextKey.WORKSPACE_OBJECT: self.workspace}
-        self.contexts = FLContextManager(self, name, JOB, {}, private)
+        private = {
+            FLContextKey.WORKSPACE_OBJECT: self.workspace,
+            FLContextKey.WORKSPACE_ROOT: str(folder),
+            FLContextKey.SIMULATE_MODE: simulated,
+        }
+        self.contexts = FLContextManager(self, name, job, {}, private)
 
     def new_context(self):
         return self.contexts.new_context()
@@ -114,30 +120,39 @@ class Site:
     """One site's process: NVFLARE's ClientRunner with the user's executor, and this adapter's where it is secure."""
 
     def __init__(
-        self, folder: Path, name: str, trainer: Executor, secure: bool = True, filters=(), entropy=os.urandom
+        self,
+        folder: Path,
+        name: str,
+        trainer: Executor,
+        secure: bool = True,
+        filters=(),
+        entropy=os.urandom,
+        simulated=True,
     ) -> None:
         self.folder, self.name, self.trainer, self.secure, self.filters = folder, name, trainer, secure, filters
-        self.entropy = entropy
+        self.entropy, self.simulated, self.job = entropy, simulated, JOB
         self.start()
 
     def start(self) -> None:
         """A fresh process."""
-        self.engine = Engine(self.folder, self.name)
+        self.engine = Engine(self.folder, self.name, job=self.job, simulated=self.simulated)
         router, data, results = TaskRouter(), {}, {}
         router.add_executor(["*"], self.trainer)
         if self.secure:
             self.executor = SecAggExecutor(entropy=self.entropy)
             router.add_executor([envelope.TASK], self.executor)
             self.engine.handlers.append(self.executor)
-            for task in ("train", "submit_model"):
+            for task in ("train", "submit_model", "validate"):
                 data[task + FilterKey.DELIMITER + FilterKey.IN] = [SecAggTaskFilter()]
                 results[task + FilterKey.DELIMITER + FilterKey.OUT] = [*self.filters, SecAggResultFilter()]
-        self.runner = ClientRunner({}, ClientRunnerConfig(router, data, results), JOB, self.engine)
+        self.runner = ClientRunner({}, ClientRunnerConfig(router, data, results), self.job, self.engine)
+        with self.engine.new_context() as fl_ctx:
+            fl_ctx.set_prop(FLContextKey.RUNNER, self.runner, private=True, sticky=True)
         self.fire(EventType.START_RUN)
 
-    def fire(self, event: str) -> None:
+    def fire(self, event: str, scope: str = EventScope.LOCAL) -> None:
         with self.engine.new_context() as fl_ctx:
-            fl_ctx.set_prop(FLContextKey.EVENT_SCOPE, EventScope.LOCAL, private=True, sticky=False)
+            fl_ctx.set_prop(FLContextKey.EVENT_SCOPE, scope, private=True, sticky=False)
             self.engine.fire_event(event, fl_ctx)
 
     def swap(self) -> None:
@@ -145,15 +160,25 @@ class Site:
         self.start()
         self.fire(EventType.SWAP_IN)
 
-    def do(self, name: str, data, task_id: str = "t", scope=None):
+    def do(self, name: str, data, task_id: str = "t", scope=None, session: str | None = None):
         """The result of a task, as it leaves this site."""
-        with self.engine.new_context() as fl_ctx, Engine(self.folder, "server").new_context() as peer:
+        with self.engine.new_context() as fl_ctx, Engine(self.folder, "server", job=self.job).new_context() as peer:
+            peer.set_prop("said", "at this site alone", private=False)
             fl_ctx.set_peer_context(peer)
+            fl_ctx.set_prop(FLContextKey.SSID, session, private=True, sticky=False)
             if scope is not None:
                 fl_ctx.set_prop(FLContextKey.SCOPE_OBJECT, scope, private=True, sticky=False)
-            return through_the_wire(
-                self.runner._process_task(TaskAssignment(name, task_id, through_the_wire(data)), fl_ctx)
-            )
+            result = self.runner._process_task(TaskAssignment(name, task_id, through_the_wire(data)), fl_ctx)
+            self.sent = fl_ctx.get_prop(FLContextKey.TASK_ID), fl_ctx.get_prop(FLContextKey.SSID)
+            return through_the_wire(result)
+
+    def push(self, name: str, data):
+        """The result of a task that the server does not wait to have fetched."""
+        data.set_header(ReservedHeaderKey.TASK_NAME, name)
+        data.set_header(ReservedHeaderKey.TASK_ID, "pushed")
+        with self.engine.new_context() as fl_ctx, Engine(self.folder, "server", job=self.job).new_context() as peer:
+            fl_ctx.set_peer_context(peer)
+            return self.runner._handle_do_task("", through_the_wire(data), fl_ctx)
 
 
 class Wire(WFCommServer):
@@ -225,11 +250,22 @@ class Federation:
     """
 
     def __init__(
-        self, folder: Path, sites: int = 4, *, result=None, secure=True, filters=(), swapping=False, entropy=os.urandom
+        self,
+        folder: Path,
+        sites: int = 4,
+        *,
+        result=None,
+        secure=True,
+        filters=(),
+        swapping=False,
+        entropy=os.urandom,
+        simulated=True,
     ) -> None:
-        self.folder = folder
+        self.folder, self.job = folder, JOB
         self.names = [f"site-{number}" for number in range(1, sites + 1)]
-        self.sites = {name: Site(folder / name, name, Trainer(result), secure, filters, entropy) for name in self.names}
+        self.sites = {
+            name: Site(folder / name, name, Trainer(result), secure, filters, entropy, simulated) for name in self.names
+        }
         self.lose = lambda site, phase: None
         self.swapping = swapping
         self.models, self.metrics, self.fatal = [], [], []
@@ -245,7 +281,7 @@ class Federation:
         return self.control(controller)
 
     def control(self, controller: FedAvg):
-        engine = Engine(self.folder / "server", "server", self.names)
+        engine = Engine(self.folder / "server", "server", self.names, self.job)
         self.wire = Wire(self.sites, self.lose, self.swapping)
         controller.set_communicator(self.wire)
         controller.save_model = self._save

@@ -323,7 +323,7 @@ def test_what_is_no_share(share):
 
 def request(**changes):
     """A request to prepare, as a server sends it."""
-    terms = Invitation("secagg", "{}", PairwiseMasking().fingerprint, "steps").to_bytes()
+    terms = Invitation("secagg", "{}", PairwiseMasking().fingerprint, "steps", bytes(32)).to_bytes()
     fields = {"terms": terms, "session": None, "ahead": Ahead("00" * 16, 7, 3), **changes}
     return envelope.put(Shareable(), Ask(PREPARE, b"", **fields))
 

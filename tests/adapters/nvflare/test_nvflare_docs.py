@@ -4,10 +4,8 @@ import json
 import re
 from pathlib import Path
 
-import msgspec
-
 from secagg.adapters.nvflare import secure_aggregation
-from secagg.adapters.nvflare.site import _File
+from secagg.adapters.nvflare.site import FILE, Site
 
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs" / "nvflare.md"
@@ -25,9 +23,11 @@ def test_the_pages_blocks_run():
     assert namespace["job"]._deploy_map
 
 
-def test_the_pages_files_are_read():
+def test_the_pages_files_are_read(tmp_path):
     site, privacy = blocks("json")
-    assert msgspec.json.decode(site, type=_File).min_cohort == 5
+    (tmp_path / FILE).write_text(site)
+    policy, file = Site(tmp_path, "site-1")._read()
+    assert (policy.min_cohort, file.store) == (5, "secagg.ledger")
     (scope,) = json.loads(privacy)["scopes"]
     for each in scope["task_data_filters"] + scope["task_result_filters"]:
         module, _, name = each["path"].rpartition(".")

@@ -90,18 +90,18 @@ def test_the_readmes_own_command_runs_the_example(tmp_path):
 
 
 def test_the_jobs_configuration_holds_what_was_asked_for(tmp_path):
-    secured(
-        recipe_of(2), scheme="secagg+", options={"neighbours": 2}, metrics={"loss": 2.0}, rounding="nearest"
-    ).export(str(tmp_path))
+    secured(recipe_of(2), scheme="secagg+", options={"neighbours": 2}, metrics={"loss": 2.0}, weight_min=5).export(
+        str(tmp_path)
+    )
     server = json.loads(next(tmp_path.rglob("config_fed_server.json")).read_text())
     client = json.loads(next(tmp_path.rglob("config_fed_client.json")).read_text())
     (workflow,) = server["workflows"]
     assert workflow["path"] == "secagg.adapters.nvflare.controller.SecureFedAvg"
-    expected = {"weight_max": 60, "scheme": "secagg+", "clip": 0.5, "rounding": "nearest", "num_rounds": 2}
+    expected = {"weight_max": 60, "scheme": "secagg+", "clip": 0.5, "weight_min": 5, "num_rounds": 2}
     assert workflow["args"].items() >= expected.items()
     assert server["server"] == {"task_request_interval": 0.5}
     assert {each["executor"]["path"].rpartition(".")[2] for each in client["executors"]} >= {"SecAggExecutor"}
-    assert [each["tasks"] for each in client["task_result_filters"]] == [["train"], ["submit_model"]]
+    assert [each["tasks"] for each in client["task_result_filters"]] == [["train"], ["submit_model"], ["validate"]]
     assert not [path for path in tmp_path.rglob("*.py") if "secagg" in path.parts]
 
 
@@ -143,5 +143,7 @@ def test_a_job_without_a_recipe(tmp_path):
     server = json.loads(next(tmp_path.rglob("config_fed_server.json")).read_text())
     client = json.loads(next(tmp_path.rglob("config_fed_client.json")).read_text())
     assert server["workflows"][0]["args"]["clip"] == {"a": 2.0, "*": 1.0}
-    assert [each["tasks"] for each in client["task_data_filters"]] == [["train"], ["fine-tune"], ["submit_model"]]
+    assert [each["tasks"] for each in client["task_data_filters"]] == [
+        [name] for name in ("train", "fine-tune", "submit_model", "validate")
+    ]
     assert not list(tmp_path.rglob("*.py"))

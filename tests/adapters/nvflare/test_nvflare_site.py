@@ -5,21 +5,21 @@ import json
 import msgspec
 import numpy as np
 import pytest
-from flare_federation import JOB, MODEL, Federation, Trainer, close, mean_move, phase_of
+from flare_federation import JOB, MODEL, WEIGHT_MAX, Federation, Trainer, close, mean_move, phase_of
 from hypothesis import given
 from hypothesis import strategies as st
-from nvflare.apis.dxo import DXO, DataKind, MetaKey
+from nvflare.apis.dxo import DXO, DataKind
 from nvflare.apis.fl_constant import FilterKey, ReturnCode
 from nvflare.apis.shareable import Shareable
 from nvflare.app_common.abstract.fl_model import FLModel
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 from nvflare.private.privacy_manager import Scope
 
-from secagg import Credentials
+from secagg import Credentials, Draw, Roster
 from secagg.adapters.nvflare import NVFLARE, SecAggResultFilter, SecAggTaskFilter, envelope, model
 from secagg.adapters.nvflare._installed import check_nvflare
-from secagg.adapters.nvflare.memory import FILES, RunFolder
-from secagg.adapters.nvflare.site import read_limits
+from secagg.adapters.nvflare.memory import FILES, LEDGER, RunFolder
+from secagg.adapters.nvflare.site import Site
 from secagg.errors import ConfigError, StateError, WireError
 from secagg.federation.memory import SavedKeys, SavedRound
 from secagg.primitives import signing
@@ -109,40 +109,6 @@ def result_of(params=None, meta=None, **how):
     return train
 
 
-SEVEN = {"NUM_STEPS_CURRENT_ROUND": 7}
-BAD_INPUT = {
-    "weight above its bound": (result_of(), "BadWeight"),
-    "weight of zero": (result_of(meta={"NUM_STEPS_CURRENT_ROUND": 0}), "BadWeight"),
-    "fractional weight": (result_of(meta={"NUM_STEPS_CURRENT_ROUND": 7.25}), "BadWeight"),
-    "no weight": (result_of(meta={}), "BadWeight"),
-    "not a number": (
-        result_of({**MODEL, "bias": np.array([0.0, np.nan, 0.0])}, SEVEN),
-        "NotFinite",
-    ),
-    "another shape": (result_of({**MODEL, "bias": np.zeros(4)}, SEVEN), "ShapeMismatch"),
-    "a parameter missing": (result_of({"bias": np.zeros(3)}, SEVEN), "ShapeMismatch"),
-    "complex": (result_of({**MODEL, "bias": np.zeros(3, complex)}, SEVEN), "BadDtype"),
-    "a text": (result_of({**MODEL, "bias": "0"}, SEVEN), "BadDtype"),
-    "encrypted": (result_of(meta={"NUM_STEPS_CURRENT_ROUND": 7, MetaKey.PROCESSED_ALGORITHM: "HE"}), "InputError"),
-}
-
-
-@pytest.mark.parametrize("name", BAD_INPUT)
-def test_the_server_learns_of_bad_input_no_more_than_that(tmp_path, caplog, name):
-    train, kind = BAD_INPUT[name]
-    federation, held = held_at(tmp_path, "masked", result=train)
-    code, log = refusal(federation, held["site-1"], caplog)
-    assert code == ReturnCode.TASK_RESULT_FILTER_ERROR
-    assert kind in log
-
-
-@pytest.mark.parametrize("metrics", [None, {}, {"loss": [1.0]}])
-def test_a_metric_that_the_server_named_and_the_site_has_not(tmp_path, caplog, metrics):
-    train = result_of(meta={"NUM_STEPS_CURRENT_ROUND": 7}, metrics=metrics)
-    federation, held = held_at(tmp_path, "masked", result=train, metrics={"loss": 1.0})
-    assert refusal(federation, held["site-1"], caplog)[0] == ReturnCode.TASK_RESULT_FILTER_ERROR
-
-
 def test_an_executors_error_carries_nothing_else(tmp_path):
     class Failing(Trainer):
         def execute(self, *args):
@@ -157,22 +123,22 @@ def test_an_executors_error_carries_nothing_else(tmp_path):
     assert set(result) == {"__headers__"}
 
 
-def test_the_same_task_again_gets_the_same_bytes_whatever_is_trained_then(tmp_path):
+def test_the_same_task_again_gets_the_same_bytes_and_is_not_trained_for(tmp_path):
     for phase in ("keys", "shares", "masked", "unmask"):
         federation, held = held_at(tmp_path / phase, phase)
         first = answer(federation, "site-1", held["site-1"])
-        federation.sites["site-1"].trainer.result = result_of(meta={"NUM_STEPS_CURRENT_ROUND": 9})
-        if phase == "unmask":  # the last answer ends the part
+        if phase in ("masked", "unmask"):  # a filter gives no reply of its own; the last answer ends the part
             assert answer(federation, "site-1", held["site-1"]).get_return_code() != ReturnCode.OK
         else:
             assert answer(federation, "site-1", held["site-1"])[envelope.KEY] == first[envelope.KEY]
+        assert len(federation.sites["site-1"].trainer.seen) == (phase in ("masked", "unmask"))
 
 
 def test_an_earlier_ask_again_is_refused(tmp_path, caplog):
     federation, held = held_at(tmp_path, "masked")
     answer(federation, "site-1", held["site-1"])
     (shares,) = (data for phase, site, data in federation.wire.tasks if (phase, site) == ("shares", "site-1"))
-    assert "PeerMisbehaved" in refusal(federation, shares, caplog)[1]
+    assert "WireError" in refusal(federation, shares, caplog)[1]  # a late copy, which ends no round
 
 
 @pytest.mark.parametrize("how", ["phase", "task"])
@@ -183,6 +149,11 @@ def test_a_model_is_trained_in_its_own_phase_only(tmp_path, caplog, how):
         assert "without a model" in refusal(federation, data, caplog, name=envelope.TASK)[1]
         return
     ask = msgspec.structs.replace(envelope.read(data, envelope.Ask), phase="shares")
+    assert (
+        "expected 'masked', whose frame it has" in refusal(federation, envelope.put(data, ask), caplog, name="train")[1]
+    )
+    (shares,) = (each for phase, site, each in federation.wire.tasks if (phase, site) == ("shares", "site-1"))
+    ask = envelope.read(shares, envelope.Ask)
     assert "in a training task" in refusal(federation, envelope.put(data, ask), caplog, name="train")[1]
     assert federation.sites["site-1"].trainer.seen == []
 
@@ -193,9 +164,20 @@ def test_a_model_is_trained_in_its_own_phase_only(tmp_path, caplog, how):
         ({"min_cohort": 4}, {}, "a sum over 3 parties"),
         ({"min_threshold": 3}, {"options": {"threshold": 2}}, "2 shares open a secret"),
         ({"max_dim": 10}, {}, "this party's policy allows 10"),
+        ({"clip": [0.75, 2.0]}, {}, "allows 0.75..2 (Policy.clip)"),
+        ({"clip": {"bias": [0.75, 2.0]}}, {}, "clip of update['arrays']['bias'] is 0.5"),
+        ({"bits": [17, 32]}, {}, "bits is 16"),
+        ({"weights": [1, 40]}, {}, "this party declares others"),
+        ({"weights": [40, 4]}, {}, "secagg.json of site 'site-1': weights is (40, 4)"),
+        ({"weight_ratio": 10}, {}, "allows a ratio of 10 (Policy.weight_ratio)"),
+        ({"weight_ratio": 0}, {}, "secagg.json of site 'site-1': Expected `int` >= 1 - at `$.weight_ratio`"),
+        ({"levels": 4000}, {}, "asks for 4000 (Policy.levels)"),
+        ({"draw": {"beacon": "00" * 16, "size": 3, "rounds": 1}}, {}, "it names no identity"),
+        ({"unusable": "loud"}, {}, "secagg.json of site 'site-1'"),
+        ({"saturation": 1.5}, {}, "`float` <= 1.0 - at `$.saturation`"),
         ({"protocols": ["secagg+"]}, {}, "this client allows"),
         ({"protocols": ["sekagg"]}, {}, "'sekagg' is unknown"),
-        ({"min_cohort": 1}, {}, "min_cohort is 1"),
+        ({"min_cohort": 1}, {}, "secagg.json of site 'site-1': Expected `int` >= 2 - at `$.min_cohort`"),
         ({"min_cohort": "many"}, {}, "secagg.json of site 'site-1'"),
         ({"mincohort": 4}, {}, "secagg.json of site 'site-1'"),
         ({"identity": {"key": "no", "passphrase": "no", "roster": "no"}}, {}, "identity of site 'site-1'"),
@@ -214,9 +196,9 @@ def test_a_stranger_to_the_session(tmp_path, caplog):
 
 def test_another_version_of_the_adapter_says_so(tmp_path, caplog):
     federation, held = held_at(tmp_path, "keys")
-    ask = msgspec.structs.replace(envelope.read(held["site-1"], envelope.Ask), version=3)
+    ask = msgspec.structs.replace(envelope.read(held["site-1"], envelope.Ask), version=2)
     log = refusal(federation, envelope.put(held["site-1"], ask), caplog, name=envelope.TASK)[1]
-    assert "version 3 of this adapter, expected 2" in log
+    assert "version 2 of this adapter, expected 3" in log
 
 
 def active(federation, folder, **more):
@@ -227,12 +209,14 @@ def active(federation, folder, **more):
         (local / "me.pem").write_bytes(signing.save_private(mine.identity, b"six words drawn with dice"))
         (local / "passphrase").write_bytes(b"six words drawn with dice\n")
         (local / "roster.json").write_bytes(mine.roster.to_bytes())
+        (local / "resources.json").write_text(json.dumps({"allow_log_streaming": False}))
         identity = {"key": "me.pem", "passphrase": "passphrase", "roster": "roster.json"}
-        (local / "secagg.json").write_text(json.dumps({"identity": identity} | more))
-    (folder / "server" / "local").mkdir(parents=True)
+        (local / "secagg.json").write_text(json.dumps({"identity": identity, "weights": WEIGHTS} | more))
+    (folder / "server" / "local").mkdir(parents=True, exist_ok=True)
     (folder / "server" / "local" / "roster.json").write_bytes(known[federation.names[0]].roster.to_bytes())
 
 
+WEIGHTS = (20, WEIGHT_MAX)
 ACTIVE = {"options": {"adversary": "active", "threshold": 3}, "roster": "roster.json"}
 
 
@@ -266,6 +250,39 @@ def test_active_sites_say_how_many_may_be_corrupt(tmp_path, caplog, more, agreed
     how = {"options": {"adversary": "active", "corrupt": 0.0}, "roster": "roster.json"}
     assert (federation.secure(**how).outcomes[0].failure is None) == agreed
     assert ("this client asks for at least 0.05" in caplog.text) != agreed
+
+
+BEACON = "5eca66" * 8
+
+
+@pytest.mark.parametrize("drawn", [True, False], ids=["", "another"])
+def test_active_sites_take_part_in_the_cohort_that_is_drawn(tmp_path, caplog, drawn):
+    """Of five, all but one: whoever the server would rather leave out."""
+    federation = Federation(tmp_path, 5)
+    active(federation, tmp_path, draw={"beacon": BEACON, "size": 4, "rounds": 1})
+    roster = Roster.from_bytes((tmp_path / "server" / "local" / "roster.json").read_bytes())
+    cohort = Draw(bytes.fromhex(BEACON), 4, 1).cohort(roster, 0)
+    left = set(federation.names) - set(cohort)
+    federation.names = sorted(cohort if drawn else [*cohort[1:], *left])
+    assert (federation.secure(**ACTIVE, max_late=0.0).outcomes[0].failure is None) == drawn
+    assert ("not the cohort drawn for round 0" in caplog.text) != drawn
+
+
+@pytest.mark.parametrize(
+    ("draw", "match"),
+    [
+        ({"beacon": "00", "size": 3, "rounds": 1}, "secagg.json of site 'site-1': draw: beacon is"),
+        ({"beacon": "no", "size": 3, "rounds": 1}, "secagg.json of site 'site-1': Expected `str` matching"),
+        ({"beacon": BEACON, "size": 1, "rounds": 1}, "secagg.json of site 'site-1': draw: size is 1"),
+        ({"beacon": BEACON, "size": 3}, "secagg.json of site 'site-1': Object missing required field `rounds`"),
+        ({"beacon": BEACON, "size": 5, "rounds": 1}, "cohorts of 5 from a roster of 4"),
+    ],
+)
+def test_what_is_no_draw(tmp_path, draw, match):
+    federation = Federation(tmp_path, 4)
+    active(federation, tmp_path, draw=draw)
+    with pytest.raises(ConfigError, match=match):
+        Site(tmp_path / "site-1" / "local", "site-1").limits()
 
 
 def test_active_sites_refuse_a_passive_round(tmp_path, caplog):
@@ -394,7 +411,7 @@ def test_filters_before_ours_see_the_plain_update(tmp_path):
 
 @pytest.mark.parametrize("record", [SavedRound(b"KEY" * 11, b"{}", 3, b"STATE"), SavedKeys(b"KEY" * 11, b"STATE")])
 def test_state_between_processes_is_for_its_owner_and_goes(tmp_path, record):
-    memory, kind = RunFolder(tmp_path), type(record)
+    memory, kind = RunFolder(tmp_path, lambda: tmp_path / LEDGER), type(record)
     memory.store(record)
     (path,) = tmp_path.iterdir()
     assert path.name == FILES[kind.NAME]
@@ -414,7 +431,7 @@ def test_no_state_is_written_in_a_deployment(tmp_path):
 
 
 def test_a_site_without_a_file_takes_the_defaults(tmp_path):
-    limits = read_limits(tmp_path, "site-1")
+    limits = Site(tmp_path, "site-1").limits()
     assert limits.policy.min_cohort == 3
     assert limits.credentials is None
     assert limits.schemes.protocols == {"secagg", "secagg+"}
@@ -454,19 +471,19 @@ def test_the_context_tells_everything_apart():
 
     one = content()
     digests = [
-        model.context_of(JOB, "train", one),
-        model.context_of("another", "train", one),
-        model.context_of(JOB, "other", one),
-        model.context_of(JOB, "train", content(kind=DataKind.WEIGHT_DIFF)),
-        model.context_of(JOB, "train", content(round=1)),
-        model.context_of(JOB, "train", content(data={"w": np.arange(4)})),
-        model.context_of(JOB, "train", content(data={"w": np.arange(4.0).reshape(2, 2)})),
-        model.context_of(JOB, "train", content(data={"v": np.arange(4.0)})),
-        model.context_of(JOB, "train", content(meta={"a": {"b": [1, 2.5, None]}})),
-        model.context_of(JOB, "train", content(meta={"a": {"b": [1, 2.5]}})),
+        model.content_digest(JOB, "train", one),
+        model.content_digest("another", "train", one),
+        model.content_digest(JOB, "other", one),
+        model.content_digest(JOB, "train", content(kind=DataKind.WEIGHT_DIFF)),
+        model.content_digest(JOB, "train", content(round=1)),
+        model.content_digest(JOB, "train", content(data={"w": np.arange(4)})),
+        model.content_digest(JOB, "train", content(data={"w": np.arange(4.0).reshape(2, 2)})),
+        model.content_digest(JOB, "train", content(data={"v": np.arange(4.0)})),
+        model.content_digest(JOB, "train", content(meta={"a": {"b": [1, 2.5, None]}})),
+        model.content_digest(JOB, "train", content(meta={"a": {"b": [1, 2.5]}})),
     ]
     assert len(set(digests)) == len(digests)
-    assert model.context_of(JOB, "train", content(meta={"a": (1, 2)})) == model.context_of(
+    assert model.content_digest(JOB, "train", content(meta={"a": (1, 2)})) == model.content_digest(
         JOB, "train", content(meta={"a": [1, np.int64(2)]})
     )
 
@@ -474,7 +491,7 @@ def test_the_context_tells_everything_apart():
 def test_what_has_no_bytes_of_its_own_cannot_be_bound():
     shareable = DXO(DataKind.WEIGHTS, data={"w": np.zeros(1)}, meta={"f": object()}).to_shareable()
     with pytest.raises(ConfigError, match="object beside the model"):
-        model.context_of(JOB, "train", shareable)
+        model.content_digest(JOB, "train", shareable)
 
 
 @pytest.mark.parametrize("found", [None, "2.8.1", "2.10.0", "2.9", "3.9.0", "dev"])

@@ -11,7 +11,7 @@ import pytest
 
 from secagg import aggregate
 from secagg.errors import PartyId, TooFew
-from secagg.scheme import Session
+from secagg.scheme import Policy, Session
 from secagg.testing import TestRound, all_losses, sampled_losses
 from secagg_protocols import CkksSum, PairwiseMasking
 
@@ -108,10 +108,8 @@ def inputs(kind: str, n: int) -> dict[PartyId, dict[str, np.ndarray]]:
 @pytest.mark.parametrize("bits", [2, 8, 16, 32])
 def test_the_sum_is_that_of_pairwise_masking(kind: str, bits: int) -> None:
     updates = inputs(kind, 5)
-    weights = {i: 3 * i + 1 for i in updates}
-    options = {"weights": weights, "weight_max": 100, "bits": bits}
-    ours = aggregate(updates, CkksSum(), lost={2: "encrypted", 4: "keys"}, **options)
-    theirs = aggregate(updates, PairwiseMasking(threshold=3), lost={2: "masked", 4: "keys"}, **options)
+    ours = aggregate(updates, CkksSum(), lost={2: "encrypted", 4: "keys"}, bits=bits)
+    theirs = aggregate(updates, PairwiseMasking(threshold=3), lost={2: "masked", 4: "keys"}, bits=bits)
     assert ours.contributors == theirs.contributors == {0, 1, 3}
     np.testing.assert_array_equal(ours.ring_sum, theirs.ring_sum)
     assert ours.ring_sum.dtype == theirs.ring_sum.dtype
@@ -148,6 +146,7 @@ def test_a_lost_dealer_costs_nothing_but_its_place() -> None:
 def test_weights_and_counters_do_not_wrap() -> None:
     """Weights of more bits than an entry travel in limbs, clipped entries are counted."""
     updates = {i: np.full(3, 9.0) for i in range(4)}
-    out = aggregate(updates, CkksSum(), bits=4, weights=dict.fromkeys(updates, 10**6), weight_max=10**6)
+    options = {"bits": 4, "weights": dict.fromkeys(updates, 10**6), "weight_max": 10**6, "weight_min": 10**6}
+    out = aggregate(updates, CkksSum(), policy=Policy(levels=1), **options)
     assert out.weight == 4 * 10**6
     np.testing.assert_array_equal(out.mean, [1.0] * 3)

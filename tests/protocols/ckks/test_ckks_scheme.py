@@ -9,7 +9,7 @@ import pytest
 import secagg_protocols
 from secagg import aggregate
 from secagg.api import Coordinator
-from secagg.engine.server import _Saved as SavedRound
+from secagg.engine.progress import Saved as SavedRound
 from secagg.errors import ConfigError, OutOfRange, PartyId, StateError
 from secagg.scheme import Session
 from secagg.testing import TestRound
@@ -184,7 +184,7 @@ import sys
 sys.modules[sys.argv[1]] = None
 import secagg_protocols
 from secagg.api import Coordinator
-from secagg.engine.server import _Saved as SavedRound
+from secagg.engine.progress import Saved as SavedRound
 from secagg.errors import ConfigError
 for make in (lambda: secagg_protocols.PROTOCOLS["ckks"](5), lambda: secagg_protocols.CkksSum):
     try:

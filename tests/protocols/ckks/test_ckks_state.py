@@ -42,11 +42,17 @@ ROLL: dict[str, Change] = {
     "a least cohort without a key": put("roll.keys", without(5)),
 }
 STAGES: dict[str, dict[str, Change]] = {
-    "keys": ROLL,
+    "keys": ROLL
+    | {
+        "a party that is forgotten": lambda stage: [
+            put(f"roll.{name}", without(1))(stage) for name in ("keys", "least")
+        ]
+    },
     "deal": ROLL
     | {
         "a dealer above": put("dealer", to(N)),
         "a dealer below": put("dealer", to(-1)),
+        "a dealer that has not answered": put("dealer", lambda dealer: (dealer + 3) % N),
         "a deal without a dealer": put("dealer", to(None)),
         "a dealer without a deal": put("deal", to(None)),
     },
@@ -70,6 +76,8 @@ STAGES: dict[str, dict[str, Change]] = {
         "a contributor below": put("contributors", lambda contributors: contributors | {-1}),
         "a holder above": put("holders", lambda holders: holders | {N}),
         "a holder below": put("holders", lambda holders: holders | {-1}),
+        "a holder that is asked, and forgotten": put("holders", to(frozenset())),
+        "an answer that is forgotten": put("answers", to({})),
         "an answer of an index above": put("answers", beside(N)),
         "an answer of an index below": put("answers", beside(-1)),
         "an answer that is cut": put("answers", lambda answers: answers | {0: answers[0][:-1]}),

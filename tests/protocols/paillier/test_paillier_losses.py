@@ -91,19 +91,27 @@ UPDATES = {
 def test_the_sum_is_that_of_pairwise_masking(kind, values):
     """For every set of contributors that is left, and as pairwise masking sums the same set."""
     updates = dict(enumerate(UPDATES[values]))
-    options = {"weight_max": 100, "policy": TWO}
-    weights = {0: 1, 1: 7, 2: 100, 3: 33}
     compared = 0
     for lost in all_losses(list(updates), ["encrypted"]):
         try:
-            here = aggregate(updates, make(kind), weights=weights, lost=lost, **options)
+            here = aggregate(updates, make(kind), lost=lost, policy=TWO)
         except TooFew:
             continue
         left = {i: updates[i] for i in here.contributors}
-        there = aggregate(left, PairwiseMasking(), weights={i: weights[i] for i in left}, **options)
+        there = aggregate(left, PairwiseMasking(), policy=TWO)
         compared += 1
         assert set(left) == set(updates) - set(lost)
         np.testing.assert_array_equal(here.ring_sum, there.ring_sum)
         np.testing.assert_array_equal(here.mean, there.mean)
         assert (here.weight, here.saturated) == (there.weight, there.saturated)
     assert compared >= 7
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_weighted_mean_is_within_its_bound(kind):
+    updates, weights = dict(enumerate(UPDATES["random"])), {0: 1, 1: 7, 2: 100, 3: 33}
+    out = aggregate(updates, make(kind), weights=weights, weight_max=100, lost={1: "encrypted"}, policy=TWO)
+    left = {i: weights[i] for i in out.contributors}
+    expected = np.average([np.clip(updates[i], -1, 1) for i in left], axis=0, weights=list(left.values()))
+    assert (set(left), out.weight) == ({0, 2, 3}, 134)
+    assert np.abs(out.mean - expected).max() <= out.error_bound

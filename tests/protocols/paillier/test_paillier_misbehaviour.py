@@ -403,21 +403,21 @@ class TestWhatHoldersRefuse:
         holder = Participant(scheme, round_.session, Seat(0, context=b"model 1", store=Store(ledger)))
         holder.answer(round_.coordinator.asks()[0], UPDATES[0])
         at_phase(round_, "decrypt")
-        with pytest.raises(PolicyRefused, match="second sum under the same context"):
+        with pytest.raises(PolicyRefused, match="second sum of updates of the same model"):
             holder.answer(round_.coordinator.asks()[0])
 
     def test_what_was_opened_is_entered_in_the_ledger(self):
         ledger = Ledger()
         round_ = make_round(make(SHARED), UPDATES, context=b"model 1")
-        encoding = round_.session.encoding.digest
-        holder = Participant(round_.scheme, round_.session, Seat(0, context=b"model 1", store=Store(ledger)))
+        seat = Seat(0, context=b"model 1", store=Store(ledger))
+        holder = Participant(round_.scheme, round_.session, seat)
         holder.answer(round_.coordinator.asks()[0], UPDATES[0])
         at_phase(round_, "decrypt")
-        ledger.check(b"model 1", encoding, frozenset({0, 1, 2}))
+        seat.check_set(round_.session, frozenset({0, 1, 2}), gives_input=True)
         assert holder.answer(round_.coordinator.asks()[0])
-        ledger.check(b"model 1", encoding, frozenset(UPDATES))
+        seat.check_set(round_.session, frozenset(UPDATES), gives_input=True)
         with pytest.raises(PolicyRefused):
-            ledger.check(b"model 1", encoding, frozenset({0, 1, 2}))
+            seat.check_set(round_.session, frozenset({0, 1, 2}), gives_input=True)
 
     def test_a_second_question(self):
         round_ = at_phase(make_round(make(SHARED), UPDATES), "decrypt")

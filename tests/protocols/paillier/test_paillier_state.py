@@ -1,7 +1,7 @@
 """What no server of this round saves is refused: each phase's stage, with one thing in it that cannot be."""
 
 import pytest
-from saved import Change, beside, both, changed, open_at, put, restored, to
+from saved import Change, beside, both, changed, open_at, put, restored, to, without
 from smallkeys import BITS, keys_of, make_round, updates_of
 
 from secagg.errors import StateError
@@ -46,6 +46,7 @@ OF_A_DEALT_KEY: dict[str, Change] = {
 ADDED: dict[str, Change] = {
     "a least cohort of a party above": put("least", beside(N + 1)),
     "a least cohort of a party below": put("least", beside(-1)),
+    "a client whose least cohort is forgotten": put("least", without(1)),
     "least cohorts without a sum": put("total", to(b"")),
     "a sum without least cohorts": put("least", to({})),
     "a sum that is cut": put("total", lambda total: total[:-1]),
@@ -65,6 +66,7 @@ OPENED: dict[str, Change] = {
 }
 STAGES: dict[tuple[str, str], dict[str, Change]] = {
     (FRESH, "deal"): {
+        "an offer that is forgotten": put("offers", without(0)),
         "an offer above": put("offers", beside(N)),
         "an offer below": put("offers", beside(-1)),
         "an offer of nothing": put("offers", lambda offers: offers | {0: b""}),

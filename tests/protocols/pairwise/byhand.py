@@ -8,8 +8,7 @@ from secagg.api import Participant
 from secagg.errors import PartyId, PeerMisbehaved, ProtocolError, WireError
 from secagg.primitives import agreement
 from secagg.scheme import Credentials, Ledger, Policy, Seat, Session, Store
-from secagg.testing import SeededEntropy, opened
-from secagg.wire import codec, frame
+from secagg.testing import SeededEntropy, asking, opened
 from secagg.wire.codec import Message
 from secagg.wire.packed import pack_bits
 from secagg_protocols import PairwiseMasking
@@ -64,7 +63,6 @@ class ByHand:
     ) -> None:
         self.scheme, self.session = scheme, session
         self.parameters = scheme.parameters(session)
-        self.names = [phase.name for phase in scheme.phases]
         self.clients = {
             i: Participant(
                 scheme,
@@ -87,14 +85,7 @@ class ByHand:
 
     def tell(self, phase: str, i: int, message: Message) -> bytes | None:
         """Client i's reply to one ask, None where it refuses."""
-        ask = frame.wrap(
-            frame.ASK,
-            self.names.index(phase),
-            i,
-            self.session.digest[: frame.HALF_DIGEST],
-            frame.NO_ASK,
-            codec.encode(message),
-        )
+        ask = asking(self.scheme, self.session, phase, self.session.parties[i], message)
         update = np.full(self.session.encoding.entries, i, np.uint16)
         try:
             return self.clients[i].answer(ask, update)

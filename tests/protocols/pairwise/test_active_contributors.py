@@ -76,8 +76,8 @@ def test_nothing_is_signed_that_a_ledger_forbids() -> None:
 def test_one_set_is_signed_and_no_second_one() -> None:
     hand = ready(by_hand())
     hand.consistency(lambda _: list(ALL))
-    blames_the_server(unsigned(hand, [0, 1, 2, VICTIM, 4]), "a second, different ask")
     assert hand.consistency(lambda _: list(ALL), clients=[VICTIM])  # the same again
+    blames_the_server(unsigned(hand, [0, 1, 2, VICTIM, 4]), "a second, different ask")
 
 
 # The contributors: whose signatures open them.
@@ -136,9 +136,9 @@ def test_a_signature_of_a_party_that_is_none_is_no_message() -> None:
 
 
 def test_one_signature_does_not_count_twice() -> None:
-    hand = ready(by_hand())
-    signatures = hand.consistency(lambda _: ALL)
     for signers in ([0, 0, 1, 2], [0, 1, 2, 2], [2, 1, 0, 4]):
+        hand = ready(by_hand())
+        signatures = hand.consistency(lambda _: ALL)
         ask = AskUnmask(hand.bits(ALL), pack_indices(signers), b"".join(signatures[i] for i in signers))
         assert hand.tell("unmask", VICTIM, ask) is None
         assert isinstance(hand.refusals[VICTIM], WireError)

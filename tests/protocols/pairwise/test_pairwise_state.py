@@ -7,7 +7,7 @@ import pytest
 from saved import Change, beside, both, changed, open_at, put, restored, to, without
 
 from secagg.api import Coordinator
-from secagg.engine import server as engine
+from secagg.engine import progress as engine
 from secagg.errors import PartyId, StateError
 from secagg.scheme import Credentials, Session
 from secagg.testing import SeededEntropy, TestRound
@@ -76,6 +76,7 @@ STAGES: dict[str, dict[str, Change]] = {
         "keys of too few": both(put("roll.keys", fewest), *(put(name, to({})) for name in DEALT)),
         "a dealer above": both(*(put(name, beside(N)) for name in DEALT)),
         "a dealer without keys": put("roll.keys", without(0)),
+        "a dealer that is forgotten": both(*(put(name, without(1)) for name in DEALT)),
         "a dealer without a commitment": put("commitments", without(0)),
         "a dealer without boxes": put("sealed", without(0)),
         "a dealer without hashes": put("hashes", without(0)),
@@ -89,11 +90,17 @@ STAGES: dict[str, dict[str, Change]] = {
     | {
         "a signature of an index above": put("signatures", beside(N)),
         "a signature of an index below": put("signatures", beside(-1)),
+        "a contributor that is asked, and forgotten": put(
+            "summed.contributors", lambda contributors: contributors - {1}
+        ),
     },
     "unmask": summed("summed")
     | {
         "a signature of an index above": put("signatures", beside(N)),
         "a signature of an index below": put("signatures", beside(-1)),
+        "a contributor that is asked, and forgotten": put(
+            "summed.contributors", lambda contributors: contributors - {1}
+        ),
         "nothing of a dealer above": put("missing", to({N: [0]})),
         "nothing of a dealer below": put("missing", to({-1: [0]})),
         "nothing at a holder above": put("missing", to({0: [N]})),
@@ -128,7 +135,7 @@ def test_the_server_of_a_larger_session_is_another_round_s(scheme: str) -> None:
     small = Coordinator(make, Session.create(range(N), UPDATES[0]), credentials[0].roster)
     for phase in make.phases:
         round_ = open_at(TestRound(make, Session.create(range(N + 2), UPDATES[0]), larger), phase.name)
-        theirs, ours = (codec.load(each.state(), engine._Saved) for each in (round_.coordinator, small))
+        theirs, ours = (codec.load(each.state(), engine.Saved) for each in (round_.coordinator, small))
         ours.stage, ours.round.phase = theirs.stage, theirs.round.phase
         with pytest.raises(StateError, match="not a saved server"):
             Coordinator.of_state(make, codec.encode(ours), credentials[0].roster)

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from secagg import Draw
 from secagg.errors import ConfigError, OutOfRange
 from secagg_protocols.pairwise import plan as module
 from secagg_protocols.pairwise.graph import harary
@@ -343,3 +344,47 @@ def test_a_plan_cannot_be_changed():
 def test_planning_does_not_import_scipy_stats():
     code = "import sys, secagg_protocols.pairwise.plan; sys.exit('scipy.stats' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# Cohorts that are drawn from a roster.
+
+
+def exact_corrupt_of_draw(members, colluding, size, rounds, sigma):
+    """The least c for which rounds * P[more than c of a cohort are corrupt] <= 2^-sigma."""
+    allowed = Fraction(1, 2**sigma * rounds)
+    return next(c for c in range(size + 1) if exact_at_least(members, colluding, size, c + 1) <= allowed)
+
+
+@pytest.mark.parametrize(
+    ("members", "rate", "size", "rounds", "sigma"),
+    [(200, 0.1, 60, 1, 40), (200, 0.1, 60, 1000, 40), (1000, 0.05, 100, 1000, 40), (50, 0.2, 20, 7, 1)],
+)
+def test_the_rate_of_drawn_cohorts_is_the_least_that_holds(members, rate, size, rounds, sigma):
+    expected = exact_corrupt_of_draw(members, math.ceil(members * rate), size, rounds, sigma)
+    found = module.corrupt_of_draw(Draw(bytes(16), size, rounds), members, rate, sigma)
+    assert module.clients(size, found) == expected
+
+
+@pytest.mark.parametrize("colluding", range(1, 60))
+def test_the_rate_stands_for_whole_clients_and_is_the_rosters_where_all_are_in(colluding):
+    """`corrupt` is rounded up to whole clients, which makes eight of a rate of 7 / 60."""
+    found = module.corrupt_of_draw(Draw(bytes(16), 60, 9), 60, (colluding - 0.5) / 60)
+    assert module.clients(60, found) == colluding
+
+
+def test_a_roster_without_corrupt_members():
+    assert module.corrupt_of_draw(Draw(bytes(16), 20, 9), 60, 0.0) == 0.0
+
+
+def test_a_cohort_that_may_be_corrupt_as_a_whole():
+    with pytest.raises(OutOfRange, match="cohorts of 5: all of one may be corrupt, of 50 among 1000 members"):
+        module.corrupt_of_draw(Draw(bytes(16), 5, 9), 1000, 0.05)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [((19,), "members is 19"), ((60, 1.0), "corrupt is 1.0"), ((60, 0.1, 0), "sigma is 0: .* 1..1024")],
+)
+def test_what_is_no_roster(values, message):
+    with pytest.raises(OutOfRange, match=message):
+        module.corrupt_of_draw(Draw(bytes(16), 20, 9), *values)

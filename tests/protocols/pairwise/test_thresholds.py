@@ -1,12 +1,17 @@
 """Parameters that would open a secret too easily, or never, are refused before the first message."""
 
 import math
+from collections.abc import Iterable
+from itertools import combinations
 
 import pytest
 
+from secagg import aggregate
 from secagg.errors import BadCohort, ConfigError, OutOfRange, TooFew
-from secagg.scheme import Session
-from secagg_protocols import PROTOCOLS, PairwiseMasking
+from secagg.scheme import Scheme, Session
+from secagg.testing import SeededEntropy
+from secagg_protocols import PROTOCOLS, PairwiseMasking, options_of
+from secagg_protocols.pairwise.demand import clients, usual_loss
 from secagg_protocols.pairwise.plan import Adversary, corrupt_neighbours, majority_plan
 
 
@@ -123,8 +128,42 @@ def test_planned_scheme_for_few_clients() -> None:
     assert isinstance(three, PairwiseMasking)
     assert isinstance(ten, PairwiseMasking)
     assert three.neighbours is None
-    assert ten.neighbours is not None
-    assert ten.threshold == ten.neighbours // 2 + 1
+    assert (ten.neighbours, ten.threshold) == (8, 5)
+
+
+def test_the_plan_of_a_small_cohort_covers_a_loss_that_it_will_see() -> None:
+    """5 % of ten clients would be one; a fifth of them, two, are lost in any round, whoever they are."""
+    assert [clients(n, usual_loss(n)) for n in (3, 4, 10, 20, 100, 399, 400, 1000)] == [1, 1, 3, 4, 10, 20, 20, 50]
+    ten, planned_for_one = PROTOCOLS["secagg+"](10), PROTOCOLS["secagg+"](10, dropout=0.05)
+    survived = [summed(ten, lost) for lost in combinations(range(10), 2)]
+    assert survived == [True] * 45
+    weak = [summed(planned_for_one, lost) for lost in combinations(range(10), 2)]
+    assert 0 < sum(weak) < 20
+
+
+def summed(scheme: Scheme, lost: Iterable[int]) -> bool:
+    """Whether a round gives a sum although these are lost after they have shared their secrets."""
+    silent = dict.fromkeys(lost, "masked")
+    try:
+        aggregate(dict.fromkeys(range(10), 0.5), scheme, lost=silent, entropy=SeededEntropy(1))
+    except TooFew:
+        return False
+    return True
+
+
+def test_a_stated_loss_is_planned_for_and_the_graph_of_a_larger_one_is_larger() -> None:
+    small, large = (PROTOCOLS["secagg+"](1000, dropout=rate) for rate in (0.05, 0.2))
+    assert isinstance(small, PairwiseMasking)
+    assert isinstance(large, PairwiseMasking)
+    assert (small.neighbours or 0) < (large.neighbours or 0)
+    assert str(small) == str(PROTOCOLS["secagg+"](1000))
+
+
+def test_the_names_of_all_options() -> None:
+    assert options_of("secagg+") == {"neighbours", "threshold", "adversary", "corrupt", "dropout", "sigma", "eta"}
+    assert options_of("secagg") == {"threshold", "adversary", "corrupt", "sigma"}
+    for name in PROTOCOLS:
+        assert "n" not in options_of(name)
 
 
 def test_planned_threshold_is_more_than_half_the_neighbours() -> None:

@@ -225,7 +225,7 @@ class Frame(NamedTuple):
 
 def frame(data: bytes, tag: bytes) -> Frame:
     magic, version, direction, phase, zero, party, found, answers = struct.unpack_from("<4sBBBBI16s16s", data)
-    same((magic, version, zero, found), (b"SAGG", 2, 0, tag), "frame header")
+    same((magic, version, zero, found), (b"SAGG", 3, 0, tag), "frame header")
     same(data[44:60], sha256(data[:44], data[60:])[:16], "frame checksum")
     message = msgspec.msgpack.decode(data[60:])
     same(msgspec.msgpack.encode(message), data[60:], "canonical encoding")
@@ -242,8 +242,8 @@ class Round:
         encoded = bytes.fromhex(document["session"])
         session = msgspec.msgpack.decode(encoded)
         same(msgspec.msgpack.encode(session), encoded, "canonical session")
-        version, id_, parties, (layout, entry_bits, _, weight_max, _, inputs), context, _, _ = session
-        same((version, weight_max), (3, None), "the session's version, and no weights")
+        version, id_, parties, (layout, entry_bits, _, weights, _, inputs), context, _, _ = session
+        same((version, weights), (4, None), "the session's version, and no weights")
         name, version, options = document["scheme"].split("/", 2)
         same((name, version), ("ckks", "1"), "protocol")
         self.quorum, self.designated = (json.loads(options)[name] for name in ("quorum", "holders"))
@@ -255,7 +255,7 @@ class Round:
         self.clients = document["clients"]
         same(len(self.clients), self.n, "clients")
         (dim,) = layout[0][1]
-        self.dim = dim + 1  # and how many entries were clipped, none of these
+        self.dim = dim + 2  # and how many entries were clipped, and who abstains: none of these
         self.ring = (inputs * (2**entry_bits - 1)).bit_length()
         self.q = modulus(self.n, self.ring)
         self.width, self.scale = self.q.bit_length(), self.q >> self.ring
@@ -264,7 +264,7 @@ class Round:
         digest = hashlib.sha256(encoded).digest()
         scheme = sha256(document["scheme"].encode())
         self.bound = sha256(LABEL, b"binding", digest, self.context, scheme, self.parameters)
-        self.asks, self.replies = messages(document, digest[:16])
+        self.asks, self.replies = messages(document, sha256(b"secagg/tag/1", scheme, digest)[:16])
 
     def private(self, i: int) -> bytes:
         return bytes.fromhex(self.clients[i]["private"])
@@ -328,7 +328,7 @@ def verify(document: dict[str, Any]) -> None:
     check_decrypt(r, secret, dealer)
     contributors = sorted(r.replies["encrypted"])
     same(document["contributors"], contributors, "contributors")
-    expected = [sum(r.clients[i]["update"][e] for i in contributors) for e in range(r.dim - 1)]
+    expected = [sum(r.clients[i]["update"][e] for i in contributors) for e in range(r.dim - 2)]
     same(document["ring_sum"], expected, "sum")
 
 
@@ -376,7 +376,7 @@ def check_encrypted(r: Round, secret: list[int]) -> None:
     for i, (body, seeds) in r.replies["encrypted"].items():
         same(len(seeds), 64, f"seeds of {i}")
         half = product(secret, coefficients(uniform(seeds, r.q), r.q), r.dim, r.q)
-        entries = [*r.clients[i]["update"], 0]
+        entries = [*r.clients[i]["update"], 0, 0]
         noise = []
         for coefficient, masked, entry in zip(unpacked(body, r.dim, r.width), half, entries, strict=True):
             same(coefficient < r.q, True, f"coefficient of {i} below the modulus")
@@ -401,7 +401,7 @@ def check_decrypt(r: Round, secret: list[int], dealer: int) -> None:
     same(len(r.replies["decrypt"]) >= r.quorum, True, "as many holders as must agree")
     for i, reply in r.replies["decrypt"].items():
         same(reply, [packed(opened, r.ring)], f"sum that {i} opened")
-    same(opened, [sum(r.clients[i]["update"][e] for i in encrypted) for e in range(r.dim - 1)] + [0], "opened sum")
+    same(opened, [sum(r.clients[i]["update"][e] for i in encrypted) for e in range(r.dim - 2)] + [0, 0], "opened sum")
 
 
 if __name__ == "__main__":

@@ -104,6 +104,7 @@ class Round(recording.Round):
         return {
             "warning": WARNING,
             "about": self.about,
+            "scheme": self.scheme.identifier,
             "session": self.session.to_bytes().hex(),
             "least": 3,
             "holders": {str(i): holders[party] for i, party in enumerate(self.parties) if party in holders},

@@ -153,14 +153,18 @@ class Round:
     def __init__(self, document):
         self.document, session = document, bytes.fromhex(document["session"])
         version, _, parties, encoding, context, *_ = msgspec.msgpack.decode(session)
-        layout, self.bits, _, weight_max, _, inputs = encoding
-        same((version, weight_max), (3, None), "the session's version, and no weights")
-        self.n, self.dim = len(parties), layout[0][1][0] + 1  # and a count of clipped entries, none of them
+        layout, self.bits, _, weights, _, inputs = encoding
+        same((version, weights), (4, None), "the session's version, and no weights")
+        self.n, self.dim = len(parties), layout[0][1][0] + 2  # and counts of clipped entries and abstentions
         same(inputs, self.n - len(document["helpers"]), "all but the helpers give a vector")
         self.ring = (inputs * (2**self.bits - 1)).bit_length()
         self.each = (8 * SIZE - 1) // self.ring
         self.plaintexts = -(-self.dim // self.each)
         self.digest = hashlib.sha256(session).digest()
+        name, version, _ = document["scheme"].split("/", 2)
+        same((name, version), ("paillier-sum", "1"), "protocol")
+        scheme = hashlib.sha256(document["scheme"].encode()).digest()
+        self.tag = hashlib.sha256(b"secagg/tag/1" + scheme + self.digest).digest()[:16]
         self.context = hashlib.sha256(b"secagg/paillier/context/1" + context).digest()
         self.asks, self.replies = {}, {}
         for place, phase in enumerate(document["phases"]):
@@ -177,7 +181,7 @@ class Round:
     def message(self, data, direction, place, party, checksums):
         """The message in a frame whose every field is right; notes the checksum of an ask, which its reply answers."""
         answers = checksums[party] if direction else bytes(16)
-        header = struct.pack("<4sBBBBI", b"SAGG", 2, direction, place, 0, party) + self.digest[:16] + answers
+        header = struct.pack("<4sBBBBI", b"SAGG", 3, direction, place, 0, party) + self.tag + answers
         same(data[:44], header, "frame header")
         checksum = hashlib.sha256(header + data[60:]).digest()[:16]
         same(data[44:60], checksum, "frame checksum")
@@ -224,9 +228,9 @@ def verify_round(document, known):
             verify_partial(known, holders[i], total, values, proof, label)
     same(len(r.replies["decrypt"]) >= (1 if document["keys"] else known["threshold"]), True, "enough holders")
     entries = r.unpacked(plaintexts)
-    same(document["ring_sum"], entries[:-1], "the sum as it is opened")
+    same(document["ring_sum"], entries[:-2], "the sum as it is opened")
     updates = [read_update(document["updates"][str(i)]) for i in contributors]
-    same(entries, [*(sum(column) for column in zip(*updates, strict=True)), 0], "the sum of the updates")
+    same(entries, [*(sum(column) for column in zip(*updates, strict=True)), 0, 0], "the sum of the updates")
 
 
 def read_update(text):
@@ -272,7 +276,7 @@ def verify_ciphertexts(document, r, p, q, n, h):
         ciphertexts = read(data, r.plaintexts)
         same([c < n * n and gcd(c, n) == 1 for c in ciphertexts], [True] * r.plaintexts, f"ciphertexts of {i}")
         entries = r.unpacked(opened(p, q, ciphertexts))
-        same(entries, [*read_update(document["updates"][str(i)]), 0], f"update of {i}")
+        same(entries, [*read_update(document["updates"][str(i)]), 0, 0], f"update of {i}")
         total = [a * c % (n * n) for a, c in zip(total, ciphertexts, strict=True)]
     return total
 

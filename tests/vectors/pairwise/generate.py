@@ -124,7 +124,7 @@ def rounds() -> list[Round]:
             PairwiseMasking(neighbours=6, adversary="active"),
             list(range(100, 112)),
             20,
-            {1: "keys", 9: "masked", 3: "consistency", 4: "unmask"},
+            {0: "keys", 7: "masked", 3: "consistency", 10: "unmask"},
         ),
         Round(
             "prepared_active",

@@ -141,7 +141,7 @@ LIES: Lies = {
         ("a set to sign of two", contributors(1, 2), "PolicyRefused"),
     ],
     ("regular_active", "client", "consistency", 5): [
-        ("a contributor that never advertised", contributors(*range(9), 10, 11), "PeerMisbehaved"),
+        ("a contributor that never advertised", contributors(*range(7), *range(8, 12)), "PeerMisbehaved"),
     ],
     ("complete", "client", "unmask", 2): [
         ("a set to open without the client itself", contributors(0, 3, 4), "PeerMisbehaved"),

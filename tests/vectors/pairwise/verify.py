@@ -104,7 +104,7 @@ class Frame(NamedTuple):
 
 def frame(data: bytes, tag: bytes) -> Frame:
     magic, version, direction, phase, zero, party, found, answers = struct.unpack_from("<4sBBBBI16s16s", data)
-    same((magic, version, zero, found), (b"SAGG", 2, 0, tag), "frame header")
+    same((magic, version, zero, found), (b"SAGG", 3, 0, tag), "frame header")
     same(data[44:60], sha256(data[:44], data[60:])[:16], "frame checksum")
     message = msgspec.msgpack.decode(data[60:])
     same(msgspec.msgpack.encode(message), data[60:], "canonical encoding")
@@ -144,14 +144,14 @@ class Round:
     def __init__(self, document: dict[str, Any]) -> None:
         session = bytes.fromhex(document["session"])
         version, _, parties, encoding, context, self.run, self.number = msgspec.msgpack.decode(session)
-        layout, self.bits, _, weight_max, _, inputs = encoding
-        same(version, 3, "the session's version")
+        layout, self.bits, _, weights, _, inputs = encoding
+        same(version, 4, "the session's version")
         self.parties = parties
-        same(weight_max, None, "these vectors have no weights")
+        same(weights, None, "these vectors have no weights")
         self.n = len(parties)
         same(inputs, self.n, "all give a vector")
         self.entries = layout[0][1][0]
-        self.dim = self.entries + 1  # and a count of clipped entries, none of them
+        self.dim = self.entries + 2  # and counts of clipped entries and of who abstains: none
         self.ring = (inputs * (2**self.bits - 1)).bit_length()
         self.lane = 2 if self.ring <= 16 else 4 if self.ring <= 32 else 8
         self.digest = sha256(session)
@@ -165,7 +165,9 @@ class Round:
         mode = "signed" if self.active else "unsigned"
         self.purpose = sha256(b"secagg/purpose/2", f"{name}/{version}/{mode}".encode(), b"\0", roster)
         self.context = sha256(LABEL, b"context", context)
-        self.bound = sha256(LABEL, b"binding", self.digest, self.context, sha256(document["scheme"].encode()), roster)
+        scheme = sha256(document["scheme"].encode())
+        self.bound = sha256(LABEL, b"binding", self.digest, self.context, scheme, roster)
+        self.tag = sha256(b"secagg/tag/1", scheme, self.digest)[:16]
         self.clients = [
             {name: bytes.fromhex(value) for name, value in client.items() if name != "update"}
             for client in document["clients"]
@@ -183,7 +185,7 @@ class Round:
         return sha256(b"secagg/roster/1", *pairs)
 
     def _read(self, place: int, phase: dict[str, Any]) -> None:
-        name, tag = phase["name"], self.digest[:16]
+        name, tag = phase["name"], self.tag
         asks = {int(i): frame(bytes.fromhex(data), tag) for i, data in phase["asks"].items()}
         replies = {int(i): frame(bytes.fromhex(data), tag) for i, data in phase["replies"].items()}
         for i, ask in asks.items():
@@ -237,7 +239,7 @@ def verify(document: dict[str, Any]) -> None:
     same(document["contributors"], sorted(r.replies["masked"]), "who contributed")
     same(document["ring_sum"], total[: r.entries], "the sum as the server finds it")
     plain = [sum(r.updates[i][e] for i in document["contributors"]) for e in range(r.entries)]
-    same(total, [*plain, 0], "the sum of the updates")
+    same(total, [*plain, 0, 0], "the sum of the updates")
 
 
 def check_keys(document: dict[str, Any], r: Round) -> dict[int, list[int]]:
@@ -333,7 +335,7 @@ def check_masked(r: Round, neighbours: dict[int, list[int]], holders: dict[int, 
         told_hashes = [rows(told[3], 64)[holders[j].index(i)] for j, told in zip(expected, sent, strict=True)]
         same((boxes, hashes), (b"".join(relayed), b"".join(told_hashes)), f"shares relayed to {i}")
     for i, (vector,) in r.replies["masked"].items():
-        masked = [*r.updates[i], 0]
+        masked = [*r.updates[i], 0, 0]
         masks = [(1, r.self_mask(r.clients[i]["seed"]))]
         for j in members.intersection(neighbours[i]):
             masks += [(1 if i < j else -1, r.stream(r.pair(b"pairwise mask", "mask", i, j)[:16]))]

@@ -10,6 +10,7 @@ from flwr.clientapp import ClientApp
 from probe.training import examples, step
 from secagg import Policy
 from secagg.adapters.flower import SecAggMod
+from secagg.adapters.flower.memory import is_deployed
 from secagg_protocols import PROTOCOLS
 
 app = ClientApp(mods=[SecAggMod(Policy(min_cohort=2), PROTOCOLS)])
@@ -25,7 +26,7 @@ def train(message, context):
         name: Array(message.content["arrays"][name].numpy() + change)
         for name, change in step(partition, server_round).items()
     }
-    metrics = MetricRecord({"num-examples": examples(partition)})
+    metrics = MetricRecord({"num-examples": examples(partition), "deployed": float(is_deployed(context))})
     return FlowerMessage(RecordDict({"arrays": ArrayRecord(moved), "metrics": metrics}), reply_to=message)
 
 

@@ -26,6 +26,7 @@ def main(grid, context):
         scheme=settings["scheme"],
         options={"threshold": 2} if settings["scheme"] == "secagg" else {},
         clip=CLIP,
+        metrics={"deployed": 1.0},
         min_cohort=2,
         phase_timeout=120,
     )
@@ -42,7 +43,7 @@ def main(grid, context):
         models[server_round] = {name: array.numpy().tolist() for name, array in arrays.items()}
         return MetricRecord()
 
-    strategy.start(
+    result = strategy.start(
         grid,
         ArrayRecord({name: Array(np.zeros(shape)) for name, shape in SHAPES.items()}),
         num_rounds=settings["rounds"],
@@ -51,12 +52,11 @@ def main(grid, context):
     )
     outcomes = {
         server_round: {
-            **asdict(outcome),
-            "contributors": sorted(outcome.contributors),
-            "left_out": sorted(outcome.left_out),
+            name: sorted(value) if isinstance(value, frozenset) else value for name, value in asdict(outcome).items()
         }
         for server_round, outcome in strategy.outcomes.items()
     }
     with socket.create_connection(("127.0.0.1", settings["port"])) as link:
         told = {"event": "done", "models": models, "outcomes": outcomes, "trips": [n for n in trips if n]}
+        told["deployed"] = [metrics["deployed"] for metrics in result.train_metrics_clientapp.values()]
         link.sendall(json.dumps(told).encode() + b"\n")
