@@ -242,6 +242,8 @@ class Participant:
         machine = self._heeded(ask, store)
         vector = encoded() if machine.wants_vector else None
         try:
+            if vector is not None:
+                self.seat.give(self.session)
             if not self._round.answered:  # not before: an ask that is malformed must not use up the round
                 self.seat.enter(self.session)
             answer = machine.answer(vector)

@@ -48,6 +48,9 @@ class Policy:
             where the session's range includes it, and a weight outside counts as its nearer end. None for the
             session's word, at which sums over many sessions can tell how the parties' weights are spread.
         max_size: most bytes of a session that it reads: ids, structure, clips; for who reads it (`check_size`).
+        same_parties: whether, with a ledger, it gives vectors of one model only in sessions over the same parties.
+            Without, halves of two nested cohorts can open a sum each, and no ledger sees both; with, a round that
+            failed is repeated over the same parties, or of another model.
     """
 
     min_cohort: Annotated[
@@ -61,6 +64,7 @@ class Policy:
     levels: Annotated[int, Meta(ge=1)] = 16
     weights: WholeRange | None = None
     max_size: Annotated[int, Meta(ge=1)] = 2**24
+    same_parties: bool = False
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -110,6 +110,12 @@ class Seat:
             with self.store.open_ledger() as ledger:
                 ledger.enter(session.run, session.round)
 
+    def give(self, session: Session) -> None:
+        """Remember that this party's vector leaves in this session. Raises PolicyRefused for another of its model."""
+        if self.store is not None and self.policy.same_parties:
+            with self.store.open_ledger() as ledger:
+                ledger.add(b"secagg/given/1" + self._subject, self._encoding(session), frozenset(session.parties))
+
     def check_set(self, session: Session, contributors: Set[PartyId], gives_input: bool) -> None:
         """Raise PeerMisbehaved or PolicyRefused for a set whose sum this party must not help to open.
 
